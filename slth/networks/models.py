@@ -1,0 +1,157 @@
+"""Target architectures: plain ``nn.Sequential`` networks with named layers.
+
+Each function returns an untrained network; :func:`load_weights` fills one from a safetensors file.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from slth.errors import DataError, InputError, check_choice
+
+
+def lenet5(*, padding: str = "same", bias: bool = True, classes: int = 10) -> nn.Sequential:
+    """LeNet-5 for 1×28×28 inputs (LeCun et al. 1998, with ReLU and max-pooling).
+
+    Args:
+        padding: ``same`` pads the first convolution by 2 (fc1 sees 400 inputs); ``valid`` pads nothing (256).
+        bias: whether every layer has one.
+        classes: outputs.
+    """
+    check_choice("padding", padding, ("same", "valid"))
+    same = padding == "same"
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 6, 5, padding=2 if same else 0, bias=bias),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(6, 16, 5, bias=bias),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(400 if same else 256, 120, bias=bias),
+            relu3=nn.ReLU(),
+            fc2=nn.Linear(120, 84, bias=bias),
+            relu4=nn.ReLU(),
+            fc3=nn.Linear(84, classes, bias=bias),
+        )
+    )
+
+
+def mlp(*, sizes: tuple[int, ...] = (784, 500, 10), bias: bool = True) -> nn.Sequential:
+    """Fully connected ReLU network on flattened inputs, layers ``fc1``, ``fc2``, …"""
+    if len(sizes) < 2:
+        raise InputError(f"sizes must name at least an input and an output width; got {sizes}.")
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        layers[f"fc{i}"] = nn.Linear(n_in, n_out, bias=bias)
+        if i < len(sizes) - 1:
+            layers[f"relu{i}"] = nn.ReLU()
+    return nn.Sequential(layers)
+
+
+def conv2(
+    *, channels: tuple[int, int] = (64, 64), side: int = 28, hidden: int = 256, in_channels: int = 1,
+    bias: bool = True, classes: int = 10,
+) -> nn.Sequential:  # fmt: skip
+    """Conv-2 (frankle2019): two same-padded 3×3 convolutions, a 2×2 max-pool, two hidden linear layers."""
+    first, second = channels
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, first, 3, padding=1, bias=bias),
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(first, second, 3, padding=1, bias=bias),
+            relu2=nn.ReLU(),
+            pool=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(second * (side // 2) ** 2, hidden, bias=bias),
+            relu3=nn.ReLU(),
+            fc2=nn.Linear(hidden, hidden, bias=bias),
+            relu4=nn.ReLU(),
+            fc3=nn.Linear(hidden, classes, bias=bias),
+        )
+    )
+
+
+def digits_cnn() -> nn.Sequential:
+    """The demo's target: a small CNN for scikit-learn's 1×8×8 digits, with biases and a BatchNorm to fold."""
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 6, 3, padding=1, bias=False),
+            norm1=nn.BatchNorm2d(6),
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(6, 12, 3, padding=1),
+            relu2=nn.ReLU(),
+            pool=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(192, 32),
+            relu3=nn.ReLU(),
+            fc2=nn.Linear(32, 10),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the command line knows of a model: how to build it and the shape of one input."""
+
+    build: Callable[..., nn.Sequential]
+    input_shape: tuple[int, ...]
+    summary: str
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "lenet5": Architecture(lenet5, (1, 28, 28), "LeNet-5, first convolution padded (fc1: 400)"),
+    "lenet5-valid": Architecture(
+        lambda **options: lenet5(padding="valid", **options), (1, 28, 28), "LeNet-5, no padding (fc1: 256)"
+    ),
+    "mlp": Architecture(mlp, (1, 28, 28), "784-500-10 ReLU network"),
+    "conv2": Architecture(conv2, (1, 28, 28), "Conv-2: two 3×3 convolutions of 64, linear 256-256-10"),
+    "digits": Architecture(digits_cnn, (1, 8, 8), "the demo's small CNN for 8×8 digits"),
+}
+
+
+def load_weights(arch: str, path: str | Path) -> nn.Sequential:
+    """Build ``arch`` and fill it from a safetensors file; biases are used exactly if the file has them.
+
+    Raises:
+        InputError: unknown architecture, or tensors that do not fit it (each is named).
+        DataError: no such file, or not a safetensors file.
+    """
+    check_choice("arch", arch, tuple(ARCHITECTURES))
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"weights must be a safetensors file; nothing is at {path}. Check the path.")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as cause:
+        raise DataError(f"{path} is not a readable safetensors file ({cause}). Re-save or copy it again.") from cause
+    takes_bias = arch != "digits"
+    has_bias = any(name.endswith(".bias") for name in tensors)
+    model = ARCHITECTURES[arch].build(**({"bias": has_bias} if takes_bias else {}))
+    expected = model.state_dict()
+    wrong = [f"{name} is missing (expected {tuple(t.shape)})" for name, t in expected.items() if name not in tensors]
+    wrong += [f"{name} is not part of {arch}" for name in tensors if name not in expected]
+    wrong += [
+        f"{name} must have shape {tuple(expected[name].shape)}, got {tuple(t.shape)}"
+        for name, t in tensors.items()
+        if name in expected and expected[name].shape != t.shape
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise InputError(f"{path.name} does not fit arch {arch}: {'; '.join(wrong[:4])}{more}. Choose another --arch.")
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def example_input(arch: str) -> torch.Tensor:
+    """Zeros of the shape of one input of ``arch``, with a batch axis of 1."""
+    return torch.zeros(1, *ARCHITECTURES[arch].input_shape)

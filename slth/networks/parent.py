@@ -1,0 +1,202 @@
+r"""The parent: a random network fixed by its seed, of which any channel can be recomputed at any time.
+
+For a linear map with kernels K (c_out × c_in × d × d) the parent has, ReLU between them,
+
+* a 1×1 layer c_in → width·c_in, channel-blocked: hidden channels t = 0 … width − 1 of block c see input channel c
+  only, with weight :math:`u_{c,t}`;
+* a d×d layer width·c_in → c_out with slices :math:`V_{c,t} ∈ R^{c_out × d × d}`.
+
+Both are drawn i.i.d. from the law; V is multiplied by the layer's scale. Hidden channel t of block c then
+contributes :math:`V_{c,t} * \mathrm{relu}(u_{c,t} X_c)`, and its candidate vector is
+:math:`|u_{c,t}| V_{c,t} ∈ R^D`, D = d²·c_out (NSN in law for ``normal``). A bias is one more input channel
+(number c_in) that is constantly one and has 1×1 slices, D = c_out.
+
+The numbers come from :mod:`slth.networks.generator`. Weights are float32, so candidates (products of two of them)
+are exact in float64.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slth.errors import InputError, check_choice, check_int, check_positive
+from slth.networks.extract import Target
+from slth.networks.generator import DEVIATION, LAWS, random_rows
+
+# "auto" scale: the target's root mean square in units of one candidate entry. The absolute error of a subset sum
+# depends on (n, D) and hardly on the target, so a large target in these units has a small relative error; the
+# price is a few more kept channels. From 3 to 10: a third of the error for a tenth more channels (measured).
+TARGET_RMS = 10.0
+# 2³¹ hidden channels an input channel: far above what memory allows, far below what the counters can number.
+MAX_WIDTH = 2**31
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParentLayer:
+    """The specification of one layer pair of the parent.
+
+    Attributes:
+        name: of the target's layer. c_in, c_out: its channels. kernel: (d, d), or () for a linear layer.
+        width: hidden channels per input channel, both signs together (the paper's 2n).
+        bias: whether there is a bias channel.
+        scale: factor on V (a float32 value). bias_scale: the same for the bias channel.
+    """
+
+    name: str
+    c_in: int
+    c_out: int
+    kernel: tuple[int, ...]
+    width: int
+    bias: bool
+    scale: float
+    bias_scale: float
+
+    def dimension(self, channel: int) -> int:
+        """D of an input channel: d²·c_out, or c_out for the bias channel."""
+        return self.c_out if channel == self.c_in else self.c_out * math.prod(self.kernel)
+
+    @property
+    def channels(self) -> range:
+        """Input channels, the bias channel (number c_in) included if there is one."""
+        return range(self.c_in + self.bias)
+
+    @property
+    def weight_count(self) -> int:
+        """Random weights of the pair: width·(1 + D) for each input channel."""
+        return sum(self.width * (1 + self.dimension(channel)) for channel in self.channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """A random network: seed, law and layer specifications, and nothing else.
+
+    Attributes:
+        seed: 0 ≤ seed < 2⁶⁴. law: ``normal`` or ``uniform``. layers: one specification per linear map.
+
+    Source: dacunha2023
+    """
+
+    seed: int
+    law: str
+    layers: tuple[ParentLayer, ...]
+
+    def __post_init__(self) -> None:
+        check_int("seed", self.seed, 0, 2**64 - 1)
+        check_choice("law", self.law, LAWS)
+        for layer in self.layers:
+            check_int(f"width of {layer.name}", layer.width, 1, MAX_WIDTH, "It counts hidden channels per input channel.")
+            for value in (layer.scale, layer.bias_scale):
+                check_positive(f"scale of {layer.name}", value)
+
+    def mixing(
+        self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """u of the hidden channels ``rows`` (default: all) of a block: float32 (m,)."""
+        rows = np.arange(self.layers[layer].width) if rows is None else rows
+        # One Philox block holds four consecutive u: generate whole blocks, then pick.
+        blocks = np.unique(rows >> 2)
+        values = self._rows(layer, 0, channel, blocks, 4).reshape(-1)
+        return values[np.searchsorted(blocks, rows >> 2) * 4 + (rows & 3)]
+
+    def slices(self, layer: int, channel: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """V of the hidden channels ``rows`` of a block, scaled: float32 (m, D), D in (c_out, d, d) order."""
+        spec = self.layers[layer]
+        scale = spec.bias_scale if channel == spec.c_in else spec.scale
+        return self._rows(layer, 1, channel, rows, spec.dimension(channel)) * np.float32(scale)
+
+    def candidates(
+        self, layer: int, channel: int, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """|u|·V of the hidden channels ``rows`` of a block: float64 (m, D), exact products of float32 numbers."""
+        mixing = np.abs(self.mixing(layer, channel, rows)).astype(np.float64)
+        return self.slices(layer, channel, rows) * mixing[:, None]
+
+    def sign_group(self, layer: int, channel: int, sign: str) -> npt.NDArray[np.int64]:
+        """Hidden channels of a block whose u has the given sign, in order: int64, about width/2 of them."""
+        mixing = self.mixing(layer, channel)
+        return np.flatnonzero(mixing > 0 if sign == "+" else mixing < 0)
+
+    def describe(self) -> dict[str, Any]:
+        """The specification as JSON."""
+        return {"seed": self.seed, "law": self.law, "layers": [asdict(layer) for layer in self.layers]}
+
+    @staticmethod
+    def from_description(data: dict[str, Any]) -> Parent:
+        """The parent that :meth:`describe` described."""
+        layers = tuple(ParentLayer(**{**layer, "kernel": tuple(layer["kernel"])}) for layer in data["layers"])
+        return Parent(seed=data["seed"], law=data["law"], layers=layers)
+
+    def _rows(
+        self, layer: int, part: int, channel: int, rows: npt.NDArray[np.int64], size: int
+    ) -> npt.NDArray[np.float32]:
+        return random_rows(
+            law=self.law, seed=self.seed, layer=layer, part=part, channel=channel, rows=rows, size=size
+        )
+
+
+def make_parent(
+    target: Target, *, width: int | dict[str, int], seed: int, law: str = "normal", scale: str | float = "auto"
+) -> Parent:
+    """The parent of a target. Nothing random is looked at: scales come from the target's norm alone.
+
+    Args:
+        width: hidden channels per input channel: one number, or a number for names and kinds of layers
+            (``{"conv": 60000, "linear": 20000, "fc3": 5000}``; a name wins over its kind).
+        seed: of everything. law: ``normal`` or ``uniform``.
+        scale: ``auto`` (root mean square of the layer's weights / 10, in units of a candidate's standard
+            deviation), or one positive number for every layer.
+
+    Raises:
+        InputError: widths that are missing, below 1, or name no layer; a bad law, seed or scale.
+    """
+    check_choice("law", law, LAWS)
+    if not (isinstance(scale, str) and scale == "auto"):
+        check_positive("scale", scale, "Pass 'auto' or a positive number.")
+    widths = _widths(target, width)
+    unit = DEVIATION[law] ** 2 * TARGET_RMS
+
+    def factor(values: npt.NDArray[np.float32] | None) -> float:
+        if not isinstance(scale, str):
+            return float(np.float32(scale))
+        rms = 0.0 if values is None else float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
+        return float(np.float32(rms / unit)) if rms > 1e-30 else 1.0
+
+    layers = tuple(
+        ParentLayer(
+            name=linear.name,
+            c_in=linear.channels[0],
+            c_out=linear.channels[1],
+            kernel=tuple(linear.weight.shape[2:]),
+            width=widths[linear.name],
+            bias=linear.bias is not None,
+            scale=factor(linear.weight),
+            bias_scale=factor(linear.bias),
+        )
+        for linear in target.maps
+    )
+    return Parent(seed=seed, law=law, layers=layers)
+
+
+def _widths(target: Target, width: int | dict[str, int]) -> dict[str, int]:
+    hint = "It counts hidden channels per input channel, both signs together."
+    check = functools.partial(check_int, low=1, high=MAX_WIDTH, hint=hint)
+    if not isinstance(width, dict):
+        return dict.fromkeys((linear.name for linear in target.maps), check("width", width))
+    for key, value in width.items():
+        check(f"width of {key}", value)
+    names, kinds = [linear.name for linear in target.maps], ("conv", "linear")
+    unknown = [key for key in width if key not in names and key not in kinds]
+    if unknown:
+        raise InputError(f"width names no layer {unknown[0]!r}; expected conv, linear, or one of {', '.join(names)}.")
+    missing = [m.name for m in target.maps if m.name not in width and m.kind not in width]
+    if missing:
+        raise InputError(f"width is missing for {', '.join(missing)}; give one for each layer, or for conv and linear.")
+    return {m.name: width.get(m.name, width.get(m.kind, 0)) for m in target.maps}
+
+

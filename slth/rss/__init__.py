@@ -1,0 +1,22 @@
+"""Multidimensional random subset sum: state a problem, solve it, verify the answer. No torch here.
+
+>>> problem = Problem(vectors=X, target=z)        # X (n, D), z (D,)
+>>> solution = solve(problem)                     # auto: exact, relax or pursuit
+>>> solution.error, solution.status, solution.selected
+"""
+
+from slth.rss.problem import BatchSolution, Problem, Solution, Status
+from slth.rss.solve import METHODS, solve, solve_batch
+from slth.rss.verify import exact_error, verify
+
+__all__ = [
+    "METHODS",
+    "BatchSolution",
+    "Problem",
+    "Solution",
+    "Status",
+    "exact_error",
+    "solve",
+    "solve_batch",
+    "verify",
+]

@@ -1,0 +1,304 @@
+r"""exact — the proved optimum by meet in the middle, any D.
+
+Split the n candidates into a left part of a and a right part of b. A selection within ρ of z is a left sum l and
+a right sum u with :math:`\|z − l − u\|_∞ ≤ ρ`. The 2^b right sums go into a hash table of cells of width 2ρ on
+the first G = min(D, 4) coordinates; the 2^a left sums are formed on the fly, and each looks into the 2^G cells
+that its box of half-width ρ can touch. If the best pair found has an error ≤ ρ, every better pair has been seen:
+it is optimal. Otherwise ρ grows to the incumbent's error, or doubles, and the scan is repeated. Time about 2^a
+look-ups a scan, memory about 2^b·(8D + 13) bytes: b shrinks to fit ``max_memory`` and a grows.
+
+Sums are float64, so two selections closer together than the rounding error η cannot be told apart by the scan:
+all pairs within 2η of the best are collected and compared in exact arithmetic. With a fixed cardinality the
+number of ones is matched exactly beside the coordinates.
+
+Source: horowitz1974
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numba
+import numpy as np
+
+from slth.errors import MemoryEstimateError, human_bytes
+from slth.rss.control import Control, Outcome
+from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.pursuit import solve_pursuit
+from slth.rss.verify import exact_error
+
+# Hashed coordinates: more would cost 2^G look-ups a left sum.
+MAX_HASHED = 4
+# Ties within rounding that are compared exactly; beyond it the result is reported as not proved.
+MAX_TIES = 4096
+# The scan radius carries this many rounding errors of slack, half of them for what "seen" means.
+MARGIN = 6
+# Left sums are scanned in runs of 2^RUN (sharing one high part), each a unit of work between deadline checks.
+RUN = 12
+
+
+def solve_exact(problem: Problem, control: Control) -> Outcome:
+    """The exact method; see the module's docstring. Returns the incumbent when time runs out."""
+    incumbent = solve_pursuit(problem, control)
+    useful = np.abs(problem.vectors).any(axis=1) if problem.cardinality is None else np.full(problem.size, True)
+    vectors, count = problem.vectors[useful], int(useful.sum())
+    if count == 0:
+        return Outcome(selected=incumbent.selected & False, lower_bound=_floor_zero(problem), stats={"scans": 0})
+    left, right = split_sizes(count, problem.dimension, control.max_memory)
+    slack = rounding_slack(vectors, problem.target)
+    error = float(np.abs(incumbent.selected.astype(float) @ problem.vectors - problem.target).max())
+    search = _Search(problem, vectors, left, right, slack)
+    radius = min(error, expected_optimum(vectors, problem.target)) + MARGIN * slack
+    best = incumbent.selected[useful]
+    scans, bound = 0, 0.0
+    while (found := search.scan(radius, control)) is not None:  # None: time ran out
+        scans += 1
+        pair_error, ties, complete = found
+        if ties:
+            best, exact = _best_of(problem, useful, [best, *(search.decode(tie) for tie in ties)])
+            error = min(error, float(exact))
+        # Every selection with a smaller scanned error than this has been met.
+        seen = radius - MARGIN / 2 * slack
+        if pair_error <= seen:
+            # Selections outside the ties are worse than all of them, and the best of the ties was found exactly:
+            # nothing is below the incumbent. Too many ties to compare leave the rounding error open.
+            bound = math.inf if complete else max(0.0, pair_error - 2 * slack)
+            break
+        bound = max(bound, seen - slack)
+        radius = error + MARGIN * slack if error <= 4 * radius else 2 * radius
+    selected = np.zeros(problem.size, dtype=bool)
+    selected[useful] = best
+    return Outcome(
+        selected=selected,
+        lower_bound=bound,
+        stats={"scans": scans, "split": (left, right), "table": human_bytes(table_bytes(right, problem.dimension))},
+    )
+
+
+def table_bytes(right: int, dimension: int) -> float:
+    """Bytes of the right-hand table of 2^right sums."""
+    return float(2**right) * (8 * dimension + 13) + 4 * 2.0 ** (right + 1)
+
+
+def split_sizes(count: int, dimension: int, max_memory: float) -> tuple[int, int]:
+    """(a, b) with a + b = count: balanced, unless the table of 2^b right sums would not fit ``max_memory``."""
+    right = count // 2
+    while right > 1 and table_bytes(right, dimension) > 0.8 * max_memory:
+        right -= 1
+    left = count - right
+    high_parts = 2.0 ** max(0, left - RUN) * 8 * dimension
+    if high_parts + table_bytes(right, dimension) > max_memory:
+        raise MemoryEstimateError(
+            f"exact search over n = {count} candidates in D = {dimension} needs more than "
+            f"{human_bytes(high_parts)}; max_memory is {human_bytes(max_memory)}. "
+            "Use method='relax', fewer candidates, or a larger max_memory."
+        )
+    return left, right
+
+
+def expected_optimum(vectors: FloatArray, target: FloatArray) -> float:
+    """Where the first moment of the number of solutions is one, for Gaussian sums: a first guess only."""
+    spread = 0.5 * np.sqrt((vectors**2).sum(axis=0)) + 1e-300
+    offset = np.clip((target - 0.5 * vectors.sum(axis=0)) / spread, -1e6, 1e6)
+    log2_pairs = len(vectors) - 0.5 * float(offset @ offset) / math.log(2)
+    log2_width = float(np.log2(spread * math.sqrt(2 * math.pi)).mean()) - log2_pairs / len(target) - 1
+    return 2.0 ** min(max(log2_width, -1000.0), 900.0)
+
+
+def expected_log2_work(vectors: FloatArray, target: FloatArray) -> float:
+    """log2 of the look-ups and comparisons a scan at the expected optimum makes: what ``auto`` goes by."""
+    hashed = min(len(target), MAX_HASHED)
+    spread = 0.5 * np.sqrt((vectors[:, :].T[:hashed] ** 2).sum(axis=1)) + 1e-300
+    # Twice the radius either side, against the width of the sums in each hashed coordinate.
+    hit = np.minimum(1.0, 4 * expected_optimum(vectors, target) / (spread * math.sqrt(2 * math.pi)))
+    left = len(vectors) - len(vectors) // 2
+    return float(np.logaddexp2(left + hashed, len(vectors) + np.log2(hit).sum()))
+
+
+def rounding_slack(vectors: FloatArray, target: FloatArray) -> float:
+    """η: how far a float64 error computed by the scan can be from the exact one.
+
+    Each of at most n + 2 additions errs by u = 2⁻⁵³ relative to a partial sum of at most Σ|x_i| + |z|.
+    """
+    largest = float((np.abs(vectors).sum(axis=0) + np.abs(target)).max())
+    return 1.1 * (len(vectors) + 4) * 2.0**-53 * largest
+
+
+def _floor_zero(problem: Problem) -> float:
+    return math.inf if problem.cardinality is None else 0.0
+
+
+def _best_of(problem: Problem, useful: BoolArray, choices: list[BoolArray]) -> tuple[BoolArray, float]:
+    """The choice with the smallest exact error (the first of equals) and that error."""
+    errors = []
+    for choice in choices:
+        whole = np.zeros(problem.size, dtype=bool)
+        whole[useful] = choice
+        errors.append(exact_error(problem, whole))
+    place = min(range(len(choices)), key=errors.__getitem__)
+    return choices[place], errors[place]
+
+
+class _Search:
+    """The left half, and the right half's table, of one instance."""
+
+    def __init__(self, problem: Problem, vectors: FloatArray, left: int, right: int, slack: float) -> None:
+        self.left, self.right, self.slack = left, right, slack
+        self.cardinality = -1 if problem.cardinality is None else problem.cardinality
+        low = min(RUN, left)
+        self.low = subset_sums(vectors[:low])
+        self.high = subset_sums(vectors[low:left])
+        self.sums = subset_sums(vectors[left:])
+        self.target = problem.target
+        self.vectors = vectors
+
+    def scan(self, radius: float, control: Control) -> tuple[float, list[tuple[int, int]], bool] | None:
+        """(best error seen, pairs within rounding of it, all of them?) or None if time ran out."""
+        hashed = min(len(self.target), MAX_HASHED)
+        # Cells are numbered in int64. Numbering rounds monotonically, in the table and in look-ups alike, so no
+        # pair within the radius is missed however small the cells are.
+        reach = float(np.abs(self.sums[:, :hashed]).max() + np.abs(self.target).max()) + 1e-300
+        reach += float(np.abs(self.vectors).sum(axis=0).max())
+        width = max(2.0 * radius, reach * 2.0**-58)
+        bits = min(self.right + 1, 30)
+        heads, items = build_table(self.sums, hashed, width, bits)
+        counts_low, counts_high = popcounts(len(self.low)), popcounts(len(self.high))
+        blocks = np.linspace(0, len(self.high), min(len(self.high), 64) + 1).astype(np.int64)
+
+        def run(span: tuple[int, int]) -> tuple[float, np.ndarray, int] | None:
+            if control.expired():
+                return None
+            ties = np.empty((MAX_TIES, 2), dtype=np.int64)
+            best, number = scan_block(
+                self.low, self.high, self.sums, self.target, heads, items, width, hashed, bits,
+                2 * self.slack, span[0], span[1], counts_low, counts_high, self.cardinality, ties,
+            )  # fmt: skip
+            return best, ties[: min(number, MAX_TIES)], number
+
+        with ThreadPoolExecutor(control.threads) as pool:
+            results = list(pool.map(run, pairwise(blocks.tolist())))
+        if any(result is None for result in results):
+            return None
+        done = [result for result in results if result is not None]
+        best = min(result[0] for result in done)
+        near: list[tuple[int, int]] = []
+        complete = True
+        for error, ties, number in done:
+            if error <= best + 2 * self.slack:
+                near += [(int(a), int(b)) for a, b in ties]
+                complete &= number <= MAX_TIES
+        return best, near[:MAX_TIES], complete and len(near) <= MAX_TIES
+
+    def decode(self, pair: tuple[int, int]) -> BoolArray:
+        """The selection that a (left index, right index) pair stands for."""
+        left, right = pair
+        code = left | (right << self.left)
+        return np.array([(code >> i) & 1 for i in range(len(self.vectors))], dtype=bool)
+
+
+def subset_sums(vectors: FloatArray) -> FloatArray:
+    """(2^m, D): row i is the sum of the vectors whose bit is set in i."""
+    sums = np.zeros((1, vectors.shape[1]))
+    for row in vectors:
+        sums = np.concatenate([sums, sums + row])
+    return sums
+
+
+def popcounts(size: int) -> np.ndarray:
+    """int64 (size,): the number of set bits of 0 … size − 1."""
+    return np.bitwise_count(np.arange(size, dtype=np.uint64)).astype(np.int64)
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def _mix(key, cell):  # type: ignore[no-untyped-def]
+    mixed = (key ^ np.uint64(cell)) * np.uint64(0x9E3779B97F4A7C15)
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+@numba.njit(nogil=True, cache=True)
+def build_table(sums, hashed, width, bits):  # type: ignore[no-untyped-def]
+    """Counting sort of the rows by hashed cell: rows of bucket h are items[heads[h]:heads[h + 1]]."""
+    n = sums.shape[0]
+    shift = np.uint64(64 - bits)
+    heads = np.zeros((1 << bits) + 1, np.int64)
+    bucket = np.empty(n, np.int32)
+    for i in range(n):
+        key = np.uint64(0)
+        for g in range(hashed):
+            key = _mix(key, np.int64(np.floor(sums[i, g] / width)))
+        place = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+        bucket[i] = place
+        heads[place + 1] += 1
+    for h in range(1 << bits):
+        heads[h + 1] += heads[h]
+    fill = heads[:-1].copy()
+    items = np.empty(n, np.int32)
+    for i in range(n):
+        items[fill[bucket[i]]] = i
+        fill[bucket[i]] += 1
+    return heads, items
+
+
+@numba.njit(nogil=True, cache=True)
+def scan_block(
+    low, high, sums, target, heads, items, width, hashed, bits, tie,
+    start, stop, counts_low, counts_high, cardinality, ties,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Look up every left sum high[h] + low[i], start ≤ h < stop; return the best error and the number of ties."""
+    dim = target.size
+    half = 0.5 * width
+    shift = np.uint64(64 - bits)
+    best = np.inf
+    number = 0
+    goal = np.empty(dim)
+    first = np.empty(hashed, np.int64)
+    spread = np.empty(hashed, np.int64)
+    for h in range(start, stop):
+        for i in range(low.shape[0]):
+            for d in range(dim):
+                goal[d] = target[d] - (high[h, d] + low[i, d])
+            combinations = 1
+            for g in range(hashed):
+                a = np.int64(np.floor((goal[g] - half) / width))
+                b = np.int64(np.floor((goal[g] + half) / width))
+                first[g] = a
+                spread[g] = b - a + 1
+                combinations *= b - a + 1
+            for c in range(combinations):
+                rest = c
+                key = np.uint64(0)
+                for g in range(hashed):
+                    key = _mix(key, first[g] + rest % spread[g])
+                    rest //= spread[g]
+                place = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+                for t in range(heads[place], heads[place + 1]):
+                    row = items[t]
+                    error = 0.0
+                    for d in range(dim):
+                        error = max(error, abs(goal[d] - sums[row, d]))
+                        if error > best + tie:
+                            break
+                    if error > best + tie:
+                        continue
+                    if cardinality >= 0:
+                        ones = counts_high[h] + counts_low[i]
+                        code = row
+                        while code:
+                            ones += code & 1
+                            code >>= 1
+                        if ones != cardinality:
+                            continue
+                    if error < best - tie:
+                        number = 0
+                    best = min(best, error)
+                    # The same row can be met through two cells of one bucket: keep it once.
+                    left = h * low.shape[0] + i
+                    if number and number <= ties.shape[0] and ties[number - 1, 0] == left and ties[number - 1, 1] == row:
+                        continue
+                    if number < ties.shape[0]:
+                        ties[number, 0] = left
+                        ties[number, 1] = row
+                    number += 1
+    return best, number

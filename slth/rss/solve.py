@@ -1,0 +1,175 @@
+"""The front of the subset-sum engine: choose a method, run it, recompute its error, name the outcome."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from slth.errors import InputError, check_array, check_choice, check_int, check_positive
+from slth.rss.control import Control, Outcome
+from slth.rss.exact import expected_log2_work, solve_exact, table_bytes
+from slth.rss.problem import BatchSolution, Problem, Solution, Status
+from slth.rss.pursuit import solve_pursuit
+from slth.rss.relax import solve_relax
+from slth.rss.threads import map_threads, one_blas_thread, thread_count
+from slth.rss.verify import exact_error, verify
+
+# One line per method: a function (Problem, Control) → Outcome. A new method is a new file and a line here.
+METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
+    "exact": solve_exact,
+    "pursuit": solve_pursuit,
+    "relax": solve_relax,
+}
+
+# auto proves the optimum when that costs at most about 2^26 look-ups (a second), and searches otherwise.
+AUTO_EXACT_LOG2_WORK = 26
+
+
+def solve(
+    problem: Problem,
+    method: str = "auto",
+    *,
+    eps: float | None = None,
+    time_limit: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    max_memory: float = 1e9,
+) -> Solution:
+    r"""Find s ∈ {0,1}^n that makes ‖Xᵀs − z‖∞ small.
+
+    .. math:: \min_{s \in \{0,1\}^n} \| X^\top s - z \|_\infty
+              \quad\text{optionally with}\quad \textstyle\sum_i s_i = k
+
+    Args:
+        problem: X (n, D), z (D,), and k or None.
+        method: ``exact`` (proved, small n), ``relax`` (large n), ``pursuit`` (large n, or fixed size), or
+            ``auto``, which says in ``stats["chosen"]`` what it took and why.
+        eps: a distance that is good enough; statuses then tell whether it was reached (≥ 0).
+        time_limit: seconds (≥ 0). The incumbent is returned when they have passed; ``relax`` uses all of them.
+        seed: of every random choice. The result depends on it, never on ``threads``.
+        threads: None for every core.
+        max_memory: bytes for the tables of ``exact``.
+
+    Returns:
+        A :class:`Solution`; its error is recomputed from ``selected`` and rounded up, and its status is
+        ``optimal`` or ``infeasible`` only when that was proved.
+
+    Raises:
+        InputError: an unknown method, or an option out of range.
+        MemoryEstimateError: ``exact`` would not fit ``max_memory``.
+
+    Source: becchetti2022
+    """
+    control = _control(eps, time_limit, seed, thread_count(threads), max_memory)
+    check_choice("method", method, ("auto", *METHODS))
+    with one_blas_thread():
+        return _solve_one(problem, method, control)
+
+
+def solve_batch(
+    *,
+    vectors: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    method: str = "auto",
+    eps: float | None = None,
+    time_limit: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    max_memory: float = 1e9,
+) -> BatchSolution:
+    """Solve b instances of one shape on all cores; each is what :func:`solve` would return for it.
+
+    Args:
+        vectors: float64 (b, n, D). targets: float64 (b, D).
+        time_limit: seconds for the whole batch; instances not reached by then get a first incumbent.
+        max_memory: bytes for the tables of all workers together.
+
+    Returns:
+        selected (b, n), error (b,), lower_bound (b,), one status and one method an instance.
+
+    Raises:
+        InputError: shapes that do not match, NaN or infinity.
+    """
+    stacked = check_array(
+        "vectors", vectors, "(b, n, D), none of them 0", 3, "Pass one (n, D) matrix per instance."
+    )
+    goals = check_array("targets", targets, "(b, D)", 2, "Pass one target per instance.")
+    if goals.shape != (stacked.shape[0], stacked.shape[2]):
+        raise InputError(
+            f"targets must have shape (b, D) = ({stacked.shape[0]}, {stacked.shape[2]}) to match vectors "
+            f"{stacked.shape}; got {goals.shape}. Pass one target per instance."
+        )
+    check_choice("method", method, ("auto", *METHODS))
+    workers = thread_count(threads)
+    control = _control(eps, time_limit, seed, 1, max_memory / workers)
+    began = time.monotonic()
+
+    def run(i: int) -> Solution:
+        return _solve_one(Problem(vectors=stacked[i], target=goals[i]), method, control)
+
+    solutions = map_threads(run, range(len(stacked)), workers)
+    return BatchSolution(
+        selected=np.stack([solution.selected for solution in solutions]),
+        error=np.array([solution.error for solution in solutions]),
+        lower_bound=np.array([solution.lower_bound for solution in solutions]),
+        status=tuple(solution.status for solution in solutions),
+        methods=tuple(solution.method for solution in solutions),
+        seconds=time.monotonic() - began,
+    )
+
+
+def choose(problem: Problem, control: Control) -> tuple[str, str]:
+    """(method, why) that ``auto`` takes for a problem."""
+    n, dim = problem.size, problem.dimension
+    if n <= 64 and table_bytes(n // 2, dim) <= control.max_memory / 2:
+        work = expected_log2_work(problem.vectors, problem.target)
+        if work <= AUTO_EXACT_LOG2_WORK:
+            return "exact", f"n = {n}, D = {dim}: about 2^{work:.0f} look-ups prove the optimum"
+    if problem.cardinality is not None:
+        return "pursuit", f"n = {n} is too large to prove, and the size is fixed"
+    return "relax", f"n = {n}, D = {dim}: too large to prove"
+
+
+def _control(
+    eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float
+) -> Control:
+    if eps is not None:
+        check_positive("eps", eps, "eps is an L∞ distance.", zero_ok=True)
+    if time_limit is not None:
+        check_positive("time_limit", time_limit, "It is in seconds.", zero_ok=True)
+    check_positive("max_memory", max_memory, "It is in bytes.")
+    check_int("seed", seed, 0)
+    deadline = None if time_limit is None else time.monotonic() + time_limit
+    return Control(eps=eps, deadline=deadline, seed=seed, threads=threads, max_memory=max_memory)
+
+
+def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
+    began = time.monotonic()
+    chosen, why = choose(problem, control) if method == "auto" else (method, "asked for")
+    outcome = METHODS[chosen](problem, control)
+    error = verify(problem, outcome.selected)
+    proved = outcome.lower_bound >= error or (
+        outcome.lower_bound > 0 and outcome.lower_bound >= exact_error(problem, outcome.selected)
+    )
+    # A bound above the error says "nothing better exists": report it as the error it proves.
+    lower_bound = math.nextafter(error, 0.0) if proved and error else min(outcome.lower_bound, error)
+    reached = control.eps is None or error <= control.eps
+    if control.eps is not None and lower_bound > control.eps:
+        status = Status.infeasible
+    elif proved:
+        status = Status.optimal
+    else:
+        status = Status.feasible if reached else Status.unknown
+    return Solution(
+        selected=outcome.selected,
+        error=error,
+        status=status,
+        lower_bound=lower_bound,
+        method=chosen,
+        seconds=time.monotonic() - began,
+        stats={**outcome.stats, "chosen": f"{chosen}: {why}"},
+    )

@@ -1,0 +1,85 @@
+"""Threads: how many, one of them for BLAS, and a map that keeps order and stops cleanly.
+
+Hot loops release the GIL (numba, numpy), so threads share the candidates without copying. BLAS runs one thread
+inside :func:`one_blas_thread`: results then do not depend on ``threads``, and workers do not fight over cores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+import threadpoolctl
+
+from slth.errors import check_int
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_lock = threading.Lock()
+_depth = 0
+_limiter: Any = None
+
+
+def thread_count(threads: int | None) -> int:
+    """``threads``, or the number of cores this process may use when it is None."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return check_int("threads", threads, 1, 4096, "Leave it out to use every core.")
+
+
+@cache
+def _controller() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()  # finding the libraries takes milliseconds: once is enough
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS at one thread; may be nested and entered from several threads at once."""
+    global _depth, _limiter
+    with _lock:
+        if _depth == 0:
+            _limiter = _controller().limit(limits=1, user_api="blas")
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                _limiter.restore_original_limits()
+
+
+def map_threads(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    threads: int,
+    done: Callable[[int, Result], None] | None = None,
+) -> list[Result]:
+    """``[function(item) for item in items]`` over ``threads`` workers, results in the order of ``items``.
+
+    ``done(index, result)`` is called in the calling thread as each one ends. An exception, Ctrl-C included,
+    cancels what has not started, waits for what has, and is raised.
+    """
+    results: dict[int, Result] = {}
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+        waiting: dict[Future[Result], int] = {pool.submit(function, item): i for i, item in enumerate(items)}
+        try:
+            pending = set(waiting)
+            while pending:
+                # A finite wait lets Ctrl-C through on every platform.
+                ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    index = waiting[future]
+                    results[index] = future.result()
+                    if done is not None:
+                        done(index, results[index])
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return [results[i] for i in range(len(items))]
