@@ -15,6 +15,7 @@ other points of the box and keeps the best.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from slth.errors import InputError
 from slth.rss import vertex
@@ -27,6 +28,11 @@ from slth.rss.pursuit import pursue
 CORE_RATIO = 4
 # Stop pursuing when ‖residual‖ is this fraction of the core's reach in that direction.
 HANDOVER = 0.5
+# Of many large candidates the pursuit looks at this many times D of the smallest, and at this many of the others.
+DENSE_RATIO = 16
+SPARSE = 2048
+
+Indices = npt.NDArray[np.intp]
 
 
 def solve_relax(problem: Problem, control: Control) -> Outcome:
@@ -47,16 +53,12 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
     norms = np.einsum("nd,nd->n", vectors, vectors)
     order = np.argsort(norms, kind="stable")
     small = order[: CORE_RATIO * problem.dimension][::-1]
-    large = np.sort(order[CORE_RATIO * problem.dimension :])
+    large = order[CORE_RATIO * problem.dimension :]
     core = np.ascontiguousarray(vectors[small])
 
-    selected = np.zeros(problem.size, dtype=bool)
-    goal, flips = target, 0
-    if len(large):
-        centre = 0.5 * core.sum(axis=0)
-        chosen, residual, flips = _approach(vectors[large], target - centre, norms[large], core, control)
-        selected[large] = chosen
-        goal = residual + centre
+    centre = 0.5 * core.sum(axis=0)
+    selected, residual, flips = _approach(vectors, norms, large, target - centre, core, control)
+    goal = residual + centre
 
     best, best_error, restarts = None, np.inf, 0
     while best is None or (control.deadline is not None and not control.expired()):
@@ -71,17 +73,37 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
 
 
 def _approach(
-    vectors: FloatArray, goal: FloatArray, norms: FloatArray, core: FloatArray, control: Control
+    vectors: FloatArray, norms: FloatArray, large: Indices, goal: FloatArray, core: FloatArray, control: Control
 ) -> tuple[BoolArray, FloatArray, int]:
-    """Pursue ``goal`` in stages, until the core reaches what is left in its own direction."""
+    """Pursue ``goal`` with the large candidates until the core reaches what is left: (selected, residual, flips)."""
     selected, residual, flips = np.zeros(len(vectors), dtype=bool), goal, 0
-    reach = float(np.abs(core @ residual).sum()) / 2
     energy = float(residual @ residual)
-    if energy <= HANDOVER * reach:
+    reach = float(np.abs(core @ residual).sum()) / 2
+    if not len(large) or energy <= HANDOVER * reach:
         return selected, residual, flips
-    # ‖residual‖ at handover, estimated from this direction (the core is nearly isotropic); checked by box_start.
+    # Estimated from the first direction: the core is nearly isotropic, and box_start takes what it cannot reach.
     stop = HANDOVER * reach / np.sqrt(energy)
-    return pursue(vectors, goal, norms, control=control, stop=stop)
+    # A step costs one pass over X: most of them are made on a sample.
+    for sample in (large[thin(len(large), DENSE_RATIO * len(goal))], large):
+        rows = np.sort(sample[~selected[sample]])
+        chosen, residual, more = pursue(vectors[rows], residual, norms[rows], control=control, stop=stop)
+        selected[rows] = chosen
+        flips += more
+        if residual @ residual <= stop * stop or len(sample) == len(large):
+            break
+    return selected, residual, flips
+
+
+def thin(count: int, dense: int) -> Indices:
+    """Places among ``count`` candidates sorted by norm: all of the ``dense`` smallest, SPARSE of the others.
+
+    How near a pursuit comes is set by how dense the candidates are at the scale of what is left, so none of the
+    small ones may go; of the large ones some at every scale do as well as all.
+    """
+    if count <= dense + SPARSE:
+        return np.arange(count)
+    others = np.geomspace(dense, count - 1, SPARSE).astype(np.intp)
+    return np.concatenate([np.arange(dense), np.unique(others)])
 
 
 def _round(core: FloatArray, goal: FloatArray, rng: np.random.Generator | None) -> tuple[BoolArray, float]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 import threadpoolctl
@@ -35,6 +36,8 @@ def thread_count(threads: int | None) -> int:
 
 @cache
 def _controller() -> threadpoolctl.ThreadpoolController:
+    # numba calls scipy's BLAS and loads it on first use: a controller made before that would not see it.
+    import_module("scipy.linalg.cython_blas")
     return threadpoolctl.ThreadpoolController()  # finding the libraries takes milliseconds: once is enough
 
 

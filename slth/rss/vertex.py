@@ -25,7 +25,7 @@ SNAP = 1e-9
 # Relative ridge of the dive: keeps the remaining entries inside the box when they become few. 0.1 to 1 are alike.
 RIDGE = 0.3
 # The inverse in the walk is rebuilt after this many rank-one downdates.
-REFRESH = 64
+REFRESH = 128
 # Clipped least squares settles in a few rounds; more change nothing measurable.
 CLIP_ROUNDS = 6
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,30 +14,38 @@ from slth.networks.parent import Parent
 from slth.tickets.ticket import Kept, Rows
 
 
+# Hidden activations of a batch are computed in parts of at most this many bytes. A part then stays near the cache
+# and its memory is re-used, which is twice as fast as one large batch, and a batch of any size fits memory.
+PART_BYTES = 24e6
+
+
 class PrunedConv(nn.Module):
     """relu of a grouped 1×1 convolution (one filter a kept channel), then a dense d×d convolution.
 
-    ``source`` (K,) says which input channel feeds each kept hidden channel. The bias block is a constant and is
-    kept as its two factors: Σ relu(u_t)·V_t is added after the convolution.
+    ``source`` (K,) says which input channel feeds each kept hidden channel; ``mixing`` (K, 1, 1, 1) is the grouped
+    convolution's weight. With one input a filter it is an elementwise product, and is computed as one.
+    The bias block is a constant, kept as its two factors: Σ relu(u_t)·V_t is added after the convolution.
     """
 
     source: torch.Tensor
 
     def __init__(self, linear: LinearMap, source: Rows, mixing: torch.Tensor, kernels: torch.Tensor) -> None:
         super().__init__()
-        kept = len(source)
         self.register_buffer("source", torch.from_numpy(source))
-        self.mix = nn.Conv2d(kept, kept, 1, groups=max(kept, 1), bias=False)
-        self.mix.weight = _frozen(mixing.reshape(-1, 1, 1, 1))
-        self.conv = nn.Conv2d(
-            kept, linear.channels[1], linear.weight.shape[2:], bias=False, **conv_options(linear.options)
-        )
+        self.mixing = _frozen(mixing.reshape(-1, 1, 1, 1))
+        options = conv_options(linear.options)
+        self.conv = nn.Conv2d(len(source), linear.channels[1], linear.weight.shape[2:], bias=False, **options)
         self.conv.weight = _frozen(kernels)
-        self.bias = nn.Identity()
+        self.bias: PrunedBias | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.conv(functional.relu(self.mix(x.index_select(-3, self.source))))
-        return out + self.bias().reshape(-1, 1, 1) if isinstance(self.bias, PrunedBias) else out
+        pixels = x.shape[-1] * x.shape[-2]
+        out = torch.cat([self._part(part) for part in _parts(x, len(self.source) * pixels)])
+        return out if self.bias is None else out + self.bias()[:, None, None]
+
+    def _part(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = x.index_select(1, self.source)
+        return self.conv(hidden.mul_(self.mixing[..., 0]).relu_())
 
 
 class PrunedLinear(nn.Module):
@@ -48,12 +58,21 @@ class PrunedLinear(nn.Module):
         self.register_buffer("source", torch.from_numpy(source))
         self.mixing = _frozen(mixing)
         self.weight = _frozen(kernels)
-        self.bias = nn.Identity()
+        self.bias: PrunedBias | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = functional.relu(x.index_select(-1, self.source) * self.mixing)
-        bias = self.bias() if isinstance(self.bias, PrunedBias) else None
-        return functional.linear(hidden, self.weight, bias)
+        inner = len(self.source) * math.prod(x.shape[1:-1])
+        out = torch.cat([self._part(part) for part in _parts(x, inner)])
+        return out if self.bias is None else out + self.bias()
+
+    def _part(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = x.index_select(-1, self.source).mul_(self.mixing).relu_()
+        return functional.linear(hidden, self.weight)
+
+
+def _parts(x: torch.Tensor, hidden: int) -> tuple[torch.Tensor, ...]:
+    """The batch in parts whose hidden activations (``hidden`` float32 numbers an example) fit PART_BYTES."""
+    return x.split(max(1, int(PART_BYTES / (4 * max(hidden, 1)))))
 
 
 class PrunedBias(nn.Module):

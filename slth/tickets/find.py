@@ -15,11 +15,15 @@ from slth.errors import check_choice, check_int, check_memory
 from slth.networks.extract import Target, extract
 from slth.networks.parent import Parent, make_parent
 from slth.rss import METHODS, Problem, solve
+from slth.rss.relax import SPARSE, thin
 from slth.rss.threads import map_threads, thread_count
 from slth.tickets.progress import Progress, track
 from slth.tickets.ticket import LayerReport, Rows, Ticket, instance_signs
 from slth.tickets.verification import Measure, measure_channel, summarise_layer
 
+# Of a large sign group this many times D of the smallest |u| are generated: the relax method takes 4D as its core
+# and 16D densely, by norm; a norm differs from |u|·√D by a small factor.
+SCREEN_RATIO = 24
 # Bytes a worker holds at its peak, per candidate entry: float32 slices, float64 candidates, one working copy.
 BYTES_PER_ENTRY = 8 + 4 + 8
 
@@ -114,8 +118,10 @@ def refuse_if_too_large(parent: Parent, target: Target, workers: int, max_memory
     """Raise MemoryEstimateError when the largest instance, once per worker, exceeds what may be used."""
     needed, worst = 0.0, ""
     for linear, layer in zip(target.maps, parent.layers, strict=True):
-        # A sign group has width/2 ± a few deviations; mixing weights are needed for both signs.
-        size = (0.55 * layer.width + 200) * linear.dimension * BYTES_PER_ENTRY + 24.0 * layer.width
+        # A sign group has width/2 ± a few deviations, of which the screen lets this many through; the mixing
+        # weights of both signs are needed whole, with the bookkeeping of sorting them.
+        rows = min(0.55 * layer.width + 200, SCREEN_RATIO * linear.dimension + SPARSE)
+        size = rows * linear.dimension * BYTES_PER_ENTRY + 48.0 * layer.width
         # Gram matrices of the core (4D candidates) and their update.
         size += 3 * 8 * (4.0 * linear.dimension) ** 2
         if size > needed:
@@ -138,6 +144,7 @@ def _find_channel(parent: Parent, target: Target, layer: int, channel: int, meth
         usable += len(rows)
         if not len(rows) or not goal.any():
             continue  # nothing to choose from, or zero: the empty selection is exact
+        rows = _screen(parent, layer, channel, rows)
         problem = Problem(
             vectors=parent.candidates(layer, channel, rows), target=goal if sign == "+" else -goal
         )
@@ -145,6 +152,19 @@ def _find_channel(parent: Parent, target: Target, layer: int, channel: int, meth
     rows = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
     measure = measure_channel(parent, target, layer, channel, rows)
     return Found(rows=rows, usable=usable, measure=measure, seconds=time.perf_counter() - began)
+
+
+def _screen(parent: Parent, layer: int, channel: int, rows: Rows) -> Rows:
+    """The hidden channels worth generating, told by |u| alone (a candidate's norm is about |u|·√D).
+
+    The error of a selection is set by the smallest candidates; the large ones only bring the target within their
+    reach, for which some of every size do as well as all (:func:`slth.rss.relax.thin`). The rest is not generated.
+    """
+    places = thin(len(rows), SCREEN_RATIO * parent.layers[layer].dimension(channel))
+    if len(places) == len(rows):
+        return rows
+    order = np.argsort(np.abs(parent.mixing(layer, channel, rows)), kind="stable")
+    return np.sort(rows[order[places]])
 
 
 def _report(parent: Parent, target: Target, layer: int, found: list[Found]) -> LayerReport:
