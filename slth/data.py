@@ -11,14 +11,16 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from slth.errors import DataError, check_choice
 
 _FALLBACK = Path("..") / "shared" / "data"
-_DTYPES = {8: np.uint8, 9: np.int8, 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,7 @@ def load(name: str, split: str = "test") -> Split:
     )
 
 
-def read_idx(path: Path) -> np.ndarray:
+def read_idx(path: Path) -> npt.NDArray[Any]:
     """An IDX file (gzipped or not) as an array.
 
     Raises:
@@ -102,7 +104,7 @@ def read_idx(path: Path) -> np.ndarray:
         if len(raw) < 4 or raw[:2] != b"\x00\x00" or raw[2] not in _DTYPES:
             raise ValueError("no IDX magic number")
         shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4).astype(np.int64)
-        return np.frombuffer(raw, _DTYPES[raw[2]], offset=4 + 4 * raw[3]).reshape(shape)
+        return np.frombuffer(raw, np.dtype(_DTYPES[raw[2]]), offset=4 + 4 * raw[3]).reshape(shape)
     except (ValueError, OSError, EOFError, zlib.error) as cause:
         raise DataError(f"{path} is not a whole IDX file ({cause}). Copy or download it again.") from cause
 

@@ -49,7 +49,9 @@ def check_array(name: str, value: Any, shape: str, ndim: int, hint: str) -> npt.
     try:
         array = np.ascontiguousarray(value, dtype=np.float64)
     except (TypeError, ValueError) as cause:
-        raise InputError(f"{name} must be an array of numbers of shape {shape}; got {type(value).__name__}. {hint}") from cause
+        raise InputError(
+            f"{name} must be an array of numbers of shape {shape}; got {type(value).__name__}. {hint}"
+        ) from cause
     if np.ndim(value) != ndim or 0 in array.shape:
         raise InputError(f"{name} must have shape {shape}; got {np.shape(value)}. {hint}")
     finite = np.isfinite(array)

@@ -27,7 +27,9 @@ def write_whole(path: str | Path, data: bytes | str) -> Path:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as cause:
-        raise InputError(f"cannot write {path}: {cause.strerror}. Choose another folder, or make this one writable.") from cause
+        raise InputError(
+            f"cannot write {path}: {cause.strerror}. Choose another folder, or make this one writable."
+        ) from cause
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)

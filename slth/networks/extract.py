@@ -260,7 +260,12 @@ def _fold(before: LinearMap, name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -
     one, zero = torch.ones_like(norm.running_var), torch.zeros_like(norm.running_var)
     gamma, beta, mean, var = (
         (one if tensor is None else tensor).detach().double().cpu().numpy()
-        for tensor in (norm.weight, zero if norm.bias is None else norm.bias, norm.running_mean, norm.running_var)
+        for tensor in (
+            norm.weight,
+            zero if norm.bias is None else norm.bias,
+            norm.running_mean,
+            norm.running_var,
+        )
     )
     factor = gamma / np.sqrt(var + norm.eps)
     weight = before.weight.astype(np.float64) * factor.reshape(-1, *[1] * (before.weight.ndim - 1))
@@ -309,7 +314,7 @@ def _plain_module(linear: LinearMap) -> nn.Module:
         )
     with torch.no_grad():
         module.weight.copy_(torch.from_numpy(linear.weight))
-        if linear.bias is not None:
+        if linear.bias is not None and module.bias is not None:
             module.bias.copy_(torch.from_numpy(linear.bias))
     return module
 
@@ -330,7 +335,8 @@ def _check_example(
         low, high = float(value.min()), float(value.max())
         if low < input_range[0] or high > input_range[1]:
             raise InputError(
-                f"example_input must lie in input_range = {tuple(input_range)}; its values span [{low:.4g}, {high:.4g}]. "
+                f"example_input must lie in input_range = {tuple(input_range)}; its values span "
+                f"[{low:.4g}, {high:.4g}]. "
                 "Widen input_range: a wrong one gives a wrong ticket."
             )
     try:

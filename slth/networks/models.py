@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -51,7 +52,7 @@ def mlp(*, sizes: tuple[int, ...] = (784, 500, 10), bias: bool = True) -> nn.Seq
     if len(sizes) < 2:
         raise InputError(f"sizes must name at least an input and an output width; got {sizes}.")
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+    for i, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
         layers[f"fc{i}"] = nn.Linear(n_in, n_out, bias=bias)
         if i < len(sizes) - 1:
             layers[f"relu{i}"] = nn.ReLU()

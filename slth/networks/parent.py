@@ -30,9 +30,12 @@ from slth.networks.extract import Target
 from slth.networks.generator import DEVIATION, LAWS, random_rows
 
 # "auto" scale: the target's root mean square in units of one candidate entry. The absolute error of a subset sum
-# depends on (n, D) and hardly on the target, so a large target in these units has a small relative error; the
-# price is a few more kept channels. From 3 to 10: a third of the error for a tenth more channels (measured).
+# depends on (n, D) and hardly on the target, so a large target in these units has a small relative error. From 3
+# to 10 it falls to a third for a tenth more kept channels; beyond, the channels grow faster (measured).
 TARGET_RMS = 10.0
+# n candidates of dimension D reach about 0.3·n/√D in root mean square (half the sum of |⟨x, w⟩|); a third of that
+# leaves room for input channels above the average and for a solver that is not exhaustive.
+REACH = 0.1
 # 2³¹ hidden channels an input channel: far above what memory allows, far below what the counters can number.
 MAX_WIDTH = 2**31
 
@@ -90,13 +93,17 @@ class Parent:
         check_int("seed", self.seed, 0, 2**64 - 1)
         check_choice("law", self.law, LAWS)
         for layer in self.layers:
-            check_int(f"width of {layer.name}", layer.width, 1, MAX_WIDTH, "It counts hidden channels per input channel.")
+            check_int(
+                f"width of {layer.name}",
+                layer.width,
+                1,
+                MAX_WIDTH,
+                "It counts hidden channels per input channel.",
+            )
             for value in (layer.scale, layer.bias_scale):
                 check_positive(f"scale of {layer.name}", value)
 
-    def mixing(
-        self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None
-    ) -> npt.NDArray[np.float32]:
+    def mixing(self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """u of the hidden channels ``rows`` (default: all) of a block: float32 (m,)."""
         rows = np.arange(self.layers[layer].width) if rows is None else rows
         # One Philox block holds four consecutive u: generate whole blocks, then pick.
@@ -110,9 +117,7 @@ class Parent:
         scale = spec.bias_scale if channel == spec.c_in else spec.scale
         return self._rows(layer, 1, channel, rows, spec.dimension(channel)) * np.float32(scale)
 
-    def candidates(
-        self, layer: int, channel: int, rows: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
+    def candidates(self, layer: int, channel: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """|u|·V of the hidden channels ``rows`` of a block: float64 (m, D), exact products of float32 numbers."""
         mixing = np.abs(self.mixing(layer, channel, rows)).astype(np.float64)
         return self.slices(layer, channel, rows) * mixing[:, None]
@@ -135,13 +140,16 @@ class Parent:
     def _rows(
         self, layer: int, part: int, channel: int, rows: npt.NDArray[np.int64], size: int
     ) -> npt.NDArray[np.float32]:
-        return random_rows(
-            law=self.law, seed=self.seed, layer=layer, part=part, channel=channel, rows=rows, size=size
-        )
+        return random_rows(law=self.law, seed=self.seed, layer=layer, part=part, channel=channel, rows=rows, size=size)
 
 
 def make_parent(
-    target: Target, *, width: int | dict[str, int], seed: int, law: str = "normal", scale: str | float = "auto"
+    target: Target,
+    *,
+    width: int | dict[str, int],
+    seed: int,
+    law: str = "normal",
+    scale: str | float = "auto",
 ) -> Parent:
     """The parent of a target. Nothing random is looked at: scales come from the target's norm alone.
 
@@ -149,8 +157,8 @@ def make_parent(
         width: hidden channels per input channel: one number, or a number for names and kinds of layers
             (``{"conv": 60000, "linear": 20000, "fc3": 5000}``; a name wins over its kind).
         seed: of everything. law: ``normal`` or ``uniform``.
-        scale: ``auto`` (root mean square of the layer's weights / 10, in units of a candidate's standard
-            deviation), or one positive number for every layer.
+        scale: ``auto``, or one positive number for every layer. ``auto`` makes the root mean square of the layer's
+            weights equal to min(10, n/(10·√D)) standard deviations of a candidate entry, n = width/2.
 
     Raises:
         InputError: widths that are missing, below 1, or name no layer; a bad law, seed or scale.
@@ -159,13 +167,13 @@ def make_parent(
     if not (isinstance(scale, str) and scale == "auto"):
         check_positive("scale", scale, "Pass 'auto' or a positive number.")
     widths = _widths(target, width)
-    unit = DEVIATION[law] ** 2 * TARGET_RMS
 
-    def factor(values: npt.NDArray[np.float32] | None) -> float:
+    def factor(values: npt.NDArray[np.float32] | None, width: int, dimension: int) -> float:
         if not isinstance(scale, str):
             return float(np.float32(scale))
         rms = 0.0 if values is None else float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
-        return float(np.float32(rms / unit)) if rms > 1e-30 else 1.0
+        wanted = min(TARGET_RMS, REACH * (width / 2) / math.sqrt(dimension))
+        return float(np.float32(rms / (wanted * DEVIATION[law] ** 2))) if rms > 1e-30 else 1.0
 
     layers = tuple(
         ParentLayer(
@@ -175,8 +183,8 @@ def make_parent(
             kernel=tuple(linear.weight.shape[2:]),
             width=widths[linear.name],
             bias=linear.bias is not None,
-            scale=factor(linear.weight),
-            bias_scale=factor(linear.bias),
+            scale=factor(linear.weight, widths[linear.name], linear.dimension),
+            bias_scale=factor(linear.bias, widths[linear.name], linear.channels[1]),
         )
         for linear in target.maps
     )
@@ -198,5 +206,3 @@ def _widths(target: Target, width: int | dict[str, int]) -> dict[str, int]:
     if missing:
         raise InputError(f"width is missing for {', '.join(missing)}; give one for each layer, or for conv and linear.")
     return {m.name: width.get(m.name, width.get(m.kind, 0)) for m in target.maps}
-
-

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from itertools import pairwise
 
 import numba
@@ -51,13 +52,15 @@ def solve_exact(problem: Problem, control: Control) -> Outcome:
     error = float(np.abs(incumbent.selected.astype(float) @ problem.vectors - problem.target).max())
     search = _Search(problem, vectors, left, right, slack)
     radius = min(error, expected_optimum(vectors, problem.target)) + MARGIN * slack
-    best = incumbent.selected[useful]
+    best: BoolArray = incumbent.selected[useful]
     scans, bound = 0, 0.0
     while (found := search.scan(radius, control)) is not None:  # None: time ran out
         scans += 1
         pair_error, ties, complete = found
         if ties:
-            best, exact = _best_of(problem, useful, [best, *(search.decode(tie) for tie in ties)])
+            choices: list[BoolArray] = [best]
+            choices += [search.decode(tie) for tie in ties]
+            best, exact = _best_of(problem, useful, choices)
             error = min(error, float(exact))
         # Every selection with a smaller scanned error than this has been met.
         seen = radius - MARGIN / 2 * slack
@@ -73,7 +76,11 @@ def solve_exact(problem: Problem, control: Control) -> Outcome:
     return Outcome(
         selected=selected,
         lower_bound=bound,
-        stats={"scans": scans, "split": (left, right), "table": human_bytes(table_bytes(right, problem.dimension))},
+        stats={
+            "scans": scans,
+            "split": (left, right),
+            "table": human_bytes(table_bytes(right, problem.dimension)),
+        },
     )
 
 
@@ -130,7 +137,7 @@ def _floor_zero(problem: Problem) -> float:
     return math.inf if problem.cardinality is None else 0.0
 
 
-def _best_of(problem: Problem, useful: BoolArray, choices: list[BoolArray]) -> tuple[BoolArray, float]:
+def _best_of(problem: Problem, useful: BoolArray, choices: list[BoolArray]) -> tuple[BoolArray, Fraction]:
     """The choice with the smallest exact error (the first of equals) and that error."""
     errors = []
     for choice in choices:
@@ -242,10 +249,21 @@ def build_table(sums, hashed, width, bits):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def scan_block(
+def _ones(row):  # type: ignore[no-untyped-def]
+    ones = 0
+    while row:
+        ones += row & 1
+        row >>= 1
+    return ones
+
+
+# fmt: off
+@numba.njit(nogil=True, cache=True)
+def scan_block(  # type: ignore[no-untyped-def]
     low, high, sums, target, heads, items, width, hashed, bits, tie,
     start, stop, counts_low, counts_high, cardinality, ties,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):
+    # fmt: on
     """Look up every left sum high[h] + low[i], start ≤ h < stop; return the best error and the number of ties."""
     dim = target.size
     half = 0.5 * width
@@ -259,7 +277,7 @@ def scan_block(
         for i in range(low.shape[0]):
             for d in range(dim):
                 goal[d] = target[d] - (high[h, d] + low[i, d])
-            combinations = 1
+            combinations = np.int64(1)
             for g in range(hashed):
                 a = np.int64(np.floor((goal[g] - half) / width))
                 b = np.int64(np.floor((goal[g] + half) / width))
@@ -283,11 +301,7 @@ def scan_block(
                     if error > best + tie:
                         continue
                     if cardinality >= 0:
-                        ones = counts_high[h] + counts_low[i]
-                        code = row
-                        while code:
-                            ones += code & 1
-                            code >>= 1
+                        ones = counts_high[h] + counts_low[i] + _ones(row)
                         if ones != cardinality:
                             continue
                     if error < best - tie:
@@ -295,7 +309,12 @@ def scan_block(
                     best = min(best, error)
                     # The same row can be met through two cells of one bucket: keep it once.
                     left = h * low.shape[0] + i
-                    if number and number <= ties.shape[0] and ties[number - 1, 0] == left and ties[number - 1, 1] == row:
+                    if (
+                        number
+                        and number <= ties.shape[0]
+                        and ties[number - 1, 0] == left
+                        and ties[number - 1, 1] == row
+                    ):
                         continue
                     if number < ties.shape[0]:
                         ties[number, 0] = left

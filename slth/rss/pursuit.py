@@ -28,9 +28,7 @@ def solve_pursuit(problem: Problem, control: Control) -> Outcome:
     else:
         selected, residual, flips = _exchange(vectors, target, norms, problem.cardinality, control)
     local = _local_set(norms, selected, problem.cardinality is not None)
-    improved, moves = improve(
-        vectors[local], residual, selected[local], swaps_only=problem.cardinality is not None
-    )
+    improved, moves = improve(vectors[local], residual, selected[local], swaps_only=problem.cardinality is not None)
     selected[local] = improved
     return Outcome(selected=selected, stats={"flips": flips, "local_moves": moves})
 

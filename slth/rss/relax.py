@@ -73,7 +73,12 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
 
 
 def _approach(
-    vectors: FloatArray, norms: FloatArray, large: Indices, goal: FloatArray, core: FloatArray, control: Control
+    vectors: FloatArray,
+    norms: FloatArray,
+    large: Indices,
+    goal: FloatArray,
+    core: FloatArray,
+    control: Control,
 ) -> tuple[BoolArray, FloatArray, int]:
     """Pursue ``goal`` with the large candidates until the core reaches what is left: (selected, residual, flips)."""
     selected, residual, flips = np.zeros(len(vectors), dtype=bool), goal, 0

@@ -94,9 +94,7 @@ def solve_batch(
     Raises:
         InputError: shapes that do not match, NaN or infinity.
     """
-    stacked = check_array(
-        "vectors", vectors, "(b, n, D), none of them 0", 3, "Pass one (n, D) matrix per instance."
-    )
+    stacked = check_array("vectors", vectors, "(b, n, D), none of them 0", 3, "Pass one (n, D) matrix per instance.")
     goals = check_array("targets", targets, "(b, D)", 2, "Pass one target per instance.")
     if goals.shape != (stacked.shape[0], stacked.shape[2]):
         raise InputError(
@@ -134,9 +132,7 @@ def choose(problem: Problem, control: Control) -> tuple[str, str]:
     return "relax", f"n = {n}, D = {dim}: too large to prove"
 
 
-def _control(
-    eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float
-) -> Control:
+def _control(eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float) -> Control:
     if eps is not None:
         check_positive("eps", eps, "eps is an L∞ distance.", zero_ok=True)
     if time_limit is not None:

@@ -13,7 +13,6 @@ from slth.networks.extract import LinearMap, Target, assemble, conv_options
 from slth.networks.parent import Parent
 from slth.tickets.ticket import Kept, Rows
 
-
 # Hidden activations of a batch are computed in parts of at most this many bytes. A part then stays near the cache
 # and its memory is re-used, which is twice as fast as one large batch, and a batch of any size fits memory.
 PART_BYTES = 24e6
@@ -34,8 +33,12 @@ class PrunedConv(nn.Module):
         self.register_buffer("source", torch.from_numpy(source))
         self.mixing = _frozen(mixing.reshape(-1, 1, 1, 1))
         options = conv_options(linear.options)
-        self.conv = nn.Conv2d(len(source), linear.channels[1], linear.weight.shape[2:], bias=False, **options)
+        shape = linear.channels[1], linear.weight.shape[2:]
+        self.conv = nn.Conv2d(len(source), *shape, bias=False, **options)
         self.conv.weight = _frozen(kernels)
+        if not len(source):
+            self.empty = nn.Conv2d(1, *shape, bias=False, **options)
+            self.empty.weight = _frozen(torch.zeros_like(self.empty.weight))
         self.bias: PrunedBias | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -44,6 +47,8 @@ class PrunedConv(nn.Module):
         return out if self.bias is None else out + self.bias()[:, None, None]
 
     def _part(self, x: torch.Tensor) -> torch.Tensor:
+        if not len(self.source):  # torch gives no output channels for no input channels; it must be zeros
+            return self.empty(x[:, :1])
         hidden = x.index_select(1, self.source)
         return self.conv(hidden.mul_(self.mixing[..., 0]).relu_())
 
@@ -93,7 +98,7 @@ def compact_module(parent: Parent, target: Target, kept: Kept) -> nn.Sequential:
 
     def build(linear: LinearMap) -> nn.Module:
         layer = index[linear.name]
-        c_in, c_out = linear.channels
+        c_in = linear.channels[0]
         rows = kept[layer]
         source = np.repeat(np.arange(c_in), [len(block) for block in rows[:c_in]])
         mixing = np.concatenate([parent.mixing(layer, c, rows[c]) for c in range(c_in)])

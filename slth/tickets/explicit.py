@@ -66,7 +66,12 @@ def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -
         MemoryEstimateError: it would not fit memory.
     """
     needed = sum(4.0 * (_mixing_size(layer) + layer.weight_count) for layer in parent.layers)
-    check_memory("the explicit parent", needed, None, "Use a small width, or to_module(), which holds kept channels only.")
+    check_memory(
+        "the explicit parent",
+        needed,
+        None,
+        "Use a small width, or to_module(), which holds kept channels only.",
+    )
     index = {linear.name: i for i, linear in enumerate(target.maps)}
 
     def build(linear: LinearMap) -> nn.Module:
@@ -85,7 +90,12 @@ def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -
 def masks(parent: Parent, kept: Kept) -> Masks:
     """See :meth:`slth.tickets.Ticket.masks`."""
     needed = sum(1.0 * (_mixing_size(layer) + layer.weight_count) for layer in parent.layers)
-    check_memory("the masks", needed, None, "They are for small widths; use ticket.kept, which lists the kept channels.")
+    check_memory(
+        "the masks",
+        needed,
+        None,
+        "They are for small widths; use ticket.kept, which lists the kept channels.",
+    )
     result: Masks = {}
     for layer, blocks in zip(parent.layers, kept, strict=True):
         hidden = np.zeros((layer.c_in, layer.width), dtype=bool)

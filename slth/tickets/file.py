@@ -48,7 +48,10 @@ def save_ticket(ticket: Ticket, path: str | Path) -> Path:
     header = {
         "format_version": FORMAT_VERSION,
         "parent": ticket.parent.describe(),
-        "target": {"stages": [describe(stage) for stage in ticket.target.stages], "hash": ticket.target.hash()},
+        "target": {
+            "stages": [describe(stage) for stage in ticket.target.stages],
+            "hash": ticket.target.hash(),
+        },
         "layers": [asdict(report) for report in ticket.layers],
         "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
     }
@@ -107,9 +110,7 @@ def _header(path: Path, raw: bytes) -> dict[str, Any]:
 
 def _build(header: dict[str, Any], tensors: Tensors) -> Ticket:
     target = _target(header["target"]["stages"], tensors)
-    kept = tuple(
-        _blocks(tensors[f"kept.{i}.counts"], tensors[f"kept.{i}.gaps"]) for i in range(len(target.maps))
-    )
+    kept = tuple(_blocks(tensors[f"kept.{i}.counts"], tensors[f"kept.{i}.gaps"]) for i in range(len(target.maps)))
     info = dict(header["info"])
     if info.get("input_range") is not None:
         info["input_range"] = tuple(info["input_range"])
@@ -142,8 +143,9 @@ def _target(stages: list[dict[str, Any]], tensors: Tensors) -> Target:
             )
             index += 1
         else:
-            built.append(KeptModule(name=stage["name"], type=stage["type"], options=stage["options"]))
-            built[-1].build()  # only the few modules of KEPT_MODULES can be built; anything else fails here
+            module = KeptModule(name=stage["name"], type=stage["type"], options=stage["options"])
+            module.build()  # only the few modules of KEPT_MODULES can be built; anything else fails here
+            built.append(module)
     return Target(stages=tuple(built))
 
 

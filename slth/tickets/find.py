@@ -84,9 +84,7 @@ def find_ticket(
     check_int("seed", seed, 0, 2**64 - 1)
     workers = thread_count(threads)
     target = (
-        model
-        if isinstance(model, Target)
-        else extract(model, example_input=example_input, input_range=input_range)
+        model if isinstance(model, Target) else extract(model, example_input=example_input, input_range=input_range)
     )
     parent = make_parent(target, width=width, seed=seed, law=law, scale=scale)
     refuse_if_too_large(parent, target, workers, max_memory)
@@ -107,8 +105,7 @@ def find_ticket(
         for i, linear in enumerate(target.maps)
     )
     kept = tuple(
-        tuple(results[i, channel].rows for channel in linear.instances)
-        for i, linear in enumerate(target.maps)
+        tuple(results[i, channel].rows for channel in linear.instances) for i, linear in enumerate(target.maps)
     )
     info: dict[str, Any] = {"method": method, "input_range": input_range, "environment": environment()}
     return Ticket(parent=parent, target=target, kept=kept, layers=layers, info=info)
@@ -145,9 +142,7 @@ def _find_channel(parent: Parent, target: Target, layer: int, channel: int, meth
         if not len(rows) or not goal.any():
             continue  # nothing to choose from, or zero: the empty selection is exact
         rows = _screen(parent, layer, channel, rows)
-        problem = Problem(
-            vectors=parent.candidates(layer, channel, rows), target=goal if sign == "+" else -goal
-        )
+        problem = Problem(vectors=parent.candidates(layer, channel, rows), target=goal if sign == "+" else -goal)
         chosen.append(rows[solve(problem, method, seed=parent.seed, threads=1).selected])
     rows = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
     measure = measure_channel(parent, target, layer, channel, rows)
@@ -179,5 +174,3 @@ def _report(parent: Parent, target: Target, layer: int, found: list[Found]) -> L
         seconds=sum(one.seconds for one in found),
         **summarise_layer(linear, [one.measure for one in found]),
     )
-
-

@@ -50,9 +50,7 @@ class Bars:
             console=console,
             disable=not console.is_terminal,
         )
-        self._tasks = [
-            self._bars.add_task(name, total=total) for name, total in zip(names, totals, strict=True)
-        ]
+        self._tasks = [self._bars.add_task(name, total=total) for name, total in zip(names, totals, strict=True)]
         self._bars.start()
 
     def advance(self, layer: int) -> None:

@@ -92,7 +92,11 @@ def verify_ticket(ticket: Ticket) -> Verification:
     if recorded_hash is not None and recorded_hash != target.hash():
         failures.append("the target's weights do not have the recorded hash")
     if not len(parent.layers) == len(target.maps) == len(ticket.kept) == len(ticket.layers):
-        return Verification(failures=(*failures, "parent, target and record differ in their number of layers"), channels=0, instances=0)
+        return Verification(
+            failures=(*failures, "parent, target and record differ in their number of layers"),
+            channels=0,
+            instances=0,
+        )
     for i, (linear, spec, report) in enumerate(zip(target.maps, parent.layers, ticket.layers, strict=True)):
         wrong = _structure(ticket, i)
         if wrong:

@@ -1,0 +1,1 @@
+"""Benchmarks: speed and memory, each a table and a JSON file with the environment."""

@@ -1,0 +1,42 @@
+"""What every benchmark does with its rows: print a table, write JSON with the environment."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from slth.environment import environment
+from slth.files import write_whole
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def peak_memory() -> float:
+    """Most bytes this process has held so far (a high-water mark: measure in a fresh process)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """One aligned table on standard output."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table, highlight=False)
+    console.print()
+
+
+def write_json(name: str, results: dict[str, Any]) -> Path:
+    """Write ``results/{name}.json`` with the environment beside the results."""
+    RESULTS.mkdir(exist_ok=True)
+    return write_whole(RESULTS / f"{name}.json", json.dumps({"environment": environment(), **results}, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""Numerical checks of the lemmas slth relies on: ``python -m proofs_check``."""

@@ -1,0 +1,6 @@
+"""``python -m slth`` is ``slth``."""
+
+from slth.cli import main
+
+if __name__ == "__main__":
+    main()

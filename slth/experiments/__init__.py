@@ -1,0 +1,1 @@
+"""Experiments: what is run with the toolkit, from the demo on."""

@@ -1,0 +1,84 @@
+"""Does this installation compute what it should?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from slth.data import available, data_folder
+from slth.environment import environment
+from slth.errors import available_memory, human_bytes
+from slth.networks import extract, models
+from slth.networks.generator import random_rows
+from slth.rss import Problem, Status, solve
+from slth.rss.threads import thread_count
+from slth.tickets import find_ticket
+
+# SHA-256 of 3 × 101 normals of the parent with seed 7: any machine must give it.
+GENERATOR_DIGEST = "f82dd727185d8c06aeb0d35a071135d983d9e3f68b1e13f1d5fec9e9c94987b1"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at, whether it is as it must be, and what was found."""
+
+    name: str
+    ok: bool
+    found: str
+
+
+def examine() -> list[Check]:
+    """Look at versions and machine, then run the generator, the solver and a tiny search against known answers."""
+    record = environment()
+    packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
+    checks = [
+        Check("versions", True, f"Python {record['python']}, {packages}"),
+        Check(
+            "machine", True, f"{record['system']}, {thread_count(None)} cores, {human_bytes(available_memory())} free"
+        ),
+        Check("data folder", True, f"{data_folder() or 'SLTH_DATA is not set'}; names: {', '.join(available())}"),
+        Check("torch", True, f"{torch.get_num_threads()} threads, CUDA {'yes' if torch.cuda.is_available() else 'no'}"),
+    ]
+    for name, check in (("generator", _generator), ("solver", _solver), ("search", _search)):
+        checks.append(_guarded(name, check))
+    return checks
+
+
+def generator_digest() -> str:
+    """The digest that :data:`GENERATOR_DIGEST` records."""
+    rows = random_rows(law="normal", seed=7, layer=1, part=1, channel=2, rows=np.arange(3), size=101)
+    return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()
+
+
+def _guarded(name: str, check: Callable[[], tuple[bool, str]]) -> Check:
+    try:
+        ok, found = check()
+    except Exception as error:  # a broken installation may fail in any way: that is the finding
+        ok, found = False, f"{type(error).__name__}: {error}"
+    return Check(name, ok, found)
+
+
+def _generator() -> tuple[bool, str]:
+    same = generator_digest() == GENERATOR_DIGEST
+    return same, "bits as specified" if same else "other bits than specified: tickets of other machines will not verify"
+
+
+def _solver() -> tuple[bool, str]:
+    # 1 + 4 + 16 = 21 is the only subset of powers of two with that sum.
+    vectors = np.ldexp(1.0, np.arange(10))[:, None]
+    solution = solve(Problem(vectors=vectors, target=np.array([21.0])))
+    ok = solution.status is Status.optimal and solution.error == 0 and solution.selected[[0, 2, 4]].all()
+    return bool(ok), f"{solution.method}: {solution.message}"
+
+
+def _search() -> tuple[bool, str]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        target = extract(models.mlp(sizes=(4, 3)), input_range=(0, 1))
+    ticket = find_ticket(target, width=400)
+    verification = ticket.verify()
+    return bool(verification), f"{ticket.kept_channels} channels kept, verified" if verification else "does not verify"

@@ -1,0 +1,93 @@
+"""A target named on a command line: a built-in architecture with weights, or a function in a user's file."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slth.errors import InputError
+from slth.networks import models
+
+
+def load_target(*, arch: str | None, weights: Path | None, model: str | None) -> tuple[nn.Module, torch.Tensor | None]:
+    """The model, and an example input if one is known.
+
+    Args:
+        arch: a name in :data:`slth.networks.models.ARCHITECTURES`, with ``weights``, its safetensors file.
+        model: ``path.py:function``; the function takes nothing and returns a module, or (module, example input).
+
+    Raises:
+        InputError: neither or both were given, or the function is not there or returns something else.
+    """
+    if (arch is None) == (model is None):
+        given = "both" if arch is not None else "neither"
+        raise InputError(
+            f"a target must come as --arch with --weights, or as --model path.py:function; got {given}. "
+            f"Architectures: {', '.join(models.ARCHITECTURES)}."
+        )
+    if arch is not None:
+        if weights is None:
+            raise InputError(f"--arch {arch} must come with --weights FILE.safetensors; got none.")
+        return models.load_weights(arch, weights), models.example_input(arch)
+    assert model is not None
+    if weights is not None:
+        raise InputError("--weights goes with --arch; with --model, load the weights in your function.")
+    return _from_file(model)
+
+
+def parse_width(text: str) -> int | dict[str, int]:
+    """``"20000"`` → 20000; ``"conv=60000,linear=20000"`` → a dict.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        if "=" not in text:
+            return int(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip(): int(value) for name, value in pairs}
+    except ValueError as cause:
+        raise InputError(
+            f"--width must be a number, or pairs like conv=60000,linear=20000,fc3=5000; got {text!r}."
+        ) from cause
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """``"0,1"`` → (0.0, 1.0); None stays None.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as cause:
+        raise InputError(f"--input-range must be lo,hi such as 0,1 or -1,1; got {text!r}.") from cause
+    return low, high
+
+
+def _from_file(spec: str) -> tuple[nn.Module, torch.Tensor | None]:
+    path_text, _, name = spec.rpartition(":")
+    path = Path(path_text)
+    if not path_text or not name or not path.is_file():
+        raise InputError(f"--model must be path.py:function with a file that exists; got {spec!r}. Check the path.")
+    loader = importlib.util.spec_from_file_location(path.stem, path)
+    assert loader is not None
+    assert loader.loader is not None
+    module = importlib.util.module_from_spec(loader)
+    try:
+        loader.loader.exec_module(module)
+        function = getattr(module, name)
+        made = function()
+    except Exception as cause:
+        raise InputError(f"{spec} failed: {type(cause).__name__}: {cause}. Run it in Python to see where.") from cause
+    network, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(network, nn.Module) or not (example is None or isinstance(example, torch.Tensor)):
+        raise InputError(
+            f"{spec} must return a torch module, or (module, example input tensor); got {type(made).__name__}."
+        )
+    return network.eval(), example

@@ -1,0 +1,96 @@
+"""Every source the project leans on, once. Docstrings name a key in their ``Source:`` line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """One source.
+
+    Attributes:
+        authors, year, arxiv: who, when, and the arXiv number ("" when there is none we know).
+        statement: what is used of it.
+        hypotheses: under which it holds.
+        constant: ``explicit``, ``unspecified``, ``fitted`` or ``none`` (no constant in it).
+        wording: ``seen`` (read in the source), ``recalled`` (not confirmed) or ``derived`` (proved or measured here).
+    """
+
+    authors: str
+    year: int
+    arxiv: str
+    statement: str
+    hypotheses: str
+    constant: str
+    wording: str
+
+
+REFERENCES: dict[str, Reference] = {
+    "dacunha2023": Reference(
+        authors="A. da Cunha, F. d'Amore, E. Natale",
+        year=2023,
+        arxiv="2311.09858",
+        statement="Structured pruning (channel-blocked masks and filter removal) of a random CNN with "
+        "n_i ≥ C d_i^12 c_i^6 log³(d_i² c_i c_{i-1} ℓ/ε) approximates every target CNN within ε with probability 1−ε.",
+        hypotheses="kernels with ‖K‖₁ ≤ 1, inputs in [−1, 1], zero padding, no bias, normal weights",
+        constant="unspecified",
+        wording="recalled",
+    ),
+    "becchetti2022": Reference(
+        authors="L. Becchetti, A. da Cunha, A. Clementi, F. d'Amore, H. Lesfari, E. Natale, L. Trevisan",
+        year=2022,
+        arxiv="2207.13944",
+        statement="n = O(D³ log(1/ε)(log(1/ε) + log D)) random vectors have subset sums within ε of every z "
+        "in [−1, 1]^D.",
+        hypotheses="i.i.d. vectors of a continuous law around the origin",
+        constant="unspecified",
+        wording="seen",
+    ),
+    "salmon2011": Reference(
+        authors="J. Salmon, M. Moraes, R. Dror, D. Shaw",
+        year=2011,
+        arxiv="",
+        statement="Philox4x32-10: a counter-based random number generator with random access.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
+    "horowitz1974": Reference(
+        authors="E. Horowitz, S. Sahni",
+        year=1974,
+        arxiv="",
+        statement="Subset sum by meet in the middle in 2^{n/2} time and space.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
+    "barany1981": Reference(
+        authors="I. Bárány, V. Grinberg",
+        year=1981,
+        arxiv="",
+        statement="A null-space walk moves a point of the box to one with at most D fractional entries, sum unchanged.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
+    "frankle2019": Reference(
+        authors="J. Frankle, M. Carbin",
+        year=2019,
+        arxiv="1803.03635",
+        statement="The lottery ticket hypothesis; the Conv-2 architecture.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
+    "propagation": Reference(
+        authors="slth",
+        year=2026,
+        arxiv="",
+        statement="A kernel error ε' (L∞) changes a layer's output by at most d² c_in ε' ‖X‖_max: X⁺ and X⁻ have "
+        "disjoint support, so both sign groups together cost no factor 2.",
+        hypotheses="every sign group that the input needs is approximated within ε'",
+        constant="explicit",
+        wording="derived",
+    ),
+}
