@@ -31,6 +31,7 @@ data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(ticket_app, name="ticket")
 app.add_typer(data_app, name="data")
 console = Console()
+INTERRUPTED = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 File = Annotated[Path, typer.Argument(help="A .slth file.")]
@@ -39,23 +40,23 @@ File = Annotated[Path, typer.Argument(help="A .slth file.")]
 def main() -> None:
     """Entry point: run the app; print slth's own errors as one line and exit with 1."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False) or 0
     except SlthError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted: nothing was written", err=True)
-        sys.exit(130)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = 1
     except BrokenPipeError:
-        sys.exit(0)
+        code = 0  # the reader, `head` for instance, has had enough
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
-        # Usage errors of the parser know how to show themselves; anything else is a bug and keeps its traceback.
-        if hasattr(error, "show") and hasattr(error, "exit_code"):
-            error.show()
-            sys.exit(error.exit_code)
-        raise
+        # The parser's usage errors know how to show themselves; anything else is a bug and keeps its traceback.
+        if not (hasattr(error, "show") and hasattr(error, "exit_code")):
+            raise
+        error.show()
+        code = error.exit_code
+    if code == INTERRUPTED:
+        typer.echo("interrupted: no file was left half-written", err=True)
+    sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)

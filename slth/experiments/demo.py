@@ -162,8 +162,9 @@ def _write(result: DemoResult, random: list[float]) -> None:
         Section("Filters", figure=filters, caption="First layer: trained filters, sums of random ones, difference."),
         Section(
             "Check it",
-            f"The file holds a seed and {ticket.kept_channels:,} channel numbers, not the {weights:,} random weights. "
-            f"Verification regenerated the kept channels and recomputed all {result.verification.instances} errors.",
+            f"The file holds a seed and {ticket.kept_channels:,} channel numbers, none of the {weights:,} random "
+            "weights, and the target to compare with. Verification regenerated the kept channels from the seed and "
+            f"recomputed all {result.verification.instances} errors.",
             code="slth ticket verify digits.slth\nslth ticket show digits.slth\n"
             "slth ticket evaluate digits.slth --data digits",
         ),

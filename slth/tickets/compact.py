@@ -34,7 +34,7 @@ class PrunedConv(nn.Module):
         self.mixing = _frozen(mixing.reshape(-1, 1, 1, 1))
         options = conv_options(linear.options)
         shape = linear.channels[1], linear.weight.shape[2:]
-        self.conv = nn.Conv2d(len(source), *shape, bias=False, **options)
+        self.conv = nn.Conv2d(len(source), *shape, bias=False, device="meta", **options)  # weights come next
         self.conv.weight = _frozen(kernels)
         if not len(source):
             self.empty = nn.Conv2d(1, *shape, bias=False, **options)
