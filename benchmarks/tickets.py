@@ -30,7 +30,7 @@ from slth.tickets.explicit import explicit_parent
 SEARCHES = {
     "lenet5 20,000/60,000": ("lenet5", "pensia_lenet5.safetensors", {"linear": 20_000, "conv": 60_000}),
     "lenet5 6,000/20,000": ("lenet5", "pensia_lenet5.safetensors", {"linear": 6_000, "conv": 20_000}),
-    "mlp 784-500-10, 20,000": ("mlp", "pensia_fc2.safetensors", {"linear": 20_000}),
+    "mlp 784-500-10, 10,000": ("mlp", "pensia_fc2.safetensors", {"linear": 10_000}),
 }
 
 

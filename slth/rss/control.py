@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,9 @@ class Control:
         deadline: ``time.monotonic()`` value after which the incumbent is returned (None: no limit).
         seed: of every random choice a method makes.
         max_memory: bytes a method may take for its tables.
-        threads: how many a method may use; results must not depend on it.
+        threads: how many a method may use; without a deadline results do not depend on it.
+        progress: called with (seconds since ``began``, L∞ error) at every better incumbent.
+        began: ``time.monotonic()`` value from which progress counts.
     """
 
     eps: float | None = None
@@ -27,10 +29,17 @@ class Control:
     seed: int = 0
     max_memory: float = 1e9
     threads: int = 1
+    progress: Callable[[float, float], None] | None = None
+    began: float = field(default_factory=time.monotonic)
 
     def expired(self) -> bool:
         """True once the deadline has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def improved(self, error: float) -> None:
+        """Tell the caller's progress of a better incumbent."""
+        if self.progress is not None:
+            self.progress(time.monotonic() - self.began, error)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

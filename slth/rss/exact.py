@@ -1,11 +1,11 @@
 r"""exact — the proved optimum by meet in the middle, any D.
 
 Split the n candidates into a left part of a and a right part of b. A selection within ρ of z is a left sum l and
-a right sum u with :math:`\|z − l − u\|_∞ ≤ ρ`. The 2^b right sums go into a hash table of cells of width 2ρ on
-the first G = min(D, 4) coordinates; the 2^a left sums are formed on the fly, and each looks into the 2^G cells
-that its box of half-width ρ can touch. If the best pair found has an error ≤ ρ, every better pair has been seen:
-it is optimal. Otherwise ρ grows to the incumbent's error, or doubles, and the scan is repeated. Time about 2^a
-look-ups a scan, memory about 2^b·(8D + 13) bytes: b shrinks to fit ``max_memory`` and a grows.
+a right sum u with :math:`\|z − l − u\|_∞ ≤ ρ`. The 2^b right sums are sorted into a grid (:mod:`slth.rss.meet`); the
+2^a left sums are formed on the fly, and each looks at the right sums in a box of half-width ρ. If the best pair has
+an error ≤ ρ, every better pair has been seen: it is optimal. Otherwise ρ grows to the incumbent's error, or doubles,
+and the scan is repeated. Time about 2^a look-ups a scan, memory about 2^b·(16D + 28) bytes: b shrinks to fit
+``max_memory`` and a grows.
 
 Sums are float64, so two selections closer together than the rounding error η cannot be told apart by the scan:
 all pairs within 2η of the best are collected and compared in exact arithmetic. With a fixed cardinality the
@@ -22,16 +22,15 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from slth.errors import MemoryEstimateError, human_bytes
 from slth.rss.control import Control, Outcome
-from slth.rss.meet import build_table, popcounts, scan_block, subset_sums
+from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.verify import exact_error
 
-# Hashed coordinates: more would cost 2^G look-ups a left sum.
-MAX_HASHED = 4
 # Ties within rounding that are compared exactly; beyond it the result is reported as not proved.
 MAX_TIES = 4096
 # The scan radius carries this many rounding errors of slack, half of them for what "seen" means.
@@ -63,7 +62,9 @@ def solve_exact(problem: Problem, control: Control) -> Outcome:
             choices: list[BoolArray] = [best]
             choices += [search.decode(tie) for tie in ties]
             best, exact = _best_of(problem, useful, choices)
-            error = min(error, float(exact))
+            if float(exact) < error:
+                error = float(exact)
+                control.improved(error)
         # Every selection with a smaller scanned error than this has been met.
         seen = radius - MARGIN / 2 * slack
         if pair_error <= seen:
@@ -81,24 +82,19 @@ def solve_exact(problem: Problem, control: Control) -> Outcome:
         stats={
             "scans": scans,
             "split": (left, right),
-            "table": human_bytes(table_bytes(right, problem.dimension)),
+            "table": human_bytes(grid_bytes(right, problem.dimension)),
         },
     )
-
-
-def table_bytes(right: int, dimension: int) -> float:
-    """Bytes of the right-hand table of 2^right sums."""
-    return float(2**right) * (8 * dimension + 13) + 4 * 2.0 ** (right + 1)
 
 
 def split_sizes(count: int, dimension: int, max_memory: float) -> tuple[int, int]:
     """(a, b) with a + b = count: balanced, unless the table of 2^b right sums would not fit ``max_memory``."""
     right = count // 2
-    while right > 1 and table_bytes(right, dimension) > 0.8 * max_memory:
+    while right > 1 and grid_bytes(right, dimension) > 0.8 * max_memory:
         right -= 1
     left = count - right
     high_parts = 2.0 ** max(0, left - RUN) * 8 * dimension
-    if high_parts + table_bytes(right, dimension) > max_memory:
+    if high_parts + grid_bytes(right, dimension) > max_memory:
         raise MemoryEstimateError(
             f"exact search over n = {count} candidates in D = {dimension} needs more than "
             f"{human_bytes(high_parts)}; max_memory is {human_bytes(max_memory)}. "
@@ -110,7 +106,8 @@ def split_sizes(count: int, dimension: int, max_memory: float) -> tuple[int, int
 def expected_optimum(vectors: FloatArray, target: FloatArray) -> float:
     """Where the first moment of the number of solutions is one, for Gaussian sums: a first guess only."""
     spread = 0.5 * np.sqrt((vectors**2).sum(axis=0)) + 1e-300
-    offset = np.clip((target - 0.5 * vectors.sum(axis=0)) / spread, -1e6, 1e6)
+    with np.errstate(over="ignore"):  # a coordinate without any spread
+        offset = np.clip((target - 0.5 * vectors.sum(axis=0)) / spread, -1e6, 1e6)
     log2_pairs = len(vectors) - 0.5 * float(offset @ offset) / math.log(2)
     log2_width = float(np.log2(spread * math.sqrt(2 * math.pi)).mean()) - log2_pairs / len(target) - 1
     return 2.0 ** min(max(log2_width, -1000.0), 900.0)
@@ -118,12 +115,13 @@ def expected_optimum(vectors: FloatArray, target: FloatArray) -> float:
 
 def expected_log2_work(vectors: FloatArray, target: FloatArray) -> float:
     """log2 of the look-ups and comparisons a scan at the expected optimum makes: what ``auto`` goes by."""
-    hashed = min(len(target), MAX_HASHED)
-    spread = 0.5 * np.sqrt((vectors[:, :].T[:hashed] ** 2).sum(axis=1)) + 1e-300
-    # Twice the radius either side, against the width of the sums in each hashed coordinate.
-    hit = np.minimum(1.0, 4 * expected_optimum(vectors, target) / (spread * math.sqrt(2 * math.pi)))
+    used = min(len(target), MAX_GRID_DIMENSIONS)
+    spread = 0.5 * np.sqrt((vectors[:, :used] ** 2).sum(axis=0)) + 1e-300
+    # The cells around a box are twice as wide as the box, against the width of the sums in each coordinate.
+    with np.errstate(over="ignore"):
+        hit = np.minimum(1.0, 4 * expected_optimum(vectors, target) / (spread * math.sqrt(2 * math.pi)))
     left = len(vectors) - len(vectors) // 2
-    return float(np.logaddexp2(left + hashed, len(vectors) + np.log2(hit).sum()))
+    return float(np.logaddexp2(left + used - 1, len(vectors) + np.log2(hit).sum()))
 
 
 def rounding_slack(vectors: FloatArray, target: FloatArray) -> float:
@@ -165,29 +163,21 @@ class _Search:
 
     def scan(self, radius: float, control: Control) -> tuple[float, list[tuple[int, int]], bool] | None:
         """(best error seen, pairs within rounding of it, all of them?) or None if time ran out."""
-        hashed = min(len(self.target), MAX_HASHED)
-        # Cells are numbered in int64. Numbering rounds monotonically, in the table and in look-ups alike, so no
-        # pair within the radius is missed however small the cells are.
-        reach = float(np.abs(self.sums[:, :hashed]).max() + np.abs(self.target).max()) + 1e-300
-        reach += float(np.abs(self.vectors).sum(axis=0).max())
-        width = max(2.0 * radius, reach * 2.0**-58)
-        bits = min(self.right + 1, 30)
-        heads, items = build_table(self.sums, hashed, width, bits)
-        counts_low, counts_high = popcounts(len(self.low)), popcounts(len(self.high))
-        blocks = np.linspace(0, len(self.high), min(len(self.high), 64) + 1).astype(np.int64)
+        grid = build_grid(self.sums, radius)
+        blocks = np.linspace(0, len(self.high), min(len(self.high), 64) + 1).astype(int).tolist()
 
-        def run(span: tuple[int, int]) -> tuple[float, np.ndarray, int] | None:
+        def run(span: tuple[int, int]) -> tuple[float, npt.NDArray[np.int64], int] | None:
             if control.expired():
                 return None
             ties = np.empty((MAX_TIES, 2), dtype=np.int64)
-            best, number = scan_block(
-                self.low, self.high, self.sums, self.target, heads, items, width, hashed, bits,
-                2 * self.slack, span[0], span[1], counts_low, counts_high, self.cardinality, ties,
+            best, number = scan(
+                grid, self.low, self.high, self.target, radius=radius, tie=2 * self.slack, span=span,
+                cardinality=self.cardinality, ties=ties,
             )  # fmt: skip
-            return best, ties[: min(number, MAX_TIES)], number
+            return best, ties[:number], number
 
         with ThreadPoolExecutor(control.threads) as pool:
-            results = list(pool.map(run, pairwise(blocks.tolist())))
+            results = list(pool.map(run, pairwise(blocks)))
         if any(result is None for result in results):
             return None
         done = [result for result in results if result is not None]

@@ -1,59 +1,117 @@
-"""The hash table of right-hand sums, and the scan of left-hand sums against it: the hot loops of ``exact``.
+"""The grid of right-hand sums, and the scan of left-hand sums against it: the hot loops of ``exact``.
 
-A cell is a box of side ``width`` on the first ``hashed`` coordinates. The table is a counting sort of the rows by
-hashed cell, so a look-up is one random access for the bucket and a run of rows; at 2^20 sums and more it is the
-cache miss of that access (about 100 ns) that costs, not the arithmetic.
+The 2^b right sums are sorted into the cells of a grid on their first G coordinates, so that the rows of a cell, and
+of cells next to each other in the last of these coordinates, lie together in memory. A left sum asks for all rows
+in a box of half-width ρ: with cells at least 2ρ wide that is at most 2^(G−1) runs of rows. What costs is the cache
+miss at the start of each run (about 100 ns) and then 8·D bytes a row, so G is the smallest number of coordinates
+that leaves about one row a cell, or that the width 2ρ allows.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from slth.rss.problem import FloatArray
+
+MAX_GRID_DIMENSIONS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Right sums in cell order.
+
+    Attributes:
+        rows: (2^b, D) sums. codes: int32 (2^b,) the selection of each. starts: int64 (cells + 1,) first row of each.
+        origin, width: (G,) of the cells. shape: int64 (G,) cells a coordinate.
+    """
+
+    rows: FloatArray
+    codes: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]
+    origin: FloatArray
+    width: FloatArray
+    shape: npt.NDArray[np.int64]
+
+
+def grid_bytes(right: int, dimension: int) -> float:
+    """Bytes at the peak of building a grid of 2^right sums: sums twice, cell numbers, codes, starts."""
+    return 2.0**right * (16 * dimension + 8 + 4 + 16)
 
 
 def subset_sums(vectors: FloatArray) -> FloatArray:
     """(2^m, D): row i is the sum of the vectors whose bit is set in i."""
-    sums = np.zeros((1, vectors.shape[1]))
-    for row in vectors:
-        sums = np.concatenate([sums, sums + row])
+    sums = np.zeros((1 << len(vectors), vectors.shape[1]))
+    for k, row in enumerate(vectors):
+        np.add(sums[: 1 << k], row, out=sums[1 << k : 2 << k])
     return sums
 
 
-def popcounts(size: int) -> np.ndarray:
+def popcounts(size: int) -> npt.NDArray[np.int64]:
     """int64 (size,): the number of set bits of 0 … size − 1."""
     return np.bitwise_count(np.arange(size, dtype=np.uint64)).astype(np.int64)
 
 
+def build_grid(sums: FloatArray, radius: float) -> Grid:
+    """Sort ``sums`` (m, D) into a grid whose cells are at least 2·radius wide."""
+    low, high = sums.min(axis=0), sums.max(axis=0)
+    span = np.maximum(high - low, 1e-300)
+    budget = 2.0 * len(sums)
+    widest = np.floor(span / np.maximum(span / budget, 2.0 * radius)).astype(np.int64)
+    dimensions = 1
+    while (
+        dimensions < min(len(low), MAX_GRID_DIMENSIONS) and np.prod(np.maximum(widest[:dimensions], 1.0)) < budget / 2
+    ):
+        dimensions += 1
+    shape = np.clip(widest[:dimensions], 1, max(1, int(budget ** (1 / dimensions))))
+    origin = low[:dimensions].copy()
+    width = np.maximum(span[:dimensions] / shape, 2.0 * radius)
+    cells, starts = _count_cells(sums, origin, width, shape)
+    rows, codes = _place(sums, cells, starts)
+    return Grid(rows=rows, codes=codes, starts=starts, origin=origin, width=width, shape=shape)
+
+
 @numba.njit(nogil=True, cache=True, inline="always")
-def _mix(key, cell):  # type: ignore[no-untyped-def]
-    mixed = (key ^ np.uint64(cell)) * np.uint64(0x9E3779B97F4A7C15)
-    return mixed ^ (mixed >> np.uint64(29))
+def _cell(value, origin, width, count):  # type: ignore[no-untyped-def]
+    # Monotone in value, rounding included: what lies between two values lies between their cells.
+    place = np.floor((value - origin) / width)
+    return np.int64(min(max(place, 0.0), count - 1.0))
 
 
 @numba.njit(nogil=True, cache=True)
-def build_table(sums, hashed, width, bits):  # type: ignore[no-untyped-def]
-    """Counting sort of the rows by hashed cell: rows of bucket h are items[heads[h]:heads[h + 1]]."""
-    n = sums.shape[0]
-    shift = np.uint64(64 - bits)
-    heads = np.zeros((1 << bits) + 1, np.int64)
-    bucket = np.empty(n, np.int32)
-    for i in range(n):
-        key = np.uint64(0)
-        for g in range(hashed):
-            key = _mix(key, np.int64(np.floor(sums[i, g] / width)))
-        place = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> shift)
-        bucket[i] = place
-        heads[place + 1] += 1
-    for h in range(1 << bits):
-        heads[h + 1] += heads[h]
-    fill = heads[:-1].copy()
-    items = np.empty(n, np.int32)
-    for i in range(n):
-        items[fill[bucket[i]]] = i
-        fill[bucket[i]] += 1
-    return heads, items
+def _count_cells(sums, origin, width, shape):  # type: ignore[no-untyped-def]
+    total = np.int64(1)
+    for g in range(shape.size):
+        total *= shape[g]
+    cells = np.empty(sums.shape[0], np.int64)
+    starts = np.zeros(total + 1, np.int64)
+    for i in range(sums.shape[0]):
+        cell = np.int64(0)
+        for g in range(shape.size):
+            cell = cell * shape[g] + _cell(sums[i, g], origin[g], width[g], shape[g])
+        cells[i] = cell
+        starts[cell + 1] += 1
+    for c in range(total):
+        starts[c + 1] += starts[c]
+    return cells, starts
+
+
+@numba.njit(nogil=True, cache=True)
+def _place(sums, cells, starts):  # type: ignore[no-untyped-def]
+    rows = np.empty_like(sums)
+    codes = np.empty(sums.shape[0], np.int32)
+    fill = starts[:-1].copy()
+    for i in range(sums.shape[0]):
+        place = fill[cells[i]]
+        fill[cells[i]] += 1
+        codes[place] = i
+        for d in range(sums.shape[1]):
+            rows[place, d] = sums[i, d]
+    return rows, codes
 
 
 @numba.njit(nogil=True, cache=True)
@@ -65,67 +123,74 @@ def _ones(row):  # type: ignore[no-untyped-def]
     return ones
 
 
+def scan(
+    grid: Grid, low: FloatArray, high: FloatArray, target: FloatArray, *, radius: float, tie: float,
+    span: tuple[int, int], cardinality: int, ties: npt.NDArray[np.int64],
+) -> tuple[float, int]:  # fmt: skip
+    """Look up every left sum high[h] + low[i], h in ``span``.
+
+    Args:
+        radius: half-width of the box that is searched around target − left sum.
+        tie: pairs within this of the best error are listed in ``ties`` (left code, right code), at most len(ties).
+        cardinality: ones wanted in all, or −1.
+
+    Returns:
+        (smallest error met, pairs listed; more than len(ties) when some did not fit).
+    """
+    best, number = _scan(
+        low, high, grid.rows, grid.codes, grid.starts, grid.origin, grid.width, grid.shape, target, radius, tie,
+        span[0], span[1], popcounts(len(low)), popcounts(len(high)), cardinality, ties,
+    )  # fmt: skip
+    return float(best), int(number)
+
+
 # fmt: off
 @numba.njit(nogil=True, cache=True)
-def scan_block(  # type: ignore[no-untyped-def]
-    low, high, sums, target, heads, items, width, hashed, bits, tie,
-    start, stop, counts_low, counts_high, cardinality, ties,
-):
+def _scan(  # type: ignore[no-untyped-def]
+    low, high, rows, codes, starts, origin, width, shape, target, radius, tie,
+    begin, end, ones_low, ones_high, cardinality, ties,
+) -> Any:
     # fmt: on
-    """Look up every left sum high[h] + low[i], start ≤ h < stop; return the best error and the number of ties."""
     dim = target.size
-    half = 0.5 * width
-    shift = np.uint64(64 - bits)
+    grid_dim = shape.size
+    last = grid_dim - 1
     best = np.inf
     number = 0
     goal = np.empty(dim)
-    first = np.empty(hashed, np.int64)
-    spread = np.empty(hashed, np.int64)
-    for h in range(start, stop):
+    first = np.empty(grid_dim, np.int64)
+    count = np.empty(grid_dim, np.int64)
+    for h in range(begin, end):
         for i in range(low.shape[0]):
             for d in range(dim):
                 goal[d] = target[d] - (high[h, d] + low[i, d])
-            combinations = np.int64(1)
-            for g in range(hashed):
-                a = np.int64(np.floor((goal[g] - half) / width))
-                b = np.int64(np.floor((goal[g] + half) / width))
-                first[g] = a
-                spread[g] = b - a + 1
-                combinations *= b - a + 1
-            for c in range(combinations):
-                rest = c
-                key = np.uint64(0)
-                for g in range(hashed):
-                    key = _mix(key, first[g] + rest % spread[g])
-                    rest //= spread[g]
-                place = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> shift)
-                for t in range(heads[place], heads[place + 1]):
-                    row = items[t]
-                    error = 0.0
-                    for d in range(dim):
-                        error = max(error, abs(goal[d] - sums[row, d]))
-                        if error > best + tie:
-                            break
+            runs = np.int64(1)
+            for g in range(grid_dim):
+                first[g] = _cell(goal[g] - radius, origin[g], width[g], shape[g])
+                count[g] = _cell(goal[g] + radius, origin[g], width[g], shape[g]) - first[g] + 1
+                if g != last:
+                    runs *= count[g]
+            for run in range(runs):
+                rest = run
+                cell = np.int64(0)
+                for g in range(last):
+                    cell = cell * shape[g] + first[g] + rest % count[g]
+                    rest //= count[g]
+                cell = cell * shape[last] + first[last]
+                for row in range(starts[cell], starts[cell + count[last]]):
+                    error = abs(goal[0] - rows[row, 0])
                     if error > best + tie:
                         continue
-                    if cardinality >= 0:
-                        ones = counts_high[h] + counts_low[i] + _ones(row)
-                        if ones != cardinality:
-                            continue
+                    for d in range(1, dim):
+                        error = max(error, abs(goal[d] - rows[row, d]))
+                    if error > best + tie:
+                        continue
+                    if cardinality >= 0 and ones_high[h] + ones_low[i] + _ones(codes[row]) != cardinality:
+                        continue
                     if error < best - tie:
                         number = 0
                     best = min(best, error)
-                    # The same row can be met through two cells of one bucket: keep it once.
-                    left = h * low.shape[0] + i
-                    if (
-                        number
-                        and number <= ties.shape[0]
-                        and ties[number - 1, 0] == left
-                        and ties[number - 1, 1] == row
-                    ):
-                        continue
                     if number < ties.shape[0]:
-                        ties[number, 0] = left
-                        ties[number, 1] = row
+                        ties[number, 0] = h * low.shape[0] + i
+                        ties[number, 1] = codes[row]
                     number += 1
     return best, number

@@ -14,6 +14,8 @@ other points of the box and keeps the best.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
@@ -43,15 +45,11 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
             f"{problem.cardinality}. Use method='pursuit', or 'exact' for small n."
         )
     vectors, target = problem.vectors, problem.target
-    # Work in units of the largest candidate: the kernels square norms, and 1e-300 must not underflow there.
-    unit = float(np.abs(vectors).max())
-    if unit == 0.0:
-        return Outcome(selected=np.zeros(problem.size, dtype=bool), stats={"restarts": 0})
-    if not 1e-60 < unit < 1e60:
-        shift = 2.0 ** -np.floor(np.log2(unit))
-        vectors, target = vectors * shift, target * shift
     norms = np.einsum("nd,nd->n", vectors, vectors)
     order = np.argsort(norms, kind="stable")
+    order = order[norms[order] > 0]  # a zero vector changes nothing: never select one
+    if not len(order):
+        return Outcome(selected=np.zeros(problem.size, dtype=bool), stats={"restarts": 0})
     small = order[: CORE_RATIO * problem.dimension][::-1]
     large = order[CORE_RATIO * problem.dimension :]
     core = np.ascontiguousarray(vectors[small])
@@ -60,14 +58,19 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
     selected, residual, flips = _approach(vectors, norms, large, target - centre, core, control)
     goal = residual + centre
 
-    best, best_error, restarts = None, np.inf, 0
-    while best is None or (control.deadline is not None and not control.expired()):
-        part, error = _round(core, goal, np.random.default_rng([control.seed, restarts]) if restarts else None)
-        restarts += 1
-        if error < best_error:
-            best, best_error = part, error
-        if control.eps is not None and best_error <= control.eps:
-            break
+    best, best_error, restarts = _round(core, goal, None), np.inf, 1
+    best_error = float(np.abs(goal - best @ core).max())
+    control.improved(best_error)
+    with ThreadPoolExecutor(control.threads) as pool:
+        # Restart r is a function of (seed, r): with more threads more of them fit the time, nothing else changes.
+        while control.deadline is not None and not control.expired() and not best_error <= (control.eps or 0.0):
+            starts = [np.random.default_rng([control.seed, restarts + i]) for i in range(control.threads)]
+            for part in pool.map(lambda rng: _round(core, goal, rng), starts):
+                restarts += 1
+                error = float(np.abs(goal - part @ core).max())
+                if error < best_error:
+                    best, best_error = part, error
+                    control.improved(error)
     selected[small] = best
     return Outcome(selected=selected, stats={"flips": flips, "core": len(core), "restarts": restarts})
 
@@ -111,11 +114,10 @@ def thin(count: int, dense: int) -> Indices:
     return np.concatenate([np.arange(dense), np.unique(others)])
 
 
-def _round(core: FloatArray, goal: FloatArray, rng: np.random.Generator | None) -> tuple[BoolArray, float]:
-    """One selection of the core for ``goal`` and its L∞ error; ``rng`` starts the walk away from the centre."""
+def _round(core: FloatArray, goal: FloatArray, rng: np.random.Generator | None) -> BoolArray:
+    """One selection of the core for ``goal``; ``rng`` starts the walk away from the centre of the box."""
     x = np.full(len(core), 0.5) if rng is None else rng.uniform(0.25, 0.75, len(core))
     residual = vertex.box_start(core, goal, x)
     vertex.walk(core, x)
     residual = vertex.dive(core, x, goal - x @ core)
-    chosen, _ = improve(core, residual, x > 0.5)
-    return chosen, float(np.abs(goal - chosen @ core).max())
+    return improve(core, residual, x > 0.5)[0]

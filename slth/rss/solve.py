@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from slth.errors import InputError, check_array, check_choice, check_int, check_positive
 from slth.rss.control import Control, Outcome
-from slth.rss.exact import expected_log2_work, solve_exact, table_bytes
+from slth.rss.core import solve_core
+from slth.rss.differencing import solve_differencing
+from slth.rss.exact import expected_log2_work, solve_exact
+from slth.rss.integer import solve_cpsat, solve_highs, solve_scip
+from slth.rss.meet import grid_bytes
+from slth.rss.polish import solve_local
 from slth.rss.problem import BatchSolution, Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
@@ -21,12 +27,22 @@ from slth.rss.verify import exact_error, verify
 # One line per method: a function (Problem, Control) → Outcome. A new method is a new file and a line here.
 METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
     "exact": solve_exact,
-    "pursuit": solve_pursuit,
+    "core": solve_core,
+    "local": solve_local,
     "relax": solve_relax,
+    "pursuit": solve_pursuit,
+    "differencing": solve_differencing,
+    "cpsat": solve_cpsat,
+    "highs": solve_highs,
+    "scip": solve_scip,
 }
 
 # auto proves the optimum when that costs at most about 2^26 look-ups (a second), and searches otherwise.
 AUTO_EXACT_LOG2_WORK = 26
+# Up to this dimension core enumeration beats restarts and flips (measured at n = 1000).
+CORE_DIMENSION = 12
+# Problems whose largest entry lies within 2^±64 are solved as they are.
+HARMLESS_EXPONENT = 64
 
 
 def solve(
@@ -38,6 +54,7 @@ def solve(
     seed: int = 0,
     threads: int | None = None,
     max_memory: float = 1e9,
+    progress: Callable[[float, float], None] | None = None,
 ) -> Solution:
     r"""Find s ∈ {0,1}^n that makes ‖Xᵀs − z‖∞ small.
 
@@ -46,13 +63,17 @@ def solve(
 
     Args:
         problem: X (n, D), z (D,), and k or None.
-        method: ``exact`` (proved, small n), ``relax`` (large n), ``pursuit`` (large n, or fixed size), or
-            ``auto``, which says in ``stats["chosen"]`` what it took and why.
+        method: ``auto``, which says in ``stats["chosen"]`` what it took and why; ``exact`` (proved, small n);
+            ``core`` (D ≤ 12, uses the time it is given); ``local`` (large D, likewise); ``relax`` (fast, large n);
+            ``pursuit`` (fastest, or fixed size); ``differencing`` (the classical reference); ``cpsat``, ``highs``,
+            ``scip`` (integer solvers of others).
         eps: a distance that is good enough; statuses then tell whether it was reached (≥ 0).
-        time_limit: seconds (≥ 0). The incumbent is returned when they have passed; ``relax`` uses all of them.
+        time_limit: seconds (≥ 0). The incumbent is returned when they have passed; ``relax``, ``local`` and
+            ``core`` use all of them unless eps is reached.
         seed: of every random choice. The result depends on it, never on ``threads``.
         threads: None for every core.
-        max_memory: bytes for the tables of ``exact``.
+        max_memory: bytes for the tables of ``exact`` and ``core``.
+        progress: called with (seconds, L∞ error) at each better incumbent of an anytime method.
 
     Returns:
         A :class:`Solution`; its error is recomputed from ``selected`` and rounded up, and its status is
@@ -65,6 +86,7 @@ def solve(
     Source: becchetti2022
     """
     control = _control(eps, time_limit, seed, thread_count(threads), max_memory)
+    control = replace(control, progress=progress)
     check_choice("method", method, ("auto", *METHODS))
     with one_blas_thread():
         return _solve_one(problem, method, control)
@@ -123,13 +145,17 @@ def solve_batch(
 def choose(problem: Problem, control: Control) -> tuple[str, str]:
     """(method, why) that ``auto`` takes for a problem."""
     n, dim = problem.size, problem.dimension
-    if n <= 64 and table_bytes(n // 2, dim) <= control.max_memory / 2:
+    if n <= 64 and grid_bytes(n // 2, dim) <= control.max_memory / 2:
         work = expected_log2_work(problem.vectors, problem.target)
         if work <= AUTO_EXACT_LOG2_WORK:
             return "exact", f"n = {n}, D = {dim}: about 2^{work:.0f} look-ups prove the optimum"
     if problem.cardinality is not None:
         return "pursuit", f"n = {n} is too large to prove, and the size is fixed"
-    return "relax", f"n = {n}, D = {dim}: too large to prove"
+    if control.deadline is None and control.eps is None:
+        return "relax", f"n = {n}, D = {dim}: too large to prove, and no time limit to use up"
+    if dim <= CORE_DIMENSION:
+        return "core", f"n = {n} is too large to prove; D = {dim} is small enough to enumerate a core"
+    return "local", f"n = {n}, D = {dim}: too large to prove or to enumerate a core"
 
 
 def _control(eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float) -> Control:
@@ -144,17 +170,21 @@ def _control(eps: float | None, time_limit: float | None, seed: int, threads: in
 
 
 def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
-    began = time.monotonic()
-    chosen, why = choose(problem, control) if method == "auto" else (method, "asked for")
-    outcome = METHODS[chosen](problem, control)
+    began, eps = time.monotonic(), control.eps
+    scaled, exponent, exact = _normalise(problem)
+    if exponent:
+        control = _in_units(control, exponent)
+    chosen, why = choose(scaled, control) if method == "auto" else (method, "asked for")
+    outcome = METHODS[chosen](scaled, control)
     error = verify(problem, outcome.selected)
-    proved = outcome.lower_bound >= error or (
-        outcome.lower_bound > 0 and outcome.lower_bound >= exact_error(problem, outcome.selected)
-    )
+    bound = outcome.lower_bound if exact else 0.0
+    if exponent and math.isfinite(bound):
+        bound = math.nextafter(math.ldexp(bound, exponent), 0.0)  # a subnormal result may have been rounded up
+    proved = bound >= error or (bound > 0 and bound >= exact_error(problem, outcome.selected))
     # A bound above the error says "nothing better exists": report it as the error it proves.
-    lower_bound = math.nextafter(error, 0.0) if proved and error else min(outcome.lower_bound, error)
-    reached = control.eps is None or error <= control.eps
-    if control.eps is not None and lower_bound > control.eps:
+    lower_bound = math.nextafter(error, 0.0) if proved and error else min(bound, error)
+    reached = eps is None or error <= eps
+    if eps is not None and lower_bound > eps:
         status = Status.infeasible
     elif proved:
         status = Status.optimal
@@ -169,3 +199,30 @@ def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
         seconds=time.monotonic() - began,
         stats={**outcome.stats, "chosen": f"{chosen}: {why}"},
     )
+
+
+def _in_units(control: Control, exponent: int) -> Control:
+    """The control for a problem in units of 2^exponent."""
+    tell = control.progress
+    return replace(
+        control,
+        eps=None if control.eps is None else math.ldexp(control.eps, -exponent),
+        progress=None if tell is None else lambda seconds, error: tell(seconds, math.ldexp(error, exponent)),
+    )
+
+
+def _normalise(problem: Problem) -> tuple[Problem, int, bool]:
+    """The problem in units of 2^exponent, and whether that lost nothing.
+
+    Methods square norms and multiply by inverses: entries of 1e-300 or 1e250 must not under- or overflow there.
+    Scaling by a power of two is exact, unless a problem mixes entries more than 2^1000 apart.
+    """
+    vectors, target = problem.vectors, problem.target
+    exponent = math.frexp(max(vectors.max(), -vectors.min(), np.abs(target).max()))[1]
+    if abs(exponent) <= HARMLESS_EXPONENT:
+        return problem, 0, True
+    scaled = Problem(
+        vectors=np.ldexp(vectors, -exponent), target=np.ldexp(target, -exponent), cardinality=problem.cardinality
+    )
+    exact = np.array_equal(np.ldexp(scaled.vectors, exponent), vectors)
+    return scaled, exponent, exact and np.array_equal(np.ldexp(scaled.target, exponent), target)

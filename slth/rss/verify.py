@@ -36,8 +36,10 @@ def verify(problem: Problem, selected: npt.ArrayLike) -> float:
     worst = max(abs(value) for value in rounded)
     # Rounding went down somewhere at the maximum? Then the next float64 is the bound.
     for column, value in zip(columns, rounded, strict=True):
-        if abs(value) == worst and math.fsum([*column, -value]) * value > 0:
-            return math.nextafter(worst, math.inf)
+        if abs(value) == worst:
+            rest = math.fsum([*column, -value])
+            if rest and (rest > 0) == (value > 0):
+                return math.nextafter(worst, math.inf)
     return worst
 
 

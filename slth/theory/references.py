@@ -65,6 +65,15 @@ REFERENCES: dict[str, Reference] = {
         constant="none",
         wording="recalled",
     ),
+    "karmarkar1982": Reference(
+        authors="N. Karmarkar, R. Karp",
+        year=1982,
+        arxiv="",
+        statement="Number partitioning by differencing; on random numbers it leaves n^{−Θ(log n)}.",
+        hypotheses="i.i.d. numbers of a continuous law, D = 1",
+        constant="unspecified",
+        wording="recalled",
+    ),
     "barany1981": Reference(
         authors="I. Bárány, V. Grinberg",
         year=1981,

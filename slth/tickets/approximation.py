@@ -24,7 +24,7 @@ def approximated_weight(ticket: Ticket, layer: int, sign: str = "+") -> npt.NDAr
     if not 0 <= layer < len(ticket.target.maps):
         raise InputError(f"layer must lie between 0 and {len(ticket.target.maps) - 1}; got {layer}.")
     linear = ticket.target.maps[layer]
-    if sign not in linear.signs:
+    if sign not in tuple(linear.signs):
         raise InputError(f"sign must be one of {', '.join(linear.signs)} for layer {linear.name}; got {sign!r}.")
     columns = []
     for channel in range(linear.channels[0]):

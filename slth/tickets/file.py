@@ -5,9 +5,11 @@ Tensors
     block after block, each index stored as its distance from the one before (−1 before the first);
     ``target.{i}.weight``, ``target.{i}.bias`` float32: the target, so that the file can be verified by itself.
 
-Header (the ``slth`` entry of the safetensors metadata)
-    format_version, parent (seed, law, layers), target (stages, hash), layers (the reports), info, digest: the
-    SHA-256 of all the rest. A file that does not match its digest is not loaded.
+Header (the ``slth`` entry of the safetensors metadata, JSON)
+    format_version, parent (seed, law, layers), target (stages, hash), layers (the reports), info.
+Digest (the ``sha256`` entry)
+    SHA-256 over the header's bytes and every tensor's name, type, shape and bytes. A file that does not match its
+    digest is not loaded. It guards against damage, not against a forger: what a header claims, ``verify`` recomputes.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ def save_ticket(ticket: Ticket, path: str | Path) -> Path:
         "layers": [asdict(report) for report in ticket.layers],
         "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
     }
-    header["digest"] = _digest(header, tensors)
-    return write_whole(path, save_tensors(tensors, {"slth": json.dumps(header)}))
+    text = json.dumps(header)
+    return write_whole(path, save_tensors(tensors, {"slth": text, "sha256": _digest(text, tensors)}))
 
 
 def load_ticket(path: str | Path) -> Ticket:
@@ -72,11 +74,10 @@ def load_ticket(path: str | Path) -> Ticket:
         raw = path.read_bytes()
     except OSError as cause:
         raise TicketFileError(f"cannot read {path}: {cause.strerror}. Check its permissions.") from cause
-    header = _header(path, raw)
+    header, text, stated = _header(path, raw)
     try:
         tensors = load_tensors(raw)
-        stated = header.pop("digest", None)
-        intact = stated == _digest(header, tensors)
+        intact = stated == _digest(text, tensors)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as cause:
         raise _damaged(path, "its tensors cannot be read") from cause
     if not intact:
@@ -88,14 +89,15 @@ def load_ticket(path: str | Path) -> Ticket:
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
 
 
-def _header(path: Path, raw: bytes) -> dict[str, Any]:
-    """The slth header, from the safetensors frame: 8 bytes of length, that many of JSON."""
+def _header(path: Path, raw: bytes) -> tuple[dict[str, Any], str, str]:
+    """The slth header, its text and the stated digest, from the safetensors frame: 8 bytes of length, then JSON."""
     try:
         size = int.from_bytes(raw[:8], "little")
         if len(raw) < 8 or size > len(raw) - 8:
             raise ValueError("shorter than its header says")
         frame = json.loads(raw[8 : 8 + size])
-        header = json.loads(frame["__metadata__"]["slth"])
+        text, stated = frame["__metadata__"]["slth"], frame["__metadata__"]["sha256"]
+        header = json.loads(text)
         version = header["format_version"]
         if not isinstance(version, int):
             raise TypeError("format_version is not a number")
@@ -105,7 +107,7 @@ def _header(path: Path, raw: bytes) -> dict[str, Any]:
         raise TicketFileError(
             f"{path.name} has format version {version}; this slth reads up to {FORMAT_VERSION}. Update slth to open it."
         )
-    return dict(header)
+    return dict(header), text, stated
 
 
 def _build(header: dict[str, Any], tensors: Tensors) -> Ticket:
@@ -156,8 +158,8 @@ def _blocks(counts: npt.NDArray[Any], gaps: npt.NDArray[Any]) -> tuple[Rows, ...
     return tuple(np.cumsum(part.astype(np.int64)) - 1 for part in np.split(gaps, ends[:-1]))
 
 
-def _digest(header: dict[str, Any], tensors: Tensors) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+def _digest(text: str, tensors: Tensors) -> str:
+    digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"{name}:{array.dtype.str}:{array.shape}:".encode())

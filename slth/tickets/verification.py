@@ -109,6 +109,8 @@ def verify_ticket(ticket: Ticket) -> Verification:
             "width": spec.width,
             "dimension": linear.dimension,
             "name": linear.name,
+            "kind": linear.kind,
+            "usable": _usable(ticket, i),
         }
         for key, value in found.items():
             # The squared sum behind relative_rms is plain floating point; everything else must agree exactly.
@@ -119,6 +121,17 @@ def verify_ticket(ticket: Ticket) -> Verification:
         channels += found["kept"]
         instances += len(measures)
     return Verification(failures=tuple(failures), channels=channels, instances=instances)
+
+
+def _usable(ticket: Ticket, layer: int) -> int:
+    """Hidden channels of a layer whose sign can contribute."""
+    linear = ticket.target.maps[layer]
+    total = 0
+    for channel in linear.instances:
+        mixing = ticket.parent.mixing(layer, channel)
+        signs = instance_signs(linear.signs, channel, linear.channels[0])
+        total += ("+" in signs) * int((mixing > 0).sum()) + ("-" in signs) * int((mixing < 0).sum())
+    return total
 
 
 def _structure(ticket: Ticket, layer: int) -> str | None:

@@ -1,0 +1,183 @@
+r"""integer — mixed-integer and constraint solvers of others, as rivals and as oracles.
+
+The instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − z_d ≤ e for every d, s binary.
+
+* ``highs`` (scipy.optimize.milp) takes the floats as they are, in units of the largest entry. Its bound holds up to
+  its feasibility tolerance, which is subtracted with a margin.
+* ``cpsat`` and ``scip`` (OR-tools) take the data rounded to multiples of a grid step h = 2^−q·max|X|: q is as large
+  as int64 sums (CP-SAT) or float64 integers (SCIP) allow. Rounding changes every error by at most (n + 1)·h/2, which
+  is subtracted from their bound; "optimal" is therefore said of the original instance only if an exact error reaches
+  that bound, which rounding rarely allows.
+
+The incumbent at a timeout is kept, and its error is recomputed from the original floats, as for every method.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slth.errors import InputError
+from slth.rss.control import Control, Outcome
+from slth.rss.problem import FloatArray, Problem
+
+# Seconds without a time limit: these solvers may otherwise run for days.
+DEFAULT_SECONDS = 60.0
+# Bits of the grid. CP-SAT wants the sums of a row well inside int64; SCIP's coefficients are float64 integers.
+CPSAT_BITS = 40
+SCIP_BITS = 30
+# HiGHS accepts constraint violations of 1e-7 and integrality violations of 1e-6 in its own units.
+HIGHS_TOLERANCE = 1e-6
+
+
+def solve_highs(problem: Problem, control: Control) -> Outcome:
+    """HiGHS through ``scipy.optimize.milp``; see the module's docstring."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    n, dim = problem.size, problem.dimension
+    unit = max(float(np.abs(problem.vectors).max()), 1e-300)
+    columns, goal = problem.vectors.T / unit, problem.target / unit
+    ones = np.ones((dim, 1))
+    constraints = [
+        LinearConstraint(np.hstack([columns, -ones]), -np.inf, goal),
+        LinearConstraint(np.hstack([columns, ones]), goal, np.inf),
+    ]
+    if problem.cardinality is not None:
+        constraints.append(LinearConstraint(np.append(np.ones(n), 0.0)[None], problem.cardinality, problem.cardinality))
+    result = milp(
+        np.append(np.zeros(n), 1.0),
+        integrality=np.append(np.ones(n), 0),
+        bounds=Bounds(np.zeros(n + 1), np.append(np.ones(n), np.inf)),
+        constraints=constraints,
+        options={"time_limit": max(_seconds(control), 1e-3), "mip_rel_gap": 0.0},
+    )
+    selected = _fallback(problem) if result.x is None else result.x[:n] > 0.5
+    bound = getattr(result, "mip_dual_bound", None)
+    slack = HIGHS_TOLERANCE * (n + 1)
+    lower = 0.0 if bound is None or not math.isfinite(bound) else max(0.0, (bound - slack) * unit)
+    return Outcome(
+        selected=_repair(problem, selected), lower_bound=lower, stats={"solver": "HiGHS", "message": result.message}
+    )
+
+
+def solve_cpsat(problem: Problem, control: Control) -> Outcome:
+    """CP-SAT of OR-tools on the rounded instance; see the module's docstring."""
+    from ortools.sat.python import cp_model
+
+    scaled, goal, step = _round(problem, CPSAT_BITS)
+    n = problem.size
+    model = cp_model.CpModel()
+    chosen = [model.new_bool_var(f"s{i}") for i in range(n)]
+    reach = int((np.abs(scaled).sum(axis=0) + np.abs(goal)).max())
+    error = model.new_int_var(0, reach, "e")
+    for d in range(problem.dimension):
+        total = cp_model.LinearExpr.weighted_sum(chosen, [int(v) for v in scaled[:, d]])
+        model.add(total - int(goal[d]) <= error)
+        model.add(int(goal[d]) - total <= error)
+    if problem.cardinality is not None:
+        model.add(sum(chosen) == problem.cardinality)
+    model.minimize(error)
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = max(_seconds(control), 1e-3)
+    solver.parameters.num_workers = control.threads
+    solver.parameters.random_seed = control.seed % 2**31
+    status = solver.solve(model)
+    found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+    selected = np.array([solver.boolean_value(v) for v in chosen]) if found else _fallback(problem)
+    bound = solver.best_objective_bound if status != cp_model.MODEL_INVALID else 0.0
+    return Outcome(
+        selected=selected,
+        lower_bound=_shift(bound, n, step),
+        stats={"solver": "CP-SAT", "step": step, "message": solver.status_name(status)},
+    )
+
+
+def solve_scip(problem: Problem, control: Control) -> Outcome:
+    """SCIP through OR-tools on the rounded instance; see the module's docstring."""
+    from ortools.linear_solver import pywraplp
+
+    scaled, goal, step = _round(problem, SCIP_BITS)
+    n = problem.size
+    solver = pywraplp.Solver.CreateSolver("SCIP")
+    if solver is None:
+        raise InputError("method 'scip' needs an OR-tools build with SCIP; this one has none. Use cpsat or highs.")
+    chosen = [solver.BoolVar(f"s{i}") for i in range(n)]
+    error = solver.NumVar(0.0, solver.infinity(), "e")
+    for d in range(problem.dimension):
+        upper = solver.Constraint(-solver.infinity(), float(goal[d]))
+        lower = solver.Constraint(float(goal[d]), solver.infinity())
+        for variable, value in zip(chosen, scaled[:, d].tolist(), strict=True):
+            upper.SetCoefficient(variable, float(value))
+            lower.SetCoefficient(variable, float(value))
+        upper.SetCoefficient(error, -1.0)
+        lower.SetCoefficient(error, 1.0)
+    if problem.cardinality is not None:
+        solver.Add(sum(chosen) == problem.cardinality)
+    solver.Minimize(error)
+    solver.SetTimeLimit(max(1, int(1000 * _seconds(control))))
+    solver.SetNumThreads(control.threads)
+    status = solver.Solve()
+    found = status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE)
+    selected = np.array([v.solution_value() > 0.5 for v in chosen]) if found else _fallback(problem)
+    # SCIP's tolerance is 1e-6 relative to coefficients of 2^30 at most: a step's worth and more is taken off.
+    bound = solver.Objective().BestBound() - 1e-6 * 2.0**SCIP_BITS * (n + 1) if found else 0.0
+    return Outcome(
+        selected=_repair(problem, selected),
+        lower_bound=_shift(bound, n, step),
+        stats={
+            "solver": "SCIP",
+            "step": step,
+            "message": {0: "OPTIMAL", 1: "FEASIBLE"}.get(status, f"status {status}"),
+        },
+    )
+
+
+def _seconds(control: Control) -> float:
+    return DEFAULT_SECONDS if control.deadline is None else control.deadline - time.monotonic()
+
+
+def _round(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], float]:
+    """(X/h, z/h) rounded to int64, and h, a power of two.
+
+    Raises:
+        InputError: the target is so large beside the vectors that its multiples of h would overflow int64.
+    """
+    largest = float(np.abs(problem.vectors).max()) or 1.0
+    # n entries of 2^bits and the target must sum inside int64.
+    bits = min(bits, 61 - math.ceil(math.log2(problem.size + 1)))
+    step = math.ldexp(1.0, math.frexp(largest)[1] - bits)
+    if float(np.abs(problem.target).max()) / step > 2.0**61:
+        raise InputError(
+            f"integer solvers need |target| < 2^61 grid steps of {step:.3g}; got {np.abs(problem.target).max():.3g}. "
+            "Use method='pursuit', 'relax' or 'exact'."
+        )
+
+    def to_grid(values: FloatArray) -> npt.NDArray[np.int64]:
+        return np.round(values / step).astype(np.int64)
+
+    return to_grid(problem.vectors), to_grid(problem.target), step
+
+
+def _shift(bound: float, n: int, step: float) -> float:
+    """A bound for the original instance from one for the rounded instance, in grid steps."""
+    if not math.isfinite(bound):
+        return 0.0
+    return max(0.0, (bound - (n + 1) / 2 - 1) * step)
+
+
+def _fallback(problem: Problem) -> npt.NDArray[np.bool_]:
+    """The incumbent of a solver that found none: the first k candidates, or nothing."""
+    selected = np.zeros(problem.size, dtype=bool)
+    selected[: problem.cardinality or 0] = True
+    return selected
+
+
+def _repair(problem: Problem, selected: Any) -> npt.NDArray[np.bool_]:
+    """``selected`` if it has the fixed size (tolerances may break it), else the fallback."""
+    chosen: npt.NDArray[np.bool_] = np.asarray(selected, dtype=bool)
+    right = problem.cardinality is None or int(chosen.sum()) == problem.cardinality
+    return chosen if right else _fallback(problem)
