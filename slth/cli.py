@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from slth import __version__
+from slth.cli_rss import reproduce_app, rss_app
 from slth.errors import InputError, SlthError
+from slth.show import Json, console, table
 
 if TYPE_CHECKING:
     from slth.tickets import Ticket
@@ -29,11 +29,11 @@ app = typer.Typer(
 ticket_app = typer.Typer(help="Find, verify, evaluate and show tickets.", no_args_is_help=True)
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(ticket_app, name="ticket")
+app.add_typer(rss_app, name="rss")
+app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(data_app, name="data")
-console = Console()
 INTERRUPTED = 130
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 File = Annotated[Path, typer.Argument(help="A .slth file.")]
 
 
@@ -88,7 +88,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        _table(("check", "", "found"), [(c.name, "ok" if c.ok else "FAILED", c.found) for c in checks], numbers=False)
+        table(("check", "", "found"), [(c.name, "ok" if c.ok else "FAILED", c.found) for c in checks], numbers=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
@@ -182,7 +182,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps({"examples": len(chosen), "scores": [asdict(score) for score in scores]}, indent=2))
         return
-    _table(
+    table(
         ("network", "accuracy", "agrees with target", "hidden channels", "seconds"),
         [
             (s.name, f"{s.accuracy:.2%}", f"{s.agreement:.2%}", f"{s.hidden_channels:,}", f"{s.seconds:.1f}")
@@ -208,7 +208,7 @@ def data_list(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    _table(("name", "what"), list(found.items()), numbers=False)
+    table(("name", "what"), list(found.items()), numbers=False)
     if datasets.data_folder() is None:
         typer.echo("Set SLTH_DATA to a folder with one folder of IDX files per data set to see more.")
 
@@ -228,7 +228,7 @@ def _show(ticket: Ticket, file: Path, as_json: bool) -> None:
         }
         typer.echo(json.dumps(record, indent=2))
         return
-    _table(
+    table(
         ("layer", "D", "width", "kept", "density", "largest error", "relative RMS", "core seconds"),
         [
             (
@@ -249,13 +249,3 @@ def _show(ticket: Ticket, file: Path, as_json: bool) -> None:
         f"{file.name}: {size / 1000:,.0f} kB; parent seed {parent.seed}, law {parent.law}, {random:,} random weights; "
         f"{ticket.kept_channels:,} hidden channels kept for {ticket.target.weight_count:,} target weights"
     )
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]], *, numbers: bool = True) -> None:
-    """Print a table; with ``numbers`` all columns but the first are aligned right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, name in enumerate(header):
-        table.add_column(name, justify="right" if numbers and i else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table, highlight=False)

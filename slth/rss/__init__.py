@@ -1,13 +1,15 @@
 """Multidimensional random subset sum: state a problem, solve it, verify the answer. No torch here.
 
 >>> problem = Problem(vectors=X, target=z)        # X (n, D), z (D,)
->>> solution = solve(problem)                     # auto: exact, relax or pursuit
+>>> solution = solve(problem)                     # auto: exact, core, local, relax or pursuit
 >>> solution.error, solution.status, solution.selected
 """
 
 from slth.rss.problem import BatchSolution, Problem, Solution, Status
 from slth.rss.solve import METHODS, solve, solve_batch
+from slth.rss.stream import StreamSolution, solve_stream
 from slth.rss.verify import exact_error, verify
+from slth.rss.weights import WeightSolution, solve_weights
 
 __all__ = [
     "METHODS",
@@ -15,8 +17,12 @@ __all__ = [
     "Problem",
     "Solution",
     "Status",
+    "StreamSolution",
+    "WeightSolution",
     "exact_error",
     "solve",
     "solve_batch",
+    "solve_stream",
+    "solve_weights",
     "verify",
 ]

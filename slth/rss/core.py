@@ -33,6 +33,8 @@ TABLE = 20
 LEFT = 18
 # Middle-sized candidates whose flips make settlements.
 MIDDLE = 256
+# Below this many seconds an eighth of the table is built: making it must not take the time of using it.
+HURRY = 4.0
 # Settlements a round: what a round searches does not depend on the number of threads.
 ROUND = 8
 # Seconds without a time limit.
@@ -55,10 +57,11 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
     best = first.selected
     error = float(np.abs(best @ vectors - target).max())
     order = np.argsort(np.einsum("nd,nd->n", vectors, vectors), kind="stable")
-    table = min(TABLE, len(order) // 2)
+    hurried = deadline - time.monotonic() < HURRY
+    table = min(TABLE - 3 if hurried else TABLE, len(order) // 2)
     while table > 4 and grid_bytes(table, problem.dimension) > 0.8 * control.max_memory:
         table -= 1
-    left = min(LEFT, len(order) - table)
+    left = min(LEFT - 3 if hurried else LEFT, len(order) - table)
     # Small and less small candidates alternate between the halves, so that both have the same spread.
     small = order[: table + left]
     right_rows, left_rows = _deal(small, table)

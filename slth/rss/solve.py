@@ -13,12 +13,13 @@ import numpy.typing as npt
 from slth.errors import InputError, check_array, check_choice, check_int, check_positive
 from slth.rss.control import Control, Outcome
 from slth.rss.core import solve_core
+from slth.rss.device import pursue_on_device
 from slth.rss.differencing import solve_differencing
 from slth.rss.exact import expected_log2_work, solve_exact
 from slth.rss.integer import solve_cpsat, solve_highs, solve_scip
 from slth.rss.meet import grid_bytes
 from slth.rss.polish import solve_local
-from slth.rss.problem import BatchSolution, Problem, Solution, Status
+from slth.rss.problem import BatchSolution, BoolArray, Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
@@ -102,6 +103,7 @@ def solve_batch(
     seed: int = 0,
     threads: int | None = None,
     max_memory: float = 1e9,
+    device: str | None = None,
 ) -> BatchSolution:
     """Solve b instances of one shape on all cores; each is what :func:`solve` would return for it.
 
@@ -109,6 +111,7 @@ def solve_batch(
         vectors: float64 (b, n, D). targets: float64 (b, D).
         time_limit: seconds for the whole batch; instances not reached by then get a first incumbent.
         max_memory: bytes for the tables of all workers together.
+        device: a torch device (``cuda``, ``cpu``) for ``pursuit`` on all instances at once; None for the cores.
 
     Returns:
         selected (b, n), error (b,), lower_bound (b,), one status and one method an instance.
@@ -128,8 +131,14 @@ def solve_batch(
     control = _control(eps, time_limit, seed, 1, max_memory / workers)
     began = time.monotonic()
 
+    if device is not None:
+        if method not in ("auto", "pursuit"):
+            raise InputError(f"device needs method 'pursuit'; got {method!r}. Leave device out for the others.")
+        selections = pursue_on_device(stacked, goals, device)
+
     def run(i: int) -> Solution:
-        return _solve_one(Problem(vectors=stacked[i], target=goals[i]), method, control)
+        problem = Problem(vectors=stacked[i], target=goals[i])
+        return _solve_one(problem, method, control) if device is None else _found(problem, selections[i], control)
 
     solutions = map_threads(run, range(len(stacked)), workers)
     return BatchSolution(
@@ -198,6 +207,20 @@ def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
         method=chosen,
         seconds=time.monotonic() - began,
         stats={**outcome.stats, "chosen": f"{chosen}: {why}"},
+    )
+
+
+def _found(problem: Problem, selected: BoolArray, control: Control) -> Solution:
+    """The solution that a selection found on a device is."""
+    error = verify(problem, selected)
+    reached = control.eps is None or error <= control.eps
+    return Solution(
+        selected=selected,
+        error=error,
+        status=Status.feasible if reached else Status.unknown,
+        lower_bound=0.0,
+        method="pursuit",
+        seconds=0.0,
     )
 
 

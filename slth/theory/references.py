@@ -47,6 +47,25 @@ REFERENCES: dict[str, Reference] = {
         constant="unspecified",
         wording="seen",
     ),
+    "pensia2020": Reference(
+        authors="A. Pensia, S. Rajput, A. Nagle, H. Vishwakarma, D. Papailiopoulos",
+        year=2020,
+        arxiv="2006.07990",
+        statement="A layer of ‖W‖ ≤ 1 is approximated within ε by masking a random one with n ≥ C d₁ log(2 d₁ d₂/ε) "
+        "hidden units: every weight is a subset sum of about log(1/ε) random ones.",
+        hypotheses="‖x‖ ≤ 1, entries U[−1, 1], weight pruning",
+        constant="unspecified",
+        wording="seen",
+    ),
+    "dacunha2022cnn": Reference(
+        authors="A. da Cunha, E. Natale, L. Viennot",
+        year=2022,
+        arxiv="",
+        statement="A random CNN with O(k log(kℓ/min(ε, δ))) parameters holds an ε-approximation of a CNN with k.",
+        hypotheses="kernels with ‖·‖₁ ≤ 1, weight pruning",
+        constant="unspecified",
+        wording="recalled",
+    ),
     "salmon2011": Reference(
         authors="J. Salmon, M. Moraes, R. Dror, D. Shaw",
         year=2011,

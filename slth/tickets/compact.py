@@ -67,7 +67,8 @@ class PrunedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         inner = len(self.source) * math.prod(x.shape[1:-1])
-        out = torch.cat([self._part(part) for part in _parts(x, inner)])
+        # At least 64 examples a part: the whole weight matrix is read for each of them.
+        out = torch.cat([self._part(part) for part in _parts(x, inner, least=64)])
         return out if self.bias is None else out + self.bias()
 
     def _part(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,9 +76,9 @@ class PrunedLinear(nn.Module):
         return functional.linear(hidden, self.weight)
 
 
-def _parts(x: torch.Tensor, hidden: int) -> tuple[torch.Tensor, ...]:
+def _parts(x: torch.Tensor, hidden: int, least: int = 1) -> tuple[torch.Tensor, ...]:
     """The batch in parts whose hidden activations (``hidden`` float32 numbers an example) fit PART_BYTES."""
-    return x.split(max(1, int(PART_BYTES / (4 * max(hidden, 1)))))
+    return x.split(max(least, int(PART_BYTES / (4 * max(hidden, 1)))))
 
 
 class PrunedBias(nn.Module):

@@ -1,0 +1,225 @@
+"""The subset-sum engine beside integer solvers: python -m benchmarks.rss [--quick] [--only NAME]
+
+Ours and the rivals run in one process, on the same instances, with the same threads. Instances: NSN vectors,
+targets uniform on [−1, 1]^D, seeds 0 … 4; medians with their range. Peak memory of the two largest rows is taken
+in fresh processes. --quick shortens time limits and sizes and says so in the file's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import peak_memory, print_table, write_json
+from slth.errors import human_bytes
+from slth.rss import Problem, Solution, solve, solve_batch, solve_stream, solve_weights
+from slth.rss.threads import thread_count
+
+Row = dict[str, Any]
+# (D, n, bar): anytime rows and the L∞ error asked for after 10 s.
+ANYTIME = ((9, 1000, 0.004), (72, 5000, 0.13), (72, 20_000, 0.028), (144, 20_000, 0.12))
+RIVALS = ("cpsat", "highs", "scip")
+
+
+def instance(n: int, dimension: int, seed: int) -> Problem:
+    """NSN candidates and a target uniform on [−1, 1]^D."""
+    rng = np.random.default_rng([n, dimension, seed])
+    vectors = rng.standard_normal((n, 1)) * rng.standard_normal((n, dimension))
+    return Problem(vectors=vectors, target=rng.uniform(-1, 1, dimension))
+
+
+def weights(quick: bool) -> Row:
+    """397,000 exact one-dimensional instances, against CP-SAT's rate on some of the same."""
+    count = 20_000 if quick else 397_000
+    rng = np.random.default_rng(2020)
+    vectors, targets = rng.uniform(-0.46, 0.54, (count, 21)), rng.uniform(-0.46, 0.54, count)
+    solve_weights(vectors=vectors[:10], targets=targets[:10])
+    ours = solve_weights(vectors=vectors, targets=targets)
+    sample = 10 if quick else 40
+    began = time.perf_counter()
+    rival = [solve(Problem(vectors=vectors[i][:, None], target=targets[i : i + 1]), "cpsat") for i in range(sample)]
+    rate = sample / (time.perf_counter() - began)
+    worse = max(one.error - ours.error[i] for i, one in enumerate(rival))
+    return {
+        "instances": count,
+        "seconds": ours.seconds,
+        "rate": count / ours.seconds,
+        "cpsat_rate": rate,
+        "ratio": count / ours.seconds / rate,
+        "ties_settled_exactly": ours.ties,
+        "cpsat_error_minus_ours": worse,
+    }
+
+
+def exact(quick: bool) -> Row:
+    """Proved optima: D = 2, n = 40 beside CP-SAT; D = 2 and 4, n = 48."""
+    result: Row = {}
+    for dimension, n, seeds in ((2, 40, 5), (2, 48, 1 if quick else 5), (4, 48, 1 if quick else 5)):
+        if quick and n == 48:
+            continue
+        ours = [solve(instance(n, dimension, seed), "exact", max_memory=3e9) for seed in range(seeds)]
+        result[f"D={dimension} n={n}"] = {
+            "seconds": _summary([one.seconds for one in ours]),
+            "all_optimal": all(one.status.name == "optimal" for one in ours),
+        }
+    rival = solve(instance(40, 2, 0), "cpsat", time_limit=3 if quick else 20)
+    ours_error = solve(instance(40, 2, 0), "exact").error
+    result["cpsat D=2 n=40"] = {"seconds": rival.seconds, "error": rival.error, "optimum": ours_error,
+                                "lower_bound": rival.lower_bound}  # fmt: skip
+    return result
+
+
+def anytime(quick: bool) -> Row:
+    """L∞ error after a fixed time, beside integer solvers with six times as much."""
+    limit = 1.0 if quick else 10.0
+    result: Row = {}
+    for dimension, n, bar in ANYTIME[: 2 if quick else None]:
+        found = [solve(instance(n, dimension, seed), time_limit=limit) for seed in range(2 if quick else 5)]
+        row: Row = {
+            "method": found[0].method,
+            "error": _summary([one.error for one in found]),
+            "seconds": _summary([one.seconds for one in found]),
+            "bar": bar,
+            "limit": limit,
+        }
+        if n <= 5000:
+            for rival in RIVALS[:1] if quick else RIVALS:
+                one = solve(instance(n, dimension, 0), rival, time_limit=6 * limit)
+                row[rival] = {"error": one.error, "seconds": one.seconds, "ratio": one.error / found[0].error}
+        result[f"D={dimension} n={n}"] = row
+    return result
+
+
+def streamed(quick: bool) -> Row:
+    """A million candidates of D = 72 that are never held at once."""
+    return _fresh("stream-small" if quick else "stream")
+
+
+def scaling(quick: bool) -> Row:
+    """Two threads over one on a batch of 64 instances."""
+    n, dimension = 2000, 36 if quick else 72
+    problems = [instance(n, dimension, seed) for seed in range(64)]
+    vectors = np.stack([problem.vectors for problem in problems])
+    targets = np.stack([problem.target for problem in problems])
+    solve_batch(vectors=vectors[:2], targets=targets[:2], threads=1)
+    seconds = {
+        t: min(solve_batch(vectors=vectors, targets=targets, threads=t).seconds for _ in range(3)) for t in (1, 2)
+    }
+    return {"one_thread": seconds[1], "two_threads": seconds[2], "speedup": seconds[1] / seconds[2]}
+
+
+def growth(quick: bool) -> Row:
+    """Time against n (exact, D = 2), error against n (relax, D = 36) with the fitted c, error against time."""
+    sizes = range(24, 37 if quick else 45, 4)
+    times = {n: _median([solve(instance(n, 2, seed), "exact").seconds for seed in range(3)]) for n in sizes}
+    dimension, errors = 36, {}
+    for n in (500, 1000, 2000, 4000, 8000):
+        found = [solve(instance(n, dimension, seed), "relax") for seed in range(5)]
+        errors[n] = _median([_rms(instance(n, dimension, seed), one) for seed, one in enumerate(found)])
+    constants = [error * n / dimension**1.5 for n, error in errors.items()]
+    track: list[tuple[float, float]] = []
+    solve(instance(5000, 72, 0), time_limit=2 if quick else 10, progress=lambda s, e: track.append((s, e)))
+    return {
+        "exact_seconds_by_n": times,
+        "relax_rms_by_n": errors,
+        "fitted_c": {"median": _median(constants), "low": min(constants), "high": max(constants)},
+        "error_by_seconds": track,
+    }
+
+
+SECTIONS: dict[str, Callable[[bool], Row]] = {
+    "weights": weights,
+    "exact": exact,
+    "anytime": anytime,
+    "streamed": streamed,
+    "scaling": scaling,
+    "growth": growth,
+}
+
+
+def main() -> None:
+    """Run the sections, print a table each, write benchmarks/results/rss.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour")
+    parser.add_argument("--only", choices=SECTIONS, help="one section, printed and not written")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(_memory_row(options.one)))
+        return
+    solve(instance(12, 2, 0))  # compile before anything is timed
+    solve(instance(500, 8, 0), time_limit=0.1)
+    solve(instance(500, 16, 0), time_limit=0.1)
+    results: Row = {"threads": thread_count(None), "quick": options.quick}
+    for name in [options.only] if options.only else SECTIONS:
+        began = time.perf_counter()
+        results[name] = SECTIONS[name](options.quick)
+        print_table(f"{name} ({time.perf_counter() - began:.0f} s)", ("quantity", "value"), list(_flat(results[name])))
+    if not options.quick and not options.only:
+        results["exact"]["peak_memory D=4 n=48"] = _fresh("exact")
+    if not options.only:
+        print(f"written: {write_json('rss-quick' if options.quick else 'rss', results)}")
+
+
+def _memory_row(name: str) -> Row:
+    """A row that is run in a process of its own, for its peak memory."""
+    before = peak_memory()
+    if name == "exact":
+        one = solve(instance(48, 4, 0), "exact", max_memory=3e9)
+        return {"seconds": one.seconds, "peak_memory": peak_memory(), "status": one.status.name}
+    count, size = (1_000_000 if name == "stream" else 50_000), 10_000
+    rng = np.random.default_rng(72)
+
+    def chunks() -> Iterator[Any]:
+        for _ in range(count // size):
+            yield rng.standard_normal((size, 1)) * rng.standard_normal((size, 72))
+
+    found = solve_stream(chunks(), rng.uniform(-1, 1, 72))
+    return {"candidates": found.count, "kept": found.kept, "error": found.error, "seconds": found.seconds,
+            "peak_memory": peak_memory(), "memory_before": before}  # fmt: skip
+
+
+def _fresh(name: str) -> Row:
+    command = [sys.executable, "-m", "benchmarks.rss", "--one", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row: Row = json.loads(done.stdout)
+    return row
+
+
+def _rms(problem: Problem, solution: Solution) -> float:
+    residual = solution.selected @ problem.vectors - problem.target
+    return float(np.sqrt(np.mean(residual**2)))
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values))
+
+
+def _summary(values: list[float]) -> Row:
+    return {"median": _median(values), "low": min(values), "high": max(values)}
+
+
+def _flat(row: Row, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in row.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and set(value) == {"median", "low", "high"}:
+            yield name, f"{value['median']:.4g}  [{value['low']:.4g}, {value['high']:.4g}]"
+        elif isinstance(value, dict):
+            yield from _flat(value, f"{name}  ")
+        elif isinstance(value, list):
+            yield name, "  ".join(f"{s:.2f} s: {e:.4g}" for s, e in value[:: max(1, len(value) // 8)])
+        elif isinstance(key, str) and "memory" in key:
+            yield name, human_bytes(value)
+        else:
+            yield name, f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

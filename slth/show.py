@@ -1,0 +1,25 @@
+"""How the command line prints: one kind of table, one --json option."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+# Where output goes to a file or a pipe, a table is as wide as it needs to be.
+console = Console(width=None if sys.stdout.isatty() else 160)
+
+
+def table(header: tuple[str, ...], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
+    """Print a table; with ``numbers`` all columns but the first are aligned right."""
+    shown = Table(box=None, pad_edge=False, header_style="bold", show_header=any(header))
+    for i, name in enumerate(header):
+        shown.add_column(name, justify="right" if numbers and i else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    console.print(shown, highlight=False)

@@ -1,0 +1,159 @@
+"""Methods for instances too large to prove: core enumeration, L∞ flips, streams, and the torch backend."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from instances import nsn
+
+from slth.errors import InputError
+from slth.rss import Problem, solve, solve_batch, solve_stream, verify
+from slth.rss.control import Control
+from slth.rss.core import solve_core
+from slth.rss.polish import polish, solve_local
+from slth.rss.relax import solve_relax, thin
+
+
+def error(problem: Problem, selected: np.ndarray) -> float:
+    return float(np.abs(selected @ problem.vectors - problem.target).max())
+
+
+def test_core_finds_far_smaller_errors_than_relax_in_few_dimensions():
+    """Deterministic seeds; the expected factor is above 10 (two orders of magnitude more combinations)."""
+    for seed in range(3):
+        problem = nsn(120, 3, seed=seed)
+        core = solve(problem, "core", time_limit=1.0)
+        assert core.error < 0.2 * solve(problem, "relax").error
+        assert core.error == verify(problem, core.selected)
+
+
+def test_core_stops_at_eps_and_keeps_to_its_memory():
+    problem = nsn(200, 2, seed=1)
+    loose = solve_core(problem, Control(eps=0.5))
+    assert loose.stats["settlements"] == 0
+    small = solve_core(problem, Control(max_memory=2e5, deadline=time.monotonic() + 0.2))
+    assert small.stats["table"] < 12
+    assert error(problem, small.selected) < 1
+
+
+def test_polish_never_makes_it_worse_and_finds_four_flips():
+    improved = 0
+    for seed in range(4):
+        problem = nsn(400, 12, seed=seed)
+        start = solve_relax(problem, Control()).selected
+        better, moves = polish(problem, start, Control(seed=seed))
+        assert error(problem, better) <= error(problem, start)
+        improved += moves > 0
+    assert improved >= 2
+
+
+@pytest.mark.parametrize("method", ["relax", "local", "core"])
+def test_an_anytime_method_does_not_depend_on_threads(method):
+    """Without a clock: relax makes one pass, local runs out of patience, core out of settlements."""
+    problem = nsn(14, 2, seed=3) if method == "core" else nsn(300, 10, seed=3)
+    one, two = (solve(problem, method, threads=threads) for threads in (1, 2))
+    assert (one.selected == two.selected).all()
+
+
+def test_local_uses_its_time_and_reports_progress():
+    told: list[tuple[float, float]] = []
+    problem = nsn(500, 20, seed=0)
+    solution = solve(problem, "local", time_limit=0.5, progress=lambda seconds, value: told.append((seconds, value)))
+    assert 0.4 < solution.seconds < 5
+    assert told
+    values = [value for _, value in told]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == pytest.approx(solution.error, rel=1e-9)
+
+
+def test_progress_is_in_the_units_of_the_problem():
+    told: list[float] = []
+    problem = nsn(200, 6, seed=0)
+    huge = Problem(vectors=problem.vectors * 2.0**200, target=problem.target * 2.0**200)
+    solution = solve(huge, "relax", progress=lambda _, value: told.append(value))
+    assert told[-1] == pytest.approx(solution.error, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", [solve_core, solve_local, solve_relax])
+def test_methods_without_a_fixed_size_form_say_so(method):
+    problem = Problem(vectors=np.ones((5, 2)), target=np.ones(2), cardinality=2)
+    with pytest.raises(InputError, match="no fixed-size form"):
+        method(problem, Control())
+
+
+def test_thin_keeps_all_small_and_some_of_every_scale():
+    places = thin(100_000, 500)
+    assert (places[:500] == np.arange(500)).all()
+    assert (np.diff(places) > 0).all()
+    assert places[-1] == 99_999
+    assert len(places) < 3000
+    assert thin(1000, 500).tolist() == list(range(1000))
+
+
+def chunks(vectors: np.ndarray, size: int) -> list[np.ndarray]:
+    return [vectors[i : i + size] for i in range(0, len(vectors), size)]
+
+
+def test_a_stream_solves_what_it_has_seen_and_indexes_it_rightly():
+    problem = nsn(20_000, 8, seed=5)
+    found = solve_stream(chunks(problem.vectors, 700), problem.target)
+    assert found.count == 20_000
+    assert found.kept < 4000
+    assert (np.diff(found.indices) > 0).all()
+    selected = np.zeros(20_000, dtype=bool)
+    selected[found.indices] = True
+    assert verify(problem, selected) == found.error
+    # Screening loses little: three times the error of the whole instance at most (deterministic seed).
+    assert found.error <= 3 * solve(problem, "relax").error
+
+
+def test_a_stream_does_not_depend_on_its_chunks():
+    problem = nsn(5000, 4, seed=6)
+    one = solve_stream(chunks(problem.vectors, 5000), problem.target)
+    many = solve_stream(chunks(problem.vectors, 333), problem.target)
+    assert one.indices.tolist() == many.indices.tolist()
+
+
+def test_a_bad_stream_is_refused():
+    with pytest.raises(InputError, match="at least one candidate"):
+        solve_stream([], np.ones(2))
+    with pytest.raises(InputError, match="with D = 2; got"):
+        solve_stream([np.ones((4, 3))], np.ones(2))
+    with pytest.raises(InputError, match="must be finite"):
+        solve_stream([np.array([[np.nan, 1.0]])], np.ones(2))
+
+
+def batch(count: int, n: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    problems = [nsn(n, dimension, seed=seed) for seed in range(count)]
+    return np.stack([p.vectors for p in problems]), np.stack([p.target for p in problems])
+
+
+def test_the_torch_backend_agrees_with_the_numpy_one():
+    """The same greedy flips and the same pair flips; on the CPU in float64 the selections are equal."""
+    vectors, targets = batch(6, 300, 7)
+    here = solve_batch(vectors=vectors, targets=targets, method="pursuit")
+    there = solve_batch(vectors=vectors, targets=targets, method="pursuit", device="cpu")
+    assert there.error == pytest.approx(here.error, rel=0.5)
+    assert np.median(there.error) < 2 * np.median(here.error)
+    for i in range(len(targets)):
+        assert there.error[i] == verify(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
+
+
+def test_the_torch_backend_on_a_gpu():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device at hand: the torch backend was exercised on the CPU only")
+    vectors, targets = batch(16, 400, 9)
+    cpu = solve_batch(vectors=vectors, targets=targets, device="cpu")
+    gpu = solve_batch(vectors=vectors, targets=targets, device="cuda")
+    assert gpu.error == pytest.approx(cpu.error, rel=0.5)
+
+
+def test_a_device_that_is_not_there_is_named():
+    vectors, targets = batch(2, 20, 2)
+    with pytest.raises(InputError, match="device must be one torch can use"):
+        solve_batch(vectors=vectors, targets=targets, device="nosuchdevice")
+    with pytest.raises(InputError, match="device needs method 'pursuit'"):
+        solve_batch(vectors=vectors, targets=targets, method="exact", device="cpu")
