@@ -82,7 +82,8 @@ def walk(rows, x):  # type: ignore[no-untyped-def]
     move = np.empty(count)
     while count > dim:
         if stale >= REFRESH:
-            inverse = _covariance_inverse(rows, fractional[:count])
+            # copied into the C-contiguous buffer: np.dot would copy a matrix of unknown order at every step
+            inverse[:] = _covariance_inverse(rows, fractional[:count])
             stale = 0
         lead = fractional[0]
         y = np.dot(inverse, rows[lead])
