@@ -6,11 +6,8 @@ A sequential model becomes a :class:`Target`: a list of stages in order, each ei
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,138 +16,11 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
+from slth.networks.target import KEPT_BY_NAME, KEPT_MODULES, Array, KeptModule, LinearMap, Target
 
-Array = npt.NDArray[np.float32]
-
-# Modules that are kept as they are, and the constructor arguments that say all there is about each.
-# The third entry tells what happens to the sign of the values: "relu" makes them non-negative, "keep" keeps
-# non-negative values non-negative.
-KEPT_MODULES: dict[type[nn.Module], tuple[tuple[str, ...], str]] = {
-    nn.ReLU: ((), "relu"),
-    nn.Identity: ((), "keep"),
-    nn.Flatten: (("start_dim", "end_dim"), "keep"),
-    nn.Dropout: (("p",), "keep"),
-    nn.Dropout2d: (("p",), "keep"),
-    nn.MaxPool2d: (("kernel_size", "stride", "padding", "dilation", "ceil_mode"), "keep"),
-    nn.AvgPool2d: (("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"), "keep"),
-    nn.AdaptiveAvgPool2d: (("output_size",), "keep"),
-    nn.AdaptiveMaxPool2d: (("output_size",), "keep"),
-}
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LinearMap:
-    """One conv or linear layer of the target.
-
-    Attributes:
-        name: its path in the model. kind: ``conv`` or ``linear``.
-        weight: float32 (c_out, c_in, d, d) for a conv, (c_out, c_in) for a linear layer.
-        bias: float32 (c_out,) or None.
-        options: stride, padding, dilation, padding_mode of a conv; empty for a linear layer.
-        signs: which signs its inputs can have: ``"+"`` or ``"+-"`` (or ``"-"``).
-    """
-
-    name: str
-    kind: str
-    weight: Array
-    bias: Array | None
-    options: dict[str, Any] = field(default_factory=dict)
-    signs: str = "+-"
-
-    @property
-    def channels(self) -> tuple[int, int]:
-        """(c_in, c_out)."""
-        return int(self.weight.shape[1]), int(self.weight.shape[0])
-
-    @property
-    def dimension(self) -> int:
-        """D = d²·c_out: the length of one subset-sum instance."""
-        return int(np.prod(self.weight.shape[2:], dtype=int)) * int(self.weight.shape[0])
-
-    def column(self, channel: int) -> npt.NDArray[np.float64]:
-        """(D,) what input channel ``channel`` contributes: its slice of the weight, or the bias at c_in."""
-        if channel == self.channels[0]:
-            if self.bias is None:
-                raise InputError(f"layer {self.name} has no bias channel.")
-            return self.bias.astype(np.float64)
-        return self.weight[:, channel].reshape(-1).astype(np.float64)
-
-    @property
-    def instances(self) -> range:
-        """Input channels, the bias channel (number c_in) included if there is one."""
-        return range(self.channels[0] + (self.bias is not None))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class KeptModule:
-    """A module without weights that stays in the network: its type's name and constructor arguments."""
-
-    name: str
-    type: str
-    options: dict[str, Any]
-
-    def build(self) -> nn.Module:
-        """A fresh instance."""
-        return _KEPT_BY_NAME[self.type](**self.options)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Target:
-    """A network as stages in order."""
-
-    stages: tuple[LinearMap | KeptModule, ...]
-
-    @property
-    def maps(self) -> tuple[LinearMap, ...]:
-        """The linear maps, in order."""
-        return tuple(stage for stage in self.stages if isinstance(stage, LinearMap))
-
-    @property
-    def weight_count(self) -> int:
-        """Weights and biases in all linear maps."""
-        return sum(m.weight.size + (0 if m.bias is None else m.bias.size) for m in self.maps)
-
-    def to_module(self) -> nn.Sequential:
-        """The target itself, BatchNorm folded, as a module in evaluation mode."""
-        return assemble(self, _plain_module)
-
-    def hash(self) -> str:
-        """SHA-256 over the stages: names, options, signs, shapes and weight bits."""
-        digest = hashlib.sha256()
-        for stage in self.stages:
-            digest.update(json.dumps(describe(stage), sort_keys=True).encode())
-            if isinstance(stage, LinearMap):
-                for array in (stage.weight, stage.bias):
-                    if array is not None:
-                        digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-        return digest.hexdigest()
-
-
-_KEPT_BY_NAME = {module.__name__: module for module in KEPT_MODULES}
-
-
-def describe(stage: LinearMap | KeptModule) -> dict[str, Any]:
-    """A stage as JSON, weights left out."""
-    if isinstance(stage, KeptModule):
-        return {"name": stage.name, "type": stage.type, "options": stage.options}
-    return {
-        "name": stage.name,
-        "type": stage.kind,
-        "options": stage.options,
-        "signs": stage.signs,
-        "shape": list(stage.weight.shape),
-        "bias": stage.bias is not None,
-    }
-
-
-def assemble(target: Target, build: Any) -> nn.Sequential:
-    """A module with ``build(linear_map)`` in the place of each linear map; names with dots keep their path."""
-    root = nn.Sequential()
-    for stage in target.stages:
-        module = stage.build() if isinstance(stage, KeptModule) else build(stage)
-        root.add_module(stage.name.replace(".", "_"), module)
-    return root.eval()
+# The name of a target that is a single layer.
+LONE = "layer"
 
 
 def extract(
@@ -178,10 +48,10 @@ def extract(
     signs = _signs(input_range)
     stages: list[LinearMap | KeptModule] = []
     for name, module in _leaves(model):
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear) and _is_plain(module, nn.Conv2d, nn.Linear):
             stages.append(_linear_map(name, module, signs))
             signs = "+-"
-        elif isinstance(module, _NORMS):
+        elif isinstance(module, _NORMS) and _is_plain(module, *_NORMS):
             before = stages[-1] if stages else None
             if not isinstance(before, LinearMap):
                 raise InputError(
@@ -194,9 +64,10 @@ def extract(
             stages.append(KeptModule(name=name, type=type(module).__name__, options=_options(module, options)))
             signs = "+" if effect == "relu" else signs
         else:
+            who = "the model" if name == LONE else f"layer {name}"
             raise InputError(
-                f"layer {name or 'the model'} ({type(module).__name__}) is not supported; expected Conv2d, Linear, "
-                f"BatchNorm or {', '.join(sorted(_KEPT_BY_NAME))} in nn.Sequential. "
+                f"{who} ({type(module).__name__}) is not supported; expected Conv2d, Linear, BatchNorm or "
+                f"{', '.join(sorted(KEPT_BY_NAME))} in nn.Sequential. "
                 "Replace it, or wrap the model as a Sequential of these."
             )
     target = Target(stages=tuple(stages))
@@ -222,12 +93,18 @@ def _signs(input_range: tuple[float, float] | None) -> str:
     return ("+" if high > 0 else "") + ("-" if low < 0 else "") or "+"
 
 
+def _is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether a module computes what its torch class does: a subclass may have a forward of its own."""
+    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
+
+
 def _leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The modules of nested Sequentials in order, with their dotted names."""
-    if not isinstance(model, nn.Sequential):
-        yield prefix, model
+    if not (isinstance(model, nn.Sequential) and _is_plain(model, nn.Sequential)):
+        yield prefix or LONE, model
         return
-    for name, child in model.named_children():
+    for name, child in model._modules.items():  # named_children() would show a module used twice only once
+        assert child is not None
         yield from _leaves(child, f"{prefix}.{name}" if prefix else name)
 
 
@@ -256,6 +133,11 @@ def _fold(before: LinearMap, name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -
         raise InputError(
             f"layer {name} (BatchNorm) must have running statistics to be folded; it has none. "
             "Train it with track_running_stats=True."
+        )
+    if norm.num_features != before.channels[1]:
+        raise InputError(
+            f"layer {name} (BatchNorm) must have as many features as {before.name} has outputs, "
+            f"{before.channels[1]}; it has {norm.num_features}. Correct one of them."
         )
     one, zero = torch.ones_like(norm.running_var), torch.zeros_like(norm.running_var)
     gamma, beta, mean, var = (
@@ -303,27 +185,6 @@ def _options(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _plain_module(linear: LinearMap) -> nn.Module:
-    c_in, c_out = linear.channels
-    module: nn.Conv2d | nn.Linear
-    if linear.kind == "linear":
-        module = nn.Linear(c_in, c_out, bias=linear.bias is not None)
-    else:
-        module = nn.Conv2d(
-            c_in, c_out, linear.weight.shape[2:], bias=linear.bias is not None, **conv_options(linear.options)
-        )
-    with torch.no_grad():
-        module.weight.copy_(torch.from_numpy(linear.weight))
-        if linear.bias is not None and module.bias is not None:
-            module.bias.copy_(torch.from_numpy(linear.bias))
-    return module
-
-
-def conv_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a conv as its constructor wants them (lists from JSON become tuples)."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-
-
 def _check_example(
     model: nn.Module, target: Target, example: torch.Tensor, input_range: tuple[float, float] | None
 ) -> None:
@@ -333,7 +194,7 @@ def _check_example(
     value = example.detach().to(device="cpu", dtype=torch.float32)
     if input_range is not None and value.numel():
         low, high = float(value.min()), float(value.max())
-        if low < input_range[0] or high > input_range[1]:
+        if not (input_range[0] <= low and high <= input_range[1]):
             raise InputError(
                 f"example_input must lie in input_range = {tuple(input_range)}; its values span "
                 f"[{low:.4g}, {high:.4g}]. "

@@ -24,6 +24,8 @@ import numpy as np
 SNAP = 1e-9
 # Relative ridge of the dive: keeps the remaining entries inside the box when they become few. 0.1 to 1 are alike.
 RIDGE = 0.3
+# The part of e_j in the null space must have at least this squared length for j to lead.
+MIN_FREEDOM = 1e-7
 # The inverse in the walk is rebuilt after this many rank-one downdates.
 REFRESH = 128
 # Clipped least squares settles in a few rounds; more change nothing measurable.
@@ -72,7 +74,11 @@ def box_start(rows, goal, x):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def walk(rows, x):  # type: ignore[no-untyped-def]
-    """Move x to a point with at most D fractional entries, rowsᵀx unchanged; return the number of steps."""
+    """Move x to a point with at most D fractional entries, rowsᵀx unchanged; return the number of steps.
+
+    Unchanged to about 1e-6 of its size: a ridge keeps nearly singular steps finite. The dive starts from the
+    residual as it then is, so nothing is lost.
+    """
     dim = rows.shape[1]
     fractional = np.flatnonzero((x > SNAP) & (x < 1.0 - SNAP))
     count = fractional.size
@@ -85,16 +91,22 @@ def walk(rows, x):  # type: ignore[no-untyped-def]
             # copied into the C-contiguous buffer: np.dot would copy a matrix of unknown order at every step
             inverse[:] = _covariance_inverse(rows, fractional[:count])
             stale = 0
-        lead = fractional[0]
-        y = np.dot(inverse, rows[lead])
-        for i in range(count):
-            move[i] = -_dot(rows[fractional[i]], y)
-        move[0] += 1.0
-        if move[0] < 1e-7:  # numerically no freedom left for the largest: the rest is the dive's
-            if stale == 0:
+        # e_j has hardly any part in the null space when j is far larger than the others: then the next one leads.
+        freedom = 0.0
+        for place in range(count):
+            lead = fractional[place]
+            y = np.dot(inverse, rows[lead])
+            freedom = 1.0 - _dot(rows[lead], y)
+            if freedom >= MIN_FREEDOM:
                 break
+        if freedom < MIN_FREEDOM:
+            if stale == 0:
+                break  # numerically at a vertex: the rest is the dive's
             stale = REFRESH
             continue
+        for i in range(count):
+            move[i] = -_dot(rows[fractional[i]], y)
+        move[place] += 1.0
         toward = 1.0 if x[lead] >= 0.5 else -1.0
         length = np.inf
         for i in range(count):

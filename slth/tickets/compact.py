@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from slth.networks.extract import LinearMap, Target, assemble, conv_options
 from slth.networks.parent import Parent
+from slth.networks.target import LinearMap, Target, assemble, conv_options
 from slth.tickets.ticket import Kept, Rows
 
 # Hidden activations of a batch are computed in parts of at most this many bytes. A part then stays near the cache
@@ -34,7 +34,8 @@ class PrunedConv(nn.Module):
         self.mixing = _frozen(mixing.reshape(-1, 1, 1, 1))
         options = conv_options(linear.options)
         shape = linear.channels[1], linear.weight.shape[2:]
-        self.conv = nn.Conv2d(len(source), *shape, bias=False, device="meta", **options)  # weights come next
+        # made without memory: its weight comes next
+        self.conv = nn.Conv2d(max(len(source), 1), *shape, bias=False, device="meta", **options)
         self.conv.weight = _frozen(kernels)
         if not len(source):
             self.empty = nn.Conv2d(1, *shape, bias=False, **options)

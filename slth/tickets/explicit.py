@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from slth.errors import check_memory
-from slth.networks.extract import LinearMap, Target, assemble, conv_options
 from slth.networks.parent import Parent, ParentLayer
+from slth.networks.target import LinearMap, Target, assemble, conv_options
 from slth.tickets.ticket import Kept
 
 Masks = dict[str, dict[str, npt.NDArray[np.bool_]]]

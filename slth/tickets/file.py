@@ -28,8 +28,8 @@ from safetensors.numpy import save as save_tensors
 
 from slth.errors import SlthError, TicketFileError
 from slth.files import write_whole
-from slth.networks.extract import KeptModule, LinearMap, Target, describe
 from slth.networks.parent import Parent
+from slth.networks.target import KeptModule, LinearMap, Target, describe
 from slth.tickets.ticket import LayerReport, Rows, Ticket
 
 FORMAT_VERSION = 1

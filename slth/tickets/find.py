@@ -12,8 +12,9 @@ from torch import nn
 
 from slth.environment import environment
 from slth.errors import check_choice, check_int, check_memory
-from slth.networks.extract import Target, extract
+from slth.networks.extract import extract
 from slth.networks.parent import Parent, make_parent
+from slth.networks.target import Target
 from slth.rss import METHODS, Problem, solve
 from slth.rss.relax import SPARSE, thin
 from slth.rss.threads import map_threads, thread_count

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from slth.networks.extract import Target
 from slth.networks.parent import Parent
+from slth.networks.target import Target
 
 if TYPE_CHECKING:
     from slth.tickets.verification import Verification

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from slth.networks.extract import LinearMap, Target
 from slth.networks.parent import Parent
+from slth.networks.target import LinearMap, Target
 from slth.rss import Problem
 from slth.rss import verify as subset_error
 from slth.tickets.ticket import Rows, Ticket, instance_signs

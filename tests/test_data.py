@@ -1,0 +1,160 @@
+"""Data sets: the bundled digits, IDX files of any kind, and messages when something is missing."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from slth import data
+from slth.errors import DataError, InputError
+
+# SHA-256 of the decompressed MNIST files, as everyone has them.
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array as an IDX file: magic number, big-endian sizes, big-endian data."""
+    code = CODES[array.dtype.str[1:] if array.dtype.itemsize == 1 else array.dtype.str]
+    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set of five 3×4 training and two test images: one raw, one gzipped."""
+    rng = np.random.default_rng(0)
+    where = tmp_path / "tiny"
+    where.mkdir()
+    for prefix, count, pack, end in (("train", 5, bytes, ""), ("t10k", 2, gzip.compress, ".gz")):
+        images, labels = rng.integers(0, 256, (count, 3, 4), dtype=np.uint8), rng.integers(0, 10, count, dtype=np.uint8)
+        (where / f"{prefix}-images-idx3-ubyte{end}").write_bytes(pack(idx(images)))
+        (where / f"{prefix}-labels-idx1-ubyte{end}").write_bytes(pack(idx(labels)))
+    return where
+
+
+def test_digits_are_split_into_disjoint_parts():
+    train, test = data.load("digits", "train"), data.load("digits", "test")
+    assert (len(train), len(test)) == (1348, 449)
+    assert train.images.shape == (1348, 1, 8, 8)
+    assert train.images.dtype == torch.float32
+    assert test.labels.dtype == torch.int64
+    for split in (train, test):
+        assert split.images.min() == 0
+        assert split.images.max() == 1
+        assert split.labels.unique().tolist() == list(range(10))
+    seen = {image.numpy().tobytes() for image in train.images}
+    assert len(seen) == len(train)
+    assert not any(image.numpy().tobytes() in seen for image in test.images)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("dtype", CODES)
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (0, 3)])
+def test_idx_files_are_read_as_written(tmp_path, shape, dtype, pack):
+    array = (np.arange(np.prod(shape)) % 100).reshape(shape).astype(dtype)
+    (tmp_path / "x").write_bytes(pack(idx(array)))
+    again = data.read_idx(tmp_path / "x")
+    assert again.shape == shape
+    assert again.dtype == np.dtype(dtype)
+    assert (again == array).all()
+
+
+def test_a_folder_is_loaded_by_path_and_by_name(folder, monkeypatch):
+    by_path = data.load(str(folder), "train")
+    assert by_path.images.shape == (5, 1, 3, 4)
+    raw = data.read_idx(folder / "train-images-idx3-ubyte")
+    assert (by_path.images[:, 0].numpy() == raw.astype(np.float32) / np.float32(255)).all()
+    monkeypatch.setenv("SLTH_DATA", str(folder.parent))
+    assert data.data_folder() == folder.parent
+    by_name = data.load("tiny", "test")
+    assert len(by_name) == 2
+    assert (by_name.labels == data.load(str(folder), "test").labels).all()
+    assert set(data.available()) == {"digits", "tiny"}
+    assert "t10k-images-idx3-ubyte.gz" in data.available()["tiny"]
+
+
+def test_a_folder_with_one_pair_has_one_split(folder, tmp_path):
+    single = tmp_path / "single"
+    single.mkdir()
+    for kind in ("images-idx3", "labels-idx1"):
+        (single / f"{kind}-ubyte").write_bytes((folder / f"train-{kind}-ubyte").read_bytes())
+    assert (data.load(str(single), "train").images == data.load(str(single), "test").images).all()
+
+
+def test_truncated_files_are_named(folder):
+    raw = (folder / "train-images-idx3-ubyte").read_bytes()
+    packed = gzip.compress(raw)
+    path = folder / "cut"
+    for whole in (raw, packed):
+        for length in range(0, len(whole) - 1, 3):
+            path.write_bytes(whole[:length])
+            with pytest.raises(DataError, match="cut is not a whole IDX file"):
+                data.read_idx(path)
+    path.write_bytes(raw + b"\0")
+    with pytest.raises(DataError, match="cut"):
+        data.read_idx(path)
+
+
+@pytest.mark.parametrize(
+    "start", [b"\x01\x00\x08\x01", b"\x00\x00\x07\x01", b"\x89PNG", b"PK\x03\x04", b"\x1f\x8b\x08\x00"]
+)
+def test_files_of_another_kind_are_named(tmp_path, start):
+    (tmp_path / "other").write_bytes(start + bytes(40))
+    with pytest.raises(DataError, match="other is not a whole IDX file"):
+        data.read_idx(tmp_path / "other")
+
+
+def test_a_header_that_promises_more_than_memory_is_only_a_broken_file(tmp_path):
+    (tmp_path / "huge").write_bytes(bytes([0, 0, 8, 3]) + b"\xff" * 12)
+    with pytest.raises(DataError, match="huge"):
+        data.read_idx(tmp_path / "huge")
+
+
+def test_what_is_missing_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no ../shared/data is
+    monkeypatch.delenv("SLTH_DATA", raising=False)
+    assert data.data_folder() is None
+    assert set(data.available()) == {"digits"}
+    with pytest.raises(DataError, match="'mnist' found because SLTH_DATA is not set"):
+        data.load("mnist")
+    monkeypatch.setenv("SLTH_DATA", str(tmp_path / "gone"))
+    with pytest.raises(DataError, match="gone"):
+        data.load("mnist")
+    assert set(data.available()) == {"digits"}
+    with pytest.raises(DataError, match="images-idx3-ubyte"):
+        data.load(str(tmp_path))
+    with pytest.raises(InputError, match="split"):
+        data.load("digits", "validation")
+
+
+def test_files_that_do_not_belong_together_are_refused(folder):
+    labels = folder / "train-labels-idx1-ubyte"
+    labels.write_bytes(idx(np.zeros(4, np.uint8)))
+    with pytest.raises(DataError, match=r"\(5, 3, 4\) and \(4,\)"):
+        data.load(str(folder), "train")
+    labels.write_bytes(idx(np.zeros((5, 1), np.uint8)))
+    with pytest.raises(DataError, match="belong together"):
+        data.load(str(folder), "train")
+
+
+@pytest.mark.parametrize("name", MNIST_SHA256)
+def test_mnist_is_the_official_one(mnist_folder, name):
+    with gzip.open(mnist_folder / f"{name}.gz") as file:
+        assert hashlib.sha256(file.read()).hexdigest() == MNIST_SHA256[name]
+
+
+def test_mnist_loads(mnist_folder):
+    split = data.load(str(mnist_folder), "test")
+    assert split.images.shape == (10_000, 1, 28, 28)
+    assert split.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert float(split.images.double().mean()) == pytest.approx(0.13251, abs=1e-5)

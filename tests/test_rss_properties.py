@@ -1,0 +1,187 @@
+"""What must hold of every instance: symmetries, independence of threads, and errors that are never understated."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from instances import INTEGER, guard, nsn
+
+from slth.errors import InputError
+from slth.rss import METHODS, Problem, exact_error, solve, solve_batch, verify
+
+ALL_METHODS = [*METHODS, "auto"]
+modest = settings(derandomize=True, deadline=None, max_examples=40)
+
+# Numbers of wildly different size, subnormals included; n·max must stay below 1e300.
+wild = st.one_of(
+    st.floats(-1e290, 1e290, allow_subnormal=True),
+    st.floats(-4, 4),
+    st.integers(-3, 3).map(float),
+    st.builds(lambda m, e: math.ldexp(m, e), st.floats(-1, 1), st.integers(-1074, 900)),
+)
+
+
+@st.composite
+def integer_problems(draw):
+    """Small integers: ties, zero vectors and duplicates are common."""
+    n, D = draw(st.integers(1, 9)), draw(st.integers(1, 4))
+    vectors = draw(st.lists(st.lists(st.integers(-3, 3), min_size=D, max_size=D), min_size=n, max_size=n))
+    target = draw(st.lists(st.integers(-12, 12), min_size=D, max_size=D))
+    return Problem(vectors=np.array(vectors, dtype=float), target=np.array(target) / 2)
+
+
+@modest
+@given(problem=integer_problems(), seed=st.integers(0, 1000), data=st.data())
+def test_the_order_of_candidates_does_not_change_the_optimum(problem, seed, data):
+    k = data.draw(st.one_of(st.none(), st.integers(0, problem.size)))
+    order = np.random.default_rng(seed).permutation(problem.size)
+    errors = {
+        exact_error(one, solve(one, "exact", threads=1).selected)
+        for one in (
+            Problem(vectors=problem.vectors, target=problem.target, cardinality=k),
+            Problem(vectors=problem.vectors[order], target=problem.target, cardinality=k),
+        )
+    }
+    assert len(errors) == 1
+
+
+@modest
+@given(problem=integer_problems(), extra=st.lists(st.integers(-3, 3), min_size=4, max_size=4))
+def test_one_more_candidate_never_raises_the_optimum(problem, extra):
+    more = np.vstack([problem.vectors, np.array(extra[: problem.dimension], dtype=float)])
+    larger = Problem(vectors=more, target=problem.target)
+    assert solve(larger, "exact", threads=1).error <= solve(problem, "exact", threads=1).error
+
+
+@pytest.mark.parametrize("method", ALL_METHODS)
+@settings(modest, max_examples=20)
+@given(exponent=st.integers(-900, 900), seed=st.integers(0, 50), size=st.sampled_from([6, 10, 100]))
+def test_a_power_of_two_scales_the_error_and_nothing_else(method, exponent, seed, size):
+    """Scaling by 2^e is exact in float64, so a method that is told nothing about units cannot tell the difference."""
+    if method in {"exact", "auto", "core", *INTEGER}:
+        size = min(size, 10)  # these would take seconds, or stop by the clock
+    problem = nsn(size, 3, seed)
+    factor = 2.0**exponent
+    scaled = Problem(vectors=problem.vectors * factor, target=problem.target * factor)
+    one, other = (solve(p, method, threads=1, time_limit=guard(method)) for p in (problem, scaled))
+    assert (one.selected == other.selected).all()
+    assert other.error == one.error * factor
+    assert other.status is one.status
+
+
+@pytest.mark.parametrize("method", ALL_METHODS)
+@settings(modest, max_examples=20)
+@given(problem=integer_problems(), exponent=st.integers(-60, 60))
+def test_a_power_of_two_does_not_change_which_of_many_ties_is_taken(method, problem, exponent):
+    scaled = Problem(vectors=problem.vectors * 2.0**exponent, target=problem.target * 2.0**exponent)
+    one, other = solve(problem, method, threads=1), solve(scaled, method, threads=1)
+    assert (one.selected == other.selected).all()
+    assert exact_error(scaled, other.selected) == exact_error(problem, one.selected) * Fraction(2) ** exponent
+
+
+@pytest.mark.parametrize(
+    ("method", "n", "D"),
+    [
+        ("exact", 18, 3),
+        ("exact", 22, 8),
+        ("relax", 900, 9),
+        ("pursuit", 900, 9),
+        ("local", 300, 9),
+        ("core", 30, 4),
+        ("differencing", 300, 5),
+        ("auto", 700, 36),
+        ("auto", 20, 2),
+    ],
+)
+def test_the_number_of_threads_changes_nothing(method, n, D):
+    for seed in range(3):
+        problem = nsn(n, D, seed)
+        one, two = (solve(problem, method, threads=threads, seed=seed) for threads in (1, 2))
+        assert (one.selected == two.selected).all()
+        assert (one.error, one.status, one.lower_bound) == (two.error, two.status, two.lower_bound)
+
+
+def test_ties_do_not_depend_on_the_number_of_threads():
+    """Among thousands of equal optima, the same one is reported whoever finds it first."""
+    rng = np.random.default_rng(3)
+    problem = Problem(vectors=rng.integers(-2, 3, size=(20, 1)), target=np.array([7.0]))
+    one, two, again = (solve(problem, "exact", threads=threads).selected for threads in (1, 2, 2))
+    assert (one == two).all()
+    assert (one == again).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "n"),
+    [
+        ("exact", 12),
+        ("relax", 200),
+        ("pursuit", 200),
+        ("differencing", 50),
+        ("core", 12),
+        ("local", 60),
+        ("auto", 12),
+        ("auto", 200),
+    ],
+)
+def test_a_batch_is_its_instances_one_by_one(method, n):
+    problems = [nsn(n, 4, seed) for seed in range(6)]
+    stacked = {"vectors": np.stack([p.vectors for p in problems]), "targets": np.stack([p.target for p in problems])}
+    batches = [solve_batch(**stacked, method=method, seed=5, threads=threads) for threads in (1, 2)]
+    singles = [solve(problem, method, seed=5) for problem in problems]
+    for batch in batches:
+        assert (batch.selected == np.stack([single.selected for single in singles])).all()
+        assert batch.error.tolist() == [single.error for single in singles]
+        assert batch.lower_bound.tolist() == [single.lower_bound for single in singles]
+        assert batch.status == tuple(single.status for single in singles)
+        assert batch.methods == tuple(single.method for single in singles)
+
+
+def test_a_batch_of_the_wrong_shape_is_refused():
+    with pytest.raises(InputError, match="targets must have shape"):
+        solve_batch(vectors=np.ones((2, 5, 3)), targets=np.ones((2, 4)))
+    with pytest.raises(InputError, match="vectors must have shape"):
+        solve_batch(vectors=np.ones((5, 3)), targets=np.ones((2, 3)))
+
+
+@settings(modest, max_examples=300)
+@given(data=st.data(), n=st.integers(1, 7), D=st.integers(1, 3))
+def test_verify_never_understates_the_error(data, n, D):
+    """At least the exact error, and less than two ulps above it, whatever the magnitudes."""
+    row = st.lists(wild, min_size=D, max_size=D)
+    vectors = np.array(data.draw(st.lists(row, min_size=n, max_size=n)))
+    target = np.array(data.draw(row))
+    if float(np.abs(vectors).max()) * n + float(np.abs(target).max()) >= 1e300:
+        vectors, target = vectors * 2.0**-30, target * 2.0**-30
+    problem = Problem(vectors=vectors, target=target)
+    selected = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    check_verify(problem, selected)
+
+
+@modest
+@given(exponent=st.integers(-1060, 900), seed=st.integers(0, 100))
+def test_verify_never_understates_the_error_at_any_scale(exponent, seed):
+    """Sums that are not representable, at every scale down to the subnormals: rounding must go up."""
+    rng = np.random.default_rng(seed)
+    values = np.ldexp(rng.uniform(-1, 1, size=(6, 3)), exponent - rng.integers(0, 60, size=(6, 3)))
+    problem = Problem(vectors=values[:5], target=values[5])
+    for code in range(1, 32, 3):
+        check_verify(problem, np.array([code >> i & 1 for i in range(5)]))
+
+
+def test_verify_takes_only_selections():
+    problem = nsn(4, 2, seed=0, cardinality=2)
+    assert verify(problem, [1, 1, 0, 0]) == verify(problem, np.array([True, True, False, False]))
+    for wrong, words in (([1, 1, 0], "shape"), ([2, 0, 0, 0], "0/1"), ([1, 1, 1, 0], "cardinality")):
+        with pytest.raises(InputError, match=words):
+            verify(problem, wrong)
+
+
+def check_verify(problem: Problem, selected: np.ndarray) -> None:
+    error, exact = verify(problem, selected), exact_error(problem, selected)
+    assert exact <= Fraction(error)
+    assert Fraction(error) < exact + 2 * Fraction(math.ulp(error)) or error == exact

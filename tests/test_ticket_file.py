@@ -1,0 +1,284 @@
+"""The .slth file: nothing is lost, and nothing that was changed goes unnoticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load, save
+from torch import nn
+
+from slth.errors import TicketFileError
+from slth.networks import make_parent
+from slth.networks.generator import random_rows
+from slth.tickets import Ticket, find_ticket, load_ticket
+
+
+@pytest.fixture(scope="module")
+def ticket() -> Ticket:
+    """Small, with everything a file can hold: conv and linear, both signs, biases and none, kept modules."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3, bias=False)
+    )
+    found = find_ticket(model, width=60, input_range=(-1, 1), seed=2**40 + 5)
+    # The same bytes in every run: the time it took is replaced by numbers with an exponent and 17 digits.
+    layers = [dataclasses.replace(report, seconds=1.2345678901234567e-05 / 3) for report in found.layers]
+    return dataclasses.replace(found, layers=tuple(layers))
+
+
+@pytest.fixture(scope="module")
+def raw(ticket, tmp_path_factory) -> bytes:
+    return ticket.save(tmp_path_factory.mktemp("whole") / "small.slth").read_bytes()
+
+
+def same_kept(one: Ticket, other: Ticket) -> bool:
+    return all(
+        len(a) == len(b) and (a == b).all() and a.dtype == b.dtype
+        for x, y in zip(one.kept, other.kept, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
+
+
+@pytest.mark.parametrize("which", ["ticket", "digits_ticket"])
+def test_a_saved_ticket_comes_back_whole(which, request, tmp_path):
+    ticket = request.getfixturevalue(which)
+    path = ticket.save(tmp_path / "t.slth")
+    again = load_ticket(path)
+    assert same_kept(ticket, again)
+    assert again.parent == ticket.parent
+    assert again.layers == ticket.layers
+    assert again.target.hash() == ticket.target.hash()
+    assert {key: again.info[key] for key in ticket.info} == ticket.info
+    assert again.verify()
+    assert again.verify().channels == ticket.kept_channels
+    x = torch.rand(5, 1, *((4, 4) if which == "ticket" else (8, 8)))
+    assert (again.to_module()(x) == ticket.to_module()(x)).all()
+    assert (again.target.to_module()(x) == ticket.target.to_module()(x)).all()
+
+
+def test_saving_again_writes_the_same(ticket, raw, tmp_path):
+    """The same header and tensors; the order of the header's entries is safetensors' own."""
+    copies = [ticket.save(str(tmp_path / "again.slth")), load_ticket(tmp_path / "again.slth").save(tmp_path / "b.slth")]
+    for copy in copies:
+        assert frame(copy.read_bytes()) == frame(raw)
+        assert tensor_bytes(copy.read_bytes()) == tensor_bytes(raw)
+
+
+def frame(raw: bytes) -> dict:
+    """The safetensors header: its length in 8 bytes, then JSON."""
+    return json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+
+
+def tensor_bytes(raw: bytes) -> bytes:
+    return raw[8 + int.from_bytes(raw[:8], "little") :]
+
+
+def test_large_indices_survive(tmp_path):
+    """Gaps beyond 16 bits are stored as 32-bit numbers."""
+    ticket = find_ticket(nn.Sequential(nn.Linear(1, 1)), width=400_000)
+    rows = np.array([5, 399_999])
+    wide = dataclasses.replace(ticket, kept=((rows, rows[:0]),))
+    again = load_ticket(wide.save(tmp_path / "wide.slth"))
+    assert again.kept[0][0].tolist() == [5, 399_999]
+    assert again.kept[0][1].tolist() == []
+
+
+def check_caught(path: Path, data: bytes, what: str) -> None:
+    """Loading refuses with a TicketFileError that names the file, or verifying fails: nothing else may happen."""
+    path.unlink(missing_ok=True)  # truncating a file that was just written makes some file systems wait for the disk
+    path.write_bytes(data)
+    try:
+        loaded = load_ticket(path)
+    except TicketFileError as error:
+        caught = path.name in str(error)
+    else:
+        caught = not loaded.verify()
+    assert caught, f"{what} went unnoticed"
+
+
+def flipped(raw: bytes, position: int) -> bytes:
+    data = bytearray(raw)
+    data[position // 8] ^= 1 << (position % 8)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_bit_of_a_small_file_matters(part, raw, tmp_path):
+    """All of them, also those that JSON forgives: 1e-05 and 1E-05, or a 17th digit that rounds the same way."""
+    for position in range(part * 2 * len(raw), (part + 1) * 2 * len(raw)):
+        check_caught(tmp_path / "f.slth", flipped(raw, position), f"bit {position % 8} of byte {position // 8}")
+
+
+def test_flipped_bits_of_a_larger_file_are_caught(digits_ticket, tmp_path):
+    """1,500 bits anywhere, and every bit of 200 bytes of the tensors."""
+    raw = digits_ticket.save(tmp_path / "digits.slth").read_bytes()
+    start, rng = len(raw) - len(tensor_bytes(raw)), np.random.default_rng(1)
+    positions = rng.choice(8 * len(raw), 1500, replace=False).tolist()
+    for byte in rng.choice(np.arange(start, len(raw)), 200, replace=False).tolist():
+        positions += range(8 * byte, 8 * byte + 8)
+    for position in positions:
+        check_caught(tmp_path / "f.slth", flipped(raw, position), f"bit {position % 8} of byte {position // 8}")
+
+
+def test_truncated_files_are_caught(raw, tmp_path):
+    for length in np.linspace(0, len(raw) - 1, 100).astype(int).tolist():
+        check_caught(tmp_path / "f.slth", raw[:length], f"a cut at byte {length}")
+    check_caught(tmp_path / "f.slth", raw + b"\0", "a byte too many")
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000])
+def test_files_that_are_no_tickets_are_refused(size, tmp_path):
+    (tmp_path / "x.slth").write_bytes(np.random.default_rng(size).bytes(size))
+    with pytest.raises(TicketFileError, match=r"x\.slth"):
+        load_ticket(tmp_path / "x.slth")
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"slth": "{"}, {"slth": "[]"}, {"slth": "null"}, {"slth": "[" * 9999}])
+def test_safetensors_of_somebody_else_are_refused(metadata, tmp_path):
+    (tmp_path / "x.slth").write_bytes(save({"weight": np.zeros(3, np.float32)}, metadata))
+    with pytest.raises(TicketFileError, match=r"x\.slth"):
+        load_ticket(tmp_path / "x.slth")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    for path in (tmp_path / "no.slth", tmp_path):
+        with pytest.raises(TicketFileError, match=path.name):
+            load_ticket(path)
+
+
+def edit(raw: bytes, change) -> bytes:
+    """The file after ``change(header, metadata)``; the digest is left as it was."""
+    metadata = frame(raw)["__metadata__"]
+    header = json.loads(metadata["slth"])
+    change(header, metadata)
+    return save(load(raw), {**metadata, "slth": json.dumps(header)})
+
+
+def test_an_unchanged_edit_still_loads(raw, tmp_path):
+    """So that the refusals below are about the edits."""
+    (tmp_path / "same.slth").write_bytes(edit(raw, lambda header, metadata: None))
+    assert load_ticket(tmp_path / "same.slth").verify()
+
+
+def test_a_newer_format_says_so(raw, tmp_path):
+    (tmp_path / "new.slth").write_bytes(edit(raw, lambda header, _: header.update(format_version=99)))
+    with pytest.raises(TicketFileError, match=r"format version 99.*Update slth"):
+        load_ticket(tmp_path / "new.slth")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, metadata: header.update(extra=1),
+        lambda header, metadata: header["layers"][0].update(kept=1),
+        lambda header, metadata: header["info"].update(method="other"),
+        lambda header, metadata: header.update(format_version="1"),
+        lambda header, metadata: header.update(format_version=True),
+        lambda header, metadata: header.pop("layers"),
+        lambda header, metadata: metadata.pop("sha256"),
+        lambda header, metadata: metadata.update(sha256="0" * 64),
+        lambda header, metadata: metadata.update(sha256=metadata["sha256"].upper()),
+    ],
+)
+def test_an_edited_header_does_not_load(raw, change, tmp_path):
+    (tmp_path / "edited.slth").write_bytes(edit(raw, change))
+    with pytest.raises(TicketFileError, match=r"edited\.slth"):
+        load_ticket(tmp_path / "edited.slth")
+
+
+def replace_layer(ticket: Ticket, index: int, **changes) -> Ticket:
+    layers = list(ticket.layers)
+    layers[index] = dataclasses.replace(layers[index], **changes)
+    return dataclasses.replace(ticket, layers=tuple(layers))
+
+
+def replace_kept(ticket: Ticket, change) -> Ticket:
+    """``change`` is applied to the first block of the first layer."""
+    first = (change(ticket.kept[0][0]), *ticket.kept[0][1:])
+    return dataclasses.replace(ticket, kept=(first, *ticket.kept[1:]))
+
+
+def replace_weight(ticket: Ticket) -> Ticket:
+    stages = list(ticket.target.stages)
+    weight = stages[0].weight.copy()
+    weight[0, 0, 0, 0] += np.float32(1e-3)
+    stages[0] = dataclasses.replace(stages[0], weight=weight)
+    return dataclasses.replace(ticket, target=dataclasses.replace(ticket.target, stages=tuple(stages)))
+
+
+def replace_parent_layer(ticket: Ticket, **changes) -> Ticket:
+    first, *others = ticket.parent.layers
+    layers = (dataclasses.replace(first, **changes), *others)
+    return dataclasses.replace(ticket, parent=dataclasses.replace(ticket.parent, layers=layers))
+
+
+LIES = {
+    "error": (lambda t: replace_layer(t, 0, error=np.nextafter(t.layers[0].error, 0)), "0: error is recorded"),
+    "bias error": (lambda t: replace_layer(t, 0, bias_error=0.0), "0: bias_error is recorded"),
+    "no bias error": (lambda t: replace_layer(t, 0, bias_error=None), "0: bias_error"),
+    "rms": (lambda t: replace_layer(t, 1, relative_rms=0.001), "4: relative_rms is recorded as 0.001"),
+    "kept": (lambda t: replace_layer(t, 1, kept=t.layers[1].kept + 1), "4: kept is recorded"),
+    "width in the report": (lambda t: replace_layer(t, 0, width=61), "0: width is recorded as 61"),
+    "dimension": (lambda t: replace_layer(t, 0, dimension=17), "0: dimension is recorded as 17"),
+    "name": (lambda t: replace_layer(t, 0, name="other"), "name"),
+    "kind": (lambda t: replace_layer(t, 0, kind="linear"), "kind"),
+    "seed": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, seed=3)), "0: "),
+    "law": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, law="uniform")), "0: "),
+    "scale": (lambda t: replace_parent_layer(t, scale=t.parent.layers[0].scale * 1.01), "0: error"),
+    "c_in": (lambda t: replace_parent_layer(t, c_in=2), "shape"),
+    "width of the parent": (lambda t: replace_parent_layer(t, width=10), "width"),
+    "target": (replace_weight, "0: "),
+    "one channel less": (lambda t: replace_kept(t, lambda rows: rows[1:]), "0: "),
+    "one channel twice": (lambda t: replace_kept(t, lambda rows: np.sort(np.append(rows, rows[0]))), "increase"),
+    "beyond the width": (lambda t: replace_kept(t, lambda rows: np.append(rows, 60)), "width − 1 = 59"),
+    "other channels": (lambda t: replace_kept(t, lambda rows: np.setdiff1d(np.arange(60), rows)), "0: "),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_with_a_right_digest_is_found(lie, ticket, tmp_path):
+    """Saved by slth itself, so digest and hash are right: only recomputing can tell, and it says what is wrong."""
+    change, words = LIES[lie]
+    path = change(ticket).save(tmp_path / "lie.slth")
+    verification = load_ticket(path).verify()
+    assert not verification
+    assert any(words in failure for failure in verification.failures), verification.failures
+
+
+def test_channels_of_a_sign_that_cannot_occur_are_found(digits_ticket):
+    negative = digits_ticket.parent.sign_group(0, 0, "-")[:1]
+    wrong = replace_kept(digits_ticket, lambda rows: np.sort(np.append(rows, negative)))
+    assert any("sign" in failure for failure in wrong.verify().failures)
+
+
+def test_a_record_with_a_layer_missing_is_found(ticket):
+    fewer_blocks = ticket.kept[0][:1], ticket.kept[1]
+    for change in ({"layers": ticket.layers[:1]}, {"kept": ticket.kept[:1]}, {"kept": fewer_blocks}):
+        assert not dataclasses.replace(ticket, **change).verify()
+
+
+def test_the_recorded_target_hash_is_checked(ticket, tmp_path):
+    loaded = load_ticket(ticket.save(tmp_path / "t.slth"))
+    assert loaded.verify()
+    assert any("hash" in failure for failure in replace_weight(loaded).verify().failures)
+
+
+def test_verifying_draws_no_more_than_the_kept_channels(ticket, monkeypatch, tmp_path):
+    """A width of 2³¹ in a 3 kB file must not cost 2³¹ random numbers."""
+    wide = make_parent(ticket.target, width=2**31, seed=0)
+    path = dataclasses.replace(ticket, parent=wide).save(tmp_path / "wide.slth")
+    drawn = []
+
+    def counting(*, rows, **address):
+        drawn.append(len(rows))
+        assert len(rows) <= ticket.kept_channels
+        return random_rows(rows=rows, **address)
+
+    monkeypatch.setattr("slth.networks.parent.random_rows", counting)
+    assert not load_ticket(path).verify()
+    assert sum(drawn) > 0
