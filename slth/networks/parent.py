@@ -38,6 +38,8 @@ TARGET_RMS = 10.0
 REACH = 0.1
 # 2³¹ hidden channels an input channel: far above what memory allows, far below what the counters can number.
 MAX_WIDTH = 2**31
+# Mixing weights counted at a time.
+_CHUNK = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,15 @@ class Parent:
         """Hidden channels of a block whose u has the given sign, in order: int64, about width/2 of them."""
         mixing = self.mixing(layer, channel)
         return np.flatnonzero(mixing > 0 if sign == "+" else mixing < 0)
+
+    def count_signs(self, layer: int, channel: int) -> tuple[int, int]:
+        """(positive, negative) mixing weights of a block, counted in chunks: any width fits memory."""
+        width, positive, negative = self.layers[layer].width, 0, 0
+        for start in range(0, width, _CHUNK):
+            mixing = self.mixing(layer, channel, np.arange(start, min(start + _CHUNK, width)))
+            positive += int((mixing > 0).sum())
+            negative += int((mixing < 0).sum())
+        return positive, negative
 
     def describe(self) -> dict[str, Any]:
         """The specification as JSON."""

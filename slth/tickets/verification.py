@@ -128,9 +128,9 @@ def _usable(ticket: Ticket, layer: int) -> int:
     linear = ticket.target.maps[layer]
     total = 0
     for channel in linear.instances:
-        mixing = ticket.parent.mixing(layer, channel)
+        positive, negative = ticket.parent.count_signs(layer, channel)
         signs = instance_signs(linear.signs, channel, linear.channels[0])
-        total += ("+" in signs) * int((mixing > 0).sum()) + ("-" in signs) * int((mixing < 0).sum())
+        total += ("+" in signs) * positive + ("-" in signs) * negative
     return total
 
 
