@@ -27,7 +27,8 @@ Weights = Annotated[Path | None, typer.Option(help="The trained weights; default
 def solve(
     instance: Annotated[Path, typer.Argument(help=".npz with vectors (n, D), target (D,), optionally cardinality.")],
     method: Annotated[str, typer.Option(help="auto, or a method's name.")] = "auto",
-    eps: Annotated[float | None, typer.Option(help="An L∞ error that is good enough.")] = None,
+    norm: Annotated[str, typer.Option(help="linf or l2: what the error is.")] = "linf",
+    eps: Annotated[float | None, typer.Option(help="An error that is good enough.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds.")] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
@@ -43,7 +44,7 @@ def solve(
 
     if out is not None and (out.suffix != ".npz" or not out.parent.is_dir()):
         raise InputError(f"--out must be a .npz file in a folder that exists; got {out}.")
-    problem = read_instance(instance)
+    problem = read_instance(instance, norm)
     solution = rss.solve(
         problem, method, eps=eps, time_limit=time_limit, seed=seed, threads=threads, max_memory=max_memory
     )
@@ -54,6 +55,7 @@ def solve(
     record = {
         "n": problem.size,
         "D": problem.dimension,
+        "norm": problem.norm,
         "error": solution.error,
         "lower_bound": solution.lower_bound,
         "status": str(solution.status),
@@ -68,7 +70,7 @@ def solve(
         table(("", ""), [(name, str(value)) for name, value in record.items()], numbers=False)
 
 
-def read_instance(path: Path) -> Problem:
+def read_instance(path: Path, norm: str = "linf") -> Problem:
     """The problem in an .npz file (no pickles are loaded).
 
     Raises:
@@ -86,7 +88,7 @@ def read_instance(path: Path) -> Problem:
             if missing:
                 raise InputError(f"{path.name} must hold vectors and target; {', '.join(missing)} is missing.")
             cardinality = int(arrays["cardinality"]) if "cardinality" in arrays else None
-            return Problem(vectors=arrays["vectors"], target=arrays["target"], cardinality=cardinality)
+            return Problem(vectors=arrays["vectors"], target=arrays["target"], cardinality=cardinality, norm=norm)
     except InputError:
         raise
     except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as cause:

@@ -168,7 +168,8 @@ def test_weights_beyond_float32_are_refused():
     [
         (torch.zeros(1, 3, 28, 28), r"shape \(1, 3, 28, 28\) does not fit"),
         (torch.zeros(1, 1, 20, 20), "does not fit"),
-        (torch.zeros(5), "does not fit"),
+        (torch.zeros(5), r"must have shape \(N, 1, H, W\); got \(5,\)"),
+        (torch.zeros(1, 28, 28), r"must have shape \(N, 1, H, W\); got \(1, 28, 28\)"),
         (np.zeros((1, 1, 28, 28)), "torch tensor"),
         (torch.full((1, 1, 28, 28), 1.5), r"must lie in input_range = \(0, 1\)"),
         (torch.full((1, 1, 28, 28), -0.01), "input_range"),
@@ -180,7 +181,7 @@ def test_an_example_that_does_not_fit_is_refused(example, words):
         extract(models.lenet5(), example_input=example, input_range=(0, 1))
 
 
-@pytest.mark.parametrize("bad", [(1, 0), (0,), (0, 1, 2), "ab", 5, (float("nan"), 1), (0, None)])
+@pytest.mark.parametrize("bad", [(1, 0), (0,), (0, 1, 2), "ab", "01", 5, (float("nan"), 1), (0, None)])
 def test_an_input_range_that_makes_no_sense_is_refused(bad):
     with pytest.raises(InputError, match="input_range"):
         extract(models.lenet5(), input_range=bad)
@@ -220,3 +221,15 @@ def test_extraction_leaves_the_model_as_it_is():
     target.maps[0].weight[:] = 0
     assert model.training
     assert all((value == before[name]).all() for name, value in model.state_dict().items())
+
+
+def test_what_would_be_silently_changed_is_refused():
+    pool = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2, return_indices=True))
+    with pytest.raises(InputError, match="return_indices"):
+        extract(pool)
+    with pytest.raises(InputError, match="must be real"):
+        extract(nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64)))
+    norm = nn.BatchNorm1d(2)
+    norm.running_var.fill_(-1.0)
+    with pytest.raises(InputError, match="running variance ≥ 0; got -1"):
+        extract(nn.Sequential(nn.Linear(2, 2), norm))

@@ -142,3 +142,9 @@ def test_a_target_that_was_extracted_before_is_taken_as_it_is(digits_target, dig
     again = find_ticket(target, width=300, seed=1)
     assert again.target.hash() == digits_ticket.target.hash()
     assert [report.error for report in again.layers] == [report.error for report in digits_ticket.layers]
+
+
+def test_an_extracted_target_brings_its_own_input_range():
+    target = extract(nn.Sequential(nn.Linear(3, 2)))
+    with pytest.raises(InputError, match=r"belong to extract\(\)"):
+        find_ticket(target, width=50, input_range=(0, 1))

@@ -162,6 +162,14 @@ def test_sign_groups_partition_the_hidden_channels(target):
         assert abs(len(positive) - 500) < 95
 
 
+def test_signs_are_counted_without_holding_them_all(target, monkeypatch):
+    parent = make_parent(target, width=1001, seed=5)
+    expected = tuple(len(parent.sign_group(0, 1, sign)) for sign in "+-")
+    assert parent.count_signs(0, 1) == expected
+    monkeypatch.setattr("slth.networks.parent._CHUNK", 100)
+    assert parent.count_signs(0, 1) == expected
+
+
 def test_any_mixing_weights_can_be_had_without_the_others(target):
     """Rows in any order, with repeats, and from a parent of another width: an address is all that counts."""
     parent = make_parent(target, width=999, seed=6)

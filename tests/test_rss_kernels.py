@@ -58,7 +58,7 @@ def test_walk_ends_at_a_vertex_with_the_same_sum(D, m):
         assert (x <= 1).all()
         assert fractional(x).sum() <= D
         # The ridge that keeps a nearly singular step finite moves the sum a little; the dive gives it back.
-        assert np.abs(x @ rows - before).max() <= 1e-5 * np.abs(rows).sum(axis=0).max()
+        assert np.abs(x @ rows - before).max() <= 1e-8 * np.abs(rows).sum(axis=0).max()
 
 
 def test_walk_leaves_the_small_candidates_fractional():
@@ -184,10 +184,10 @@ def test_the_grid_holds_every_sum_once_in_the_order_of_its_cells(D, radius):
     assert len(grid.starts) <= 4 * len(sums)  # memory in proportion to the sums, whatever the radius
 
 
-def pair_errors(low, high, sums, target):
-    """Errors of all (left code, right code) pairs, each computed in the order that the scan uses."""
+def pair_errors(low, high, sums, target, order=np.inf):
+    """Errors of all (left code, right code) pairs, their residuals computed in the order that the scan uses."""
     left = (high[:, None] + low[None]).reshape(-1, low.shape[1])
-    return np.abs((target - left)[:, None] - sums[None]).max(axis=2)
+    return np.linalg.norm((target - left)[:, None] - sums[None], ord=order, axis=2)
 
 
 @pytest.mark.parametrize("cardinality", [-1, 5])
@@ -206,7 +206,7 @@ def test_the_scan_meets_every_pair_within_its_radius(D, kind, radius, cardinalit
             errors[ones != cardinality] = np.inf
         ties = np.empty((10_000, 2), dtype=np.int64)
         options = {"radius": radius, "tie": 0.0, "span": (0, len(high)), "cardinality": cardinality, "ties": ties}
-        best, number = meet.scan(meet.build_grid(sums, radius), low, high, target, **options)
+        best, number = meet.scan(meet.build_grid(sums, radius), low, high, target, euclidean=False, **options)
         assert best >= errors.min()
         if errors.min() <= radius:
             assert best == errors.min()
@@ -215,23 +215,24 @@ def test_the_scan_meets_every_pair_within_its_radius(D, kind, radius, cardinalit
             assert set(listed) == {tuple(pair) for pair in np.argwhere(errors == best).tolist()}
 
 
+@pytest.mark.parametrize("euclidean", [False, True])
 @pytest.mark.parametrize("D", [1, 2, 5])
-def test_the_scan_lists_every_pair_near_the_best(D):
+def test_the_scan_lists_every_pair_near_the_best(D, euclidean):
     """Pairs on all sides of the box around many targets: none may be lost at the border of a cell."""
     sums = [meet.subset_sums(part) for part in np.split(nsn(18, D, seed=10).vectors, [4, 7])]
     low, high, right = sums
     rng = np.random.default_rng(10)
     for _ in range(10):
         target = right[rng.integers(len(right))] + low[rng.integers(len(low))] + rng.normal(scale=0.05, size=D)
-        errors = pair_errors(low, high, right, target)
+        errors = pair_errors(low, high, right, target, order=2 if euclidean else np.inf)
         radius, tie = 2 * errors.min() + 0.05, errors.min() + 0.05
         ties = np.empty((errors.size, 2), dtype=np.int64)
         best, number = meet.scan(
             meet.build_grid(right, radius), low, high, target, radius=radius, tie=tie, span=(0, len(high)),
-            cardinality=-1, ties=ties,
+            cardinality=-1, ties=ties, euclidean=euclidean,
         )  # fmt: skip
         near = {tuple(pair) for pair in np.argwhere(errors <= min(radius, errors.min() + tie) * (1 - 1e-12)).tolist()}
-        assert best == errors.min()
+        assert best == pytest.approx(errors.min(), rel=1e-12)
         assert near <= {tuple(pair) for pair in ties[:number].tolist()}
 
 
@@ -240,7 +241,7 @@ def test_the_scan_counts_ties_that_it_cannot_list():
     ties = np.empty((5, 2), dtype=np.int64)
     best, number = meet.scan(
         meet.build_grid(sums, 0.5), sums, sums[:1], np.array([6.0]), radius=0.5, tie=1e-9, span=(0, 1), cardinality=-1,
-        ties=ties,
+        ties=ties, euclidean=False,
     )  # fmt: skip
     assert best == 0
     assert number > len(ties)

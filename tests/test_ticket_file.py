@@ -13,7 +13,6 @@ from safetensors.numpy import load, save
 from torch import nn
 
 from slth.errors import TicketFileError
-from slth.networks import make_parent
 from slth.networks.generator import random_rows
 from slth.tickets import Ticket, find_ticket, load_ticket
 
@@ -152,21 +151,26 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 
 def edit(raw: bytes, change) -> bytes:
-    """The file after ``change(header, metadata)``; the digest is left as it was."""
-    metadata = frame(raw)["__metadata__"]
-    header = json.loads(metadata["slth"])
-    change(header, metadata)
-    return save(load(raw), {**metadata, "slth": json.dumps(header)})
+    """The file after ``change(header)``, which may return another digest; the digest is left as it was otherwise."""
+    entry = frame(raw)["__metadata__"]["slth"]
+    digest, header = entry[:64], json.loads(entry[64:])
+    other = change(header)
+    return save(load(raw), {"slth": (other(digest) if callable(other) else digest) + json.dumps(header)})
+
+
+def test_the_same_ticket_gives_the_same_file(ticket, tmp_path):
+    files = {ticket.save(tmp_path / f"{i}.slth").read_bytes() for i in range(6)}
+    assert len(files) == 1
 
 
 def test_an_unchanged_edit_still_loads(raw, tmp_path):
     """So that the refusals below are about the edits."""
-    (tmp_path / "same.slth").write_bytes(edit(raw, lambda header, metadata: None))
+    (tmp_path / "same.slth").write_bytes(edit(raw, lambda header: None))
     assert load_ticket(tmp_path / "same.slth").verify()
 
 
 def test_a_newer_format_says_so(raw, tmp_path):
-    (tmp_path / "new.slth").write_bytes(edit(raw, lambda header, _: header.update(format_version=99)))
+    (tmp_path / "new.slth").write_bytes(edit(raw, lambda header: header.update(format_version=99)))
     with pytest.raises(TicketFileError, match=r"format version 99.*Update slth"):
         load_ticket(tmp_path / "new.slth")
 
@@ -174,15 +178,15 @@ def test_a_newer_format_says_so(raw, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda header, metadata: header.update(extra=1),
-        lambda header, metadata: header["layers"][0].update(kept=1),
-        lambda header, metadata: header["info"].update(method="other"),
-        lambda header, metadata: header.update(format_version="1"),
-        lambda header, metadata: header.update(format_version=True),
-        lambda header, metadata: header.pop("layers"),
-        lambda header, metadata: metadata.pop("sha256"),
-        lambda header, metadata: metadata.update(sha256="0" * 64),
-        lambda header, metadata: metadata.update(sha256=metadata["sha256"].upper()),
+        lambda header: header.update(extra=1),
+        lambda header: header["layers"][0].update(kept=1),
+        lambda header: header["info"].update(method="other"),
+        lambda header: header.update(format_version="1"),
+        lambda header: header.update(format_version=True),
+        lambda header: header.pop("layers"),
+        lambda header: lambda digest: "",
+        lambda header: lambda digest: "0" * 64,
+        lambda header: lambda digest: digest.upper(),
     ],
 )
 def test_an_edited_header_does_not_load(raw, change, tmp_path):
@@ -226,6 +230,7 @@ LIES = {
     "width in the report": (lambda t: replace_layer(t, 0, width=61), "0: width is recorded as 61"),
     "dimension": (lambda t: replace_layer(t, 0, dimension=17), "0: dimension is recorded as 17"),
     "name": (lambda t: replace_layer(t, 0, name="other"), "name"),
+    "usable": (lambda t: replace_layer(t, 0, usable=t.layers[0].usable + 1), "0: usable is recorded"),
     "kind": (lambda t: replace_layer(t, 0, kind="linear"), "kind"),
     "seed": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, seed=3)), "0: "),
     "law": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, law="uniform")), "0: "),
@@ -268,17 +273,19 @@ def test_the_recorded_target_hash_is_checked(ticket, tmp_path):
     assert any("hash" in failure for failure in replace_weight(loaded).verify().failures)
 
 
-def test_verifying_draws_no_more_than_the_kept_channels(ticket, monkeypatch, tmp_path):
-    """A width of 2³¹ in a 3 kB file must not cost 2³¹ random numbers."""
-    wide = make_parent(ticket.target, width=2**31, seed=0)
-    path = dataclasses.replace(ticket, parent=wide).save(tmp_path / "wide.slth")
+def test_verifying_a_width_beyond_reason_stays_within_memory(ticket, monkeypatch, tmp_path):
+    """A 3 kB file can claim a width of 3·10⁶ with everything else true: signs are counted a part at a time."""
+    layers = [dataclasses.replace(layer, width=3_000_000) for layer in ticket.parent.layers]
+    reports = [dataclasses.replace(report, width=3_000_000) for report in ticket.layers]
+    parent = dataclasses.replace(ticket.parent, layers=tuple(layers))
+    path = dataclasses.replace(ticket, parent=parent, layers=tuple(reports)).save(tmp_path / "wide.slth")
     drawn = []
 
-    def counting(*, rows, **address):
-        drawn.append(len(rows))
-        assert len(rows) <= ticket.kept_channels
-        return random_rows(rows=rows, **address)
+    def counting(*, rows, size, **address):
+        drawn.append(len(rows) * size)
+        return random_rows(rows=rows, size=size, **address)
 
     monkeypatch.setattr("slth.networks.parent.random_rows", counting)
-    assert not load_ticket(path).verify()
-    assert sum(drawn) > 0
+    failures = load_ticket(path).verify().failures
+    assert [failure.split(" is ")[0] for failure in failures] == ["0: usable", "4: usable"]
+    assert max(drawn) <= 2**20

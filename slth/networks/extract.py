@@ -61,6 +61,8 @@ def extract(
             stages[-1] = _fold(before, name, module)
         elif type(module) in KEPT_MODULES:
             options, effect = KEPT_MODULES[type(module)]
+            if getattr(module, "return_indices", False):
+                raise InputError(f"layer {name} (return_indices=True) is not supported; expected one output. Drop it.")
             stages.append(KeptModule(name=name, type=type(module).__name__, options=_options(module, options)))
             signs = "+" if effect == "relu" else signs
         else:
@@ -82,7 +84,7 @@ def _signs(input_range: tuple[float, float] | None) -> str:
     if input_range is None:
         return "+-"
     try:
-        low, high = (float(value) for value in input_range)
+        low, high = (float(value) for value in input_range if not isinstance(value, str))
     except (TypeError, ValueError):
         low, high = math.nan, math.nan
     if not low <= high:
@@ -139,6 +141,11 @@ def _fold(before: LinearMap, name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -
             f"layer {name} (BatchNorm) must have as many features as {before.name} has outputs, "
             f"{before.channels[1]}; it has {norm.num_features}. Correct one of them."
         )
+    if bool((norm.running_var < 0).any()):
+        raise InputError(
+            f"layer {name} (BatchNorm) must have a running variance ≥ 0; got {float(norm.running_var.min()):.4g}. "
+            "Train or load the target again."
+        )
     one, zero = torch.ones_like(norm.running_var), torch.zeros_like(norm.running_var)
     gamma, beta, mean, var = (
         (one if tensor is None else tensor).detach().double().cpu().numpy()
@@ -163,6 +170,8 @@ def _fold(before: LinearMap, name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -
 
 
 def _float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Array:
+    if isinstance(values, torch.Tensor) and values.is_complex():
+        raise InputError(f"{name} must be real; got {values.dtype}. slth has no complex networks.")
     array = values.detach().cpu().to(torch.float64).numpy() if isinstance(values, torch.Tensor) else values
     if array.size == 0:
         raise InputError(f"{name} has no entries: shape {array.shape}. Remove the layer.")
@@ -191,6 +200,11 @@ def _check_example(
     if not isinstance(example, torch.Tensor):
         raise InputError(f"example_input must be a torch tensor with a batch axis; got {type(example).__name__}.")
     first = next(model.parameters())
+    if target.maps[0].kind == "conv" and example.ndim != 4:
+        raise InputError(
+            f"example_input must have shape (N, {target.maps[0].channels[0]}, H, W); got {tuple(example.shape)}. "
+            "Pass one input with its batch axis."
+        )
     value = example.detach().to(device="cpu", dtype=torch.float32)
     if input_range is not None and value.numel():
         low, high = float(value.min()), float(value.max())

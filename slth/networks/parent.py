@@ -129,10 +129,15 @@ class Parent:
         mixing = self.mixing(layer, channel)
         return np.flatnonzero(mixing > 0 if sign == "+" else mixing < 0)
 
-    def count_signs(self, layer: int, channel: int) -> tuple[int, int]:
-        """(positive, negative) mixing weights of a block, counted in chunks: any width fits memory."""
+    def count_signs(self, layer: int, channel: int, limit: int | None = None) -> tuple[int, int]:
+        """(positive, negative) mixing weights of a block, counted in chunks: any width fits memory.
+
+        Counting stops once both are above ``limit``: whoever expects fewer knows enough then.
+        """
         width, positive, negative = self.layers[layer].width, 0, 0
         for start in range(0, width, _CHUNK):
+            if limit is not None and min(positive, negative) > limit:
+                break
             mixing = self.mixing(layer, channel, np.arange(start, min(start + _CHUNK, width)))
             positive += int((mixing > 0).sum())
             negative += int((mixing < 0).sum())

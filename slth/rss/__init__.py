@@ -8,7 +8,7 @@
 from slth.rss.problem import BatchSolution, Problem, Solution, Status
 from slth.rss.solve import METHODS, solve, solve_batch
 from slth.rss.stream import StreamSolution, solve_stream
-from slth.rss.verify import exact_error, verify
+from slth.rss.verify import exact_error, exact_objective, verify
 from slth.rss.weights import WeightSolution, solve_weights
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "StreamSolution",
     "WeightSolution",
     "exact_error",
+    "exact_objective",
     "solve",
     "solve_batch",
     "solve_stream",

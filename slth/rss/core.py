@@ -55,7 +55,7 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
     first = solve_relax(problem, replace(control, deadline=None))
     vectors, target = problem.vectors, problem.target
     best = first.selected
-    error = float(np.abs(best @ vectors - target).max())
+    error = problem.length(best @ vectors - target)
     order = np.argsort(np.einsum("nd,nd->n", vectors, vectors), kind="stable")
     hurried = deadline - time.monotonic() < HURRY
     table = min(TABLE - 3 if hurried else TABLE, len(order) // 2)
@@ -70,6 +70,8 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
 
     pairs = len(small) + math.log2(max(len(offsets), 1))
     expected = float(np.exp(np.mean(np.log(spread * math.sqrt(math.pi / 2))))) * 2.0 ** (-pairs / problem.dimension)
+    if problem.norm == "l2":
+        expected *= math.sqrt(problem.dimension)
     radius = min(error, SLACK * expected * 2.0 ** (6.0 / problem.dimension))
     grid = build_grid(subset_sums(vectors[right_rows]), radius)
     low = subset_sums(vectors[left_rows])
@@ -92,6 +94,7 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
                     span=(index, index + 1),
                     cardinality=-1,
                     ties=ties,
+                    euclidean=problem.norm == "l2",
                 )
                 return found, ties[0], number
 
@@ -99,7 +102,7 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
                 met += 1
                 if number and found < error:
                     best = _selection(problem, settlements, pair, left_rows, right_rows)
-                    error = float(np.abs(best @ vectors - target).max())
+                    error = problem.length(best @ vectors - target)
                     control.improved(error)
     return Outcome(
         selected=best,
@@ -131,7 +134,7 @@ def _settle(
         return [(empty, -1, -1)], np.zeros((1, problem.dimension))
     # The large candidates settle on target − centre: relax on them alone.
     base = np.zeros(problem.size, dtype=bool)
-    sub = Problem(vectors=vectors[large], target=problem.target - centre)
+    sub = Problem(vectors=vectors[large], target=problem.target - centre, norm=problem.norm)
     base[large] = solve_relax(sub, Control(seed=control.seed)).selected
     total = base @ vectors
     middle = large[:MIDDLE]

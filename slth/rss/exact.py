@@ -1,11 +1,11 @@
 r"""exact — the proved optimum by meet in the middle, any D.
 
 Split the n candidates into a left part of a and a right part of b. A selection within ρ of z is a left sum l and
-a right sum u with :math:`\|z − l − u\|_∞ ≤ ρ`. The 2^b right sums are sorted into a grid (:mod:`slth.rss.meet`); the
-2^a left sums are formed on the fly, and each looks at the right sums in a box of half-width ρ. If the best pair has
-an error ≤ ρ, every better pair has been seen: it is optimal. Otherwise ρ grows to the incumbent's error, or doubles,
-and the scan is repeated. Time about 2^a look-ups a scan, memory about 2^b·(16D + 28) bytes: b shrinks to fit
-``max_memory`` and a grows.
+a right sum u with :math:`\|z − l − u\| ≤ ρ`, in L∞ or in L2 (a ball lies in its box). The 2^b right sums are sorted
+into a grid (:mod:`slth.rss.meet`); the 2^a left sums are formed on the fly, and each looks at the right sums in a
+box of half-width ρ. If the best pair has an error ≤ ρ, every better pair has been seen: it is optimal. Otherwise ρ
+grows to the incumbent's error, or doubles, and the scan is repeated. Time about 2^a look-ups a scan, memory about
+2^b·(16D + 28) bytes: b shrinks to fit ``max_memory`` and a grows.
 
 Sums are float64, so two selections closer together than the rounding error η cannot be told apart by the scan:
 all pairs within 2η of the best are collected and compared in exact arithmetic. With a fixed cardinality the
@@ -29,7 +29,7 @@ from slth.rss.control import Control, Outcome
 from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.pursuit import solve_pursuit
-from slth.rss.verify import exact_error
+from slth.rss.verify import exact_objective
 
 # Ties within rounding that are compared exactly; beyond it the result is reported as not proved.
 MAX_TIES = 4096
@@ -49,10 +49,10 @@ def solve_exact(problem: Problem, control: Control) -> Outcome:
     if count == 0:
         return Outcome(selected=incumbent.selected & False, lower_bound=_floor_zero(problem), stats={"scans": 0})
     left, right = split_sizes(count, problem.dimension, control.max_memory)
-    slack = rounding_slack(vectors, problem.target)
-    error = float(np.abs(incumbent.selected.astype(float) @ problem.vectors - problem.target).max())
+    slack = rounding_slack(vectors, problem.target, problem.norm)
+    error = problem.length(incumbent.selected @ problem.vectors - problem.target)
     search = _Search(problem, vectors, left, right, slack)
-    radius = min(error, expected_optimum(vectors, problem.target)) + MARGIN * slack
+    radius = min(error, expected_optimum(vectors, problem.target, problem.norm)) + MARGIN * slack
     best: BoolArray = incumbent.selected[useful]
     scans, bound = 0, 0.0
     while (found := search.scan(radius, control)) is not None:  # None: time ran out
@@ -62,8 +62,9 @@ def solve_exact(problem: Problem, control: Control) -> Outcome:
             choices: list[BoolArray] = [best]
             choices += [search.decode(tie) for tie in ties]
             best, exact = _best_of(problem, useful, choices)
-            if float(exact) < error:
-                error = float(exact)
+            length = float(exact) if problem.norm == "linf" else math.sqrt(exact)
+            if length < error:
+                error = length
                 control.improved(error)
         # Every selection with a smaller scanned error than this has been met.
         seen = radius - MARGIN / 2 * slack
@@ -103,13 +104,16 @@ def split_sizes(count: int, dimension: int, max_memory: float) -> tuple[int, int
     return left, right
 
 
-def expected_optimum(vectors: FloatArray, target: FloatArray) -> float:
+def expected_optimum(vectors: FloatArray, target: FloatArray, norm: str = "linf") -> float:
     """Where the first moment of the number of solutions is one, for Gaussian sums: a first guess only."""
     spread = 0.5 * np.sqrt((vectors**2).sum(axis=0)) + 1e-300
     with np.errstate(over="ignore"):  # a coordinate without any spread
         offset = np.clip((target - 0.5 * vectors.sum(axis=0)) / spread, -1e6, 1e6)
     log2_pairs = len(vectors) - 0.5 * float(offset @ offset) / math.log(2)
     log2_width = float(np.log2(spread * math.sqrt(2 * math.pi)).mean()) - log2_pairs / len(target) - 1
+    if norm == "l2":  # a ball of the same volume as the cube
+        dim = len(target)
+        log2_width += 1 - (dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1)) / (dim * math.log(2))
     return 2.0 ** min(max(log2_width, -1000.0), 900.0)
 
 
@@ -124,13 +128,16 @@ def expected_log2_work(vectors: FloatArray, target: FloatArray) -> float:
     return float(np.logaddexp2(left + used - 1, len(vectors) + np.log2(hit).sum()))
 
 
-def rounding_slack(vectors: FloatArray, target: FloatArray) -> float:
+def rounding_slack(vectors: FloatArray, target: FloatArray, norm: str = "linf") -> float:
     """η: how far a float64 error computed by the scan can be from the exact one.
 
     Each of at most n + 2 additions errs by u = 2⁻⁵³ relative to a partial sum of at most Σ|x_i| + |z|.
     """
     largest = float((np.abs(vectors).sum(axis=0) + np.abs(target)).max())
-    return 1.1 * (len(vectors) + 4) * 2.0**-53 * largest
+    if norm == "linf":
+        return 1.1 * (len(vectors) + 4) * 2.0**-53 * largest
+    # √D coordinates err together, and the sum of squares and its root add D + 2 roundings of their own.
+    return 1.1 * (len(vectors) + len(target) + 6) * 2.0**-53 * largest * math.sqrt(len(target))
 
 
 def _floor_zero(problem: Problem) -> float:
@@ -143,7 +150,7 @@ def _best_of(problem: Problem, useful: BoolArray, choices: list[BoolArray]) -> t
     for choice in choices:
         whole = np.zeros(problem.size, dtype=bool)
         whole[useful] = choice
-        errors.append(exact_error(problem, whole))
+        errors.append(exact_objective(problem, whole))
     place = min(range(len(choices)), key=errors.__getitem__)
     return choices[place], errors[place]
 
@@ -159,6 +166,7 @@ class _Search:
         self.high = subset_sums(vectors[low:left])
         self.sums = subset_sums(vectors[left:])
         self.target = problem.target
+        self.euclidean = problem.norm == "l2"
         self.vectors = vectors
 
     def scan(self, radius: float, control: Control) -> tuple[float, list[tuple[int, int]], bool] | None:
@@ -172,7 +180,7 @@ class _Search:
             ties = np.empty((MAX_TIES, 2), dtype=np.int64)
             best, number = scan(
                 grid, self.low, self.high, self.target, radius=radius, tie=2 * self.slack, span=span,
-                cardinality=self.cardinality, ties=ties,
+                cardinality=self.cardinality, ties=ties, euclidean=self.euclidean,
             )  # fmt: skip
             return best, ties[:number], number
 

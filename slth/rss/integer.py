@@ -9,6 +9,9 @@ The instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − z_d ≤ e
   is subtracted from their bound; "optimal" is therefore said of the original instance only if an exact error reaches
   that bound, which rounding rarely allows.
 
+All three minimise the L∞ error. For a problem in L2 their bound is still a bound, since ‖·‖₂ ≥ ‖·‖∞, and their
+selection a selection, though not the best in that norm.
+
 The incumbent at a timeout is kept, and its error is recomputed from the original floats, as for every method.
 """
 

@@ -125,21 +125,21 @@ def _ones(row):  # type: ignore[no-untyped-def]
 
 def scan(
     grid: Grid, low: FloatArray, high: FloatArray, target: FloatArray, *, radius: float, tie: float,
-    span: tuple[int, int], cardinality: int, ties: npt.NDArray[np.int64],
+    span: tuple[int, int], cardinality: int, ties: npt.NDArray[np.int64], euclidean: bool,
 ) -> tuple[float, int]:  # fmt: skip
     """Look up every left sum high[h] + low[i], h in ``span``.
 
     Args:
         radius: half-width of the box that is searched around target − left sum.
         tie: pairs within this of the best error are listed in ``ties`` (left code, right code), at most len(ties).
-        cardinality: ones wanted in all, or −1.
+        cardinality: ones wanted in all, or −1. euclidean: errors are L2, not L∞.
 
     Returns:
         (smallest error met, pairs listed; more than len(ties) when some did not fit).
     """
     best, number = _scan(
         low, high, grid.rows, grid.codes, grid.starts, grid.origin, grid.width, grid.shape, target, radius, tie,
-        span[0], span[1], popcounts(len(low)), popcounts(len(high)), cardinality, ties,
+        span[0], span[1], popcounts(len(low)), popcounts(len(high)), cardinality, ties, euclidean,
     )  # fmt: skip
     return float(best), int(number)
 
@@ -148,7 +148,7 @@ def scan(
 @numba.njit(nogil=True, cache=True)
 def _scan(  # type: ignore[no-untyped-def]
     low, high, rows, codes, starts, origin, width, shape, target, radius, tie,
-    begin, end, ones_low, ones_high, cardinality, ties,
+    begin, end, ones_low, ones_high, cardinality, ties, euclidean,
 ) -> Any:
     # fmt: on
     dim = target.size
@@ -180,8 +180,14 @@ def _scan(  # type: ignore[no-untyped-def]
                     error = abs(goal[0] - rows[row, 0])
                     if error > best + tie:
                         continue
-                    for d in range(1, dim):
-                        error = max(error, abs(goal[d] - rows[row, d]))
+                    if euclidean:
+                        squares = 0.0
+                        for d in range(dim):
+                            squares += (goal[d] - rows[row, d]) ** 2
+                        error = np.sqrt(squares)
+                    else:
+                        for d in range(1, dim):
+                            error = max(error, abs(goal[d] - rows[row, d]))
                     if error > best + tie:
                         continue
                     if cardinality >= 0 and ones_high[h] + ones_low[i] + _ones(codes[row]) != cardinality:

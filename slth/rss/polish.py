@@ -1,7 +1,7 @@
-r"""local — 1- to 4-flips that shrink the L∞ error itself, from the best start that ``relax`` finds.
+r"""local — 1- to 4-flips that shrink the error itself (L∞, or L2), from the best start that ``relax`` finds.
 
 The changes of up to two flips among M/2 candidates are pairs δ; a move of up to four flips is one such change from
-each of two disjoint halves, chosen at random. The best move is the pair of changes nearest to the residual in L∞,
+each of two disjoint halves, chosen at random. The best move is the pair of changes nearest to the residual,
 met in the middle: (M²/8)² combinations a round through the grid of :mod:`slth.rss.meet`, most of them rejected after
 a coordinate or two. Half of the time limit goes to restarts of ``relax``, the rest to rounds.
 """
@@ -54,13 +54,13 @@ def polish(problem: Problem, selected: BoolArray, control: Control) -> tuple[Boo
     moves = idle = 0
     while len(pool) > 1 and not control.expired() and (control.deadline is not None or idle < PATIENCE):
         residual = problem.target - selected @ vectors
-        error = float(np.abs(residual).max())
+        error = problem.length(residual)
         if error <= (control.eps or 0.0):
             break
         order = rng.permutation(pool)
         halves = order[: len(order) // 2], order[len(order) // 2 :]
         changes = [_changes(vectors[half], selected[half]) for half in halves]
-        found, codes = _best_pair(changes[0][0], changes[1][0], residual, error, control.threads)
+        found, codes = _best_pair(changes[0][0], changes[1][0], residual, error, control.threads, problem.norm)
         if codes is not None and found < error * (1 - 1e-9):
             for half, (_, members), code in zip(halves, changes, codes, strict=True):
                 flips = members[int(code)]
@@ -74,7 +74,7 @@ def polish(problem: Problem, selected: BoolArray, control: Control) -> tuple[Boo
 
 
 def _best_pair(
-    left: FloatArray, right: FloatArray, residual: FloatArray, error: float, threads: int
+    left: FloatArray, right: FloatArray, residual: FloatArray, error: float, threads: int, norm: str
 ) -> tuple[float, npt.NDArray[np.int64] | None]:
     """The change of each half whose sum is nearest to the residual, if nearer than ``error``: (error, codes)."""
     grid = build_grid(right, error)
@@ -83,7 +83,16 @@ def _best_pair(
     def run(start: int) -> tuple[float, npt.NDArray[np.int64] | None]:
         ties = np.empty((1, 2), dtype=np.int64)
         found, number = scan(
-            grid, left[start::PARTS], zero, residual, radius=error, tie=0.0, span=(0, 1), cardinality=-1, ties=ties
+            grid,
+            left[start::PARTS],
+            zero,
+            residual,
+            radius=error,
+            tie=0.0,
+            span=(0, 1),
+            cardinality=-1,
+            ties=ties,
+            euclidean=norm == "l2",
         )
         return found, np.array([start + PARTS * ties[0, 0], ties[0, 1]]) if number else None
 

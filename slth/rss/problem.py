@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slth.errors import InputError, check_array, check_int
+from slth.errors import InputError, check_array, check_choice, check_int
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+NORMS = ("linf", "l2")
 
 
 class Status(enum.StrEnum):
@@ -34,12 +36,13 @@ class Problem:
     r"""One multidimensional random subset-sum instance.
 
     .. math:: \min_{s \in \{0,1\}^n} \; \| X^\top s - z \|_\infty
-              \quad \text{(optionally subject to } \textstyle\sum_i s_i = k \text{)}
+              \quad \text{(or } \| \cdot \|_2 \text{; optionally subject to } \textstyle\sum_i s_i = k \text{)}
 
     Attributes:
         vectors: X, float64 (n, D): one row per candidate.
         target: z, float64 (D,).
         cardinality: k, or None when any size is allowed.
+        norm: ``linf`` or ``l2``: what the error is, everywhere.
 
     Raises:
         InputError: wrong shapes, NaN or infinity, k outside [0, n].
@@ -50,6 +53,7 @@ class Problem:
     vectors: FloatArray
     target: FloatArray
     cardinality: int | None = None
+    norm: str = "linf"
 
     def __post_init__(self) -> None:
         vectors = check_array(
@@ -69,8 +73,13 @@ class Problem:
             )
         if self.cardinality is not None:
             check_int("cardinality", self.cardinality, 0, vectors.shape[0], "Choose k between 0 and n.")
+        check_choice("norm", self.norm, NORMS)
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "target", target)
+
+    def length(self, residual: FloatArray) -> float:
+        """The norm of a residual (D,), in plain float64: what searches go by, and no more."""
+        return float(np.abs(residual).max()) if self.norm == "linf" else math.sqrt(float(residual @ residual))
 
     @property
     def size(self) -> int:
@@ -89,7 +98,7 @@ class Solution:
 
     Attributes:
         selected: bool (n,).
-        error: ‖Xᵀs − z‖∞ in float64, rounded up: never below the exact value.
+        error: ‖Xᵀs − z‖ in the problem's norm, float64, rounded up: never below the exact value.
         status: see :class:`Status`.
         lower_bound: no selection has a smaller error than this (0.0 when nothing is known).
         method: the method that found ``selected``.

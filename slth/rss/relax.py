@@ -59,7 +59,7 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
     goal = residual + centre
 
     best, best_error, restarts = _round(core, goal, None), np.inf, 1
-    best_error = float(np.abs(goal - best @ core).max())
+    best_error = problem.length(goal - best @ core)
     control.improved(best_error)
     with ThreadPoolExecutor(control.threads) as pool:
         # Restart r is a function of (seed, r): with more threads more of them fit the time, nothing else changes.
@@ -67,7 +67,7 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
             starts = [np.random.default_rng([control.seed, restarts + i]) for i in range(control.threads)]
             for part in pool.map(lambda rng: _round(core, goal, rng), starts):
                 restarts += 1
-                error = float(np.abs(goal - part @ core).max())
+                error = problem.length(goal - part @ core)
                 if error < best_error:
                     best, best_error = part, error
                     control.improved(error)

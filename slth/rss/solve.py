@@ -23,7 +23,7 @@ from slth.rss.problem import BatchSolution, BoolArray, Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
-from slth.rss.verify import exact_error, verify
+from slth.rss.verify import below, exceeds, verify
 
 # One line per method: a function (Problem, Control) → Outcome. A new method is a new file and a line here.
 METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
@@ -68,10 +68,11 @@ def solve(
             ``core`` (D ≤ 12, uses the time it is given); ``local`` (large D, likewise); ``relax`` (fast, large n);
             ``pursuit`` (fastest, or fixed size); ``differencing`` (the classical reference); ``cpsat``, ``highs``,
             ``scip`` (integer solvers of others).
-        eps: a distance that is good enough; statuses then tell whether it was reached (≥ 0).
+        eps: an error, in the problem's norm, that is good enough; statuses then tell whether it was reached (≥ 0).
         time_limit: seconds (≥ 0). The incumbent is returned when they have passed; ``relax``, ``local`` and
             ``core`` use all of them unless eps is reached.
-        seed: of every random choice. The result depends on it, never on ``threads``.
+        seed: of every random choice. Without a time limit the result depends on it, never on ``threads`` (except
+            for ``cpsat`` and ``scip``, whose parallel search is their own).
         threads: None for every core.
         max_memory: bytes for the tables of ``exact`` and ``core``.
         progress: called with (seconds, L∞ error) at each better incumbent of an anytime method.
@@ -97,6 +98,7 @@ def solve_batch(
     *,
     vectors: npt.ArrayLike,
     targets: npt.ArrayLike,
+    norm: str = "linf",
     method: str = "auto",
     eps: float | None = None,
     time_limit: float | None = None,
@@ -108,7 +110,7 @@ def solve_batch(
     """Solve b instances of one shape on all cores; each is what :func:`solve` would return for it.
 
     Args:
-        vectors: float64 (b, n, D). targets: float64 (b, D).
+        vectors: float64 (b, n, D). targets: float64 (b, D). norm: of every instance.
         time_limit: seconds for the whole batch; instances not reached by then get a first incumbent.
         max_memory: bytes for the tables of all workers together.
         device: a torch device (``cuda``, ``cpu``) for ``pursuit`` on all instances at once; None for the cores.
@@ -137,7 +139,7 @@ def solve_batch(
         selections = pursue_on_device(stacked, goals, device)
 
     def run(i: int) -> Solution:
-        problem = Problem(vectors=stacked[i], target=goals[i])
+        problem = Problem(vectors=stacked[i], target=goals[i], norm=norm)
         return _solve_one(problem, method, control) if device is None else _found(problem, selections[i], control)
 
     solutions = map_threads(run, range(len(stacked)), workers)
@@ -169,7 +171,7 @@ def choose(problem: Problem, control: Control) -> tuple[str, str]:
 
 def _control(eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float) -> Control:
     if eps is not None:
-        check_positive("eps", eps, "eps is an L∞ distance.", zero_ok=True)
+        check_positive("eps", eps, "It is an error in the problem's norm.", zero_ok=True)
     if time_limit is not None:
         check_positive("time_limit", time_limit, "It is in seconds.", zero_ok=True)
     check_positive("max_memory", max_memory, "It is in bytes.")
@@ -189,9 +191,9 @@ def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
     bound = outcome.lower_bound if exact else 0.0
     if exponent and math.isfinite(bound):
         bound = math.nextafter(math.ldexp(bound, exponent), 0.0)  # a subnormal result may have been rounded up
-    proved = bound >= error or (bound > 0 and bound >= exact_error(problem, outcome.selected))
+    proved = bound >= error or (bound > 0 and exceeds(problem, bound, outcome.selected))
     # A bound above the error says "nothing better exists": report it as the error it proves.
-    lower_bound = math.nextafter(error, 0.0) if proved and error else min(bound, error)
+    lower_bound = below(problem, error, outcome.selected) if proved else min(bound, error)
     reached = eps is None or error <= eps
     if eps is not None and lower_bound > eps:
         status = Status.infeasible
@@ -245,7 +247,10 @@ def _normalise(problem: Problem) -> tuple[Problem, int, bool]:
     if abs(exponent) <= HARMLESS_EXPONENT:
         return problem, 0, True
     scaled = Problem(
-        vectors=np.ldexp(vectors, -exponent), target=np.ldexp(target, -exponent), cardinality=problem.cardinality
+        vectors=np.ldexp(vectors, -exponent),
+        target=np.ldexp(target, -exponent),
+        cardinality=problem.cardinality,
+        norm=problem.norm,
     )
     exact = np.array_equal(np.ldexp(scaled.vectors, exponent), vectors)
     return scaled, exponent, exact and np.array_equal(np.ldexp(scaled.target, exponent), target)

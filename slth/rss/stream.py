@@ -30,7 +30,7 @@ class StreamSolution:
 
     Attributes:
         indices: int64, positions in the stream of the selected candidates, sorted.
-        error: ‖Σ selected − z‖∞ in float64, rounded up. count: candidates seen. kept: candidates screened in.
+        error: ‖Σ selected − z‖ in float64, rounded up. count: candidates seen. kept: candidates screened in.
         solution: of the screened instance. seconds: wall time, the chunks' making included.
     """
 
@@ -46,6 +46,7 @@ def solve_stream(
     chunks: Iterable[npt.ArrayLike],
     target: npt.ArrayLike,
     *,
+    norm: str = "linf",
     method: str = "auto",
     eps: float | None = None,
     time_limit: float | None = None,
@@ -55,7 +56,7 @@ def solve_stream(
     """Solve an instance whose candidates arrive as arrays (m, D), read once, none of them kept whole.
 
     Args:
-        chunks: float arrays (m, D), in order. target: float64 (D,).
+        chunks: float arrays (m, D), in order. target: float64 (D,). norm: linf or l2.
         method, eps, time_limit, seed, threads: as for :func:`slth.rss.solve`; the limit is for the solve alone.
 
     Raises:
@@ -89,7 +90,7 @@ def solve_stream(
     places, first = np.unique(places, return_index=True)
     vectors = np.concatenate([rows, *scales.rows])[first]
     solution = solve(
-        Problem(vectors=vectors, target=goal),
+        Problem(vectors=vectors, target=goal, norm=norm),
         method,
         eps=eps,
         time_limit=time_limit,

@@ -18,10 +18,10 @@ from slth.rss.problem import BoolArray, Problem
 
 
 def verify(problem: Problem, selected: npt.ArrayLike) -> float:
-    """‖Xᵀs − z‖∞ as a float64 that is never below the exact value, and less than two ulps above it.
+    """‖Xᵀs − z‖ as a float64 that is never below the exact value, and at most a few ulps above it.
 
     Args:
-        problem: the instance.
+        problem: the instance; its norm is meant.
         selected: bool (n,), or 0/1 integers of that shape.
 
     Raises:
@@ -33,24 +33,63 @@ def verify(problem: Problem, selected: npt.ArrayLike) -> float:
     for column, goal in zip(columns, problem.target.tolist(), strict=True):
         column.append(-goal)
     rounded = [math.fsum(column) for column in columns]
+    if problem.norm == "l2":
+        return _length_up([_round_up(column, value) for column, value in zip(columns, rounded, strict=True)])
     worst = max(abs(value) for value in rounded)
     # Rounding went down somewhere at the maximum? Then the next float64 is the bound.
-    for column, value in zip(columns, rounded, strict=True):
-        if abs(value) == worst:
-            rest = math.fsum([*column, -value])
-            if rest and (rest > 0) == (value > 0):
-                return math.nextafter(worst, math.inf)
-    return worst
+    return max(_round_up(column, value) for column, value in zip(columns, rounded, strict=True) if abs(value) == worst)
 
 
 def exact_error(problem: Problem, selected: npt.ArrayLike) -> Fraction:
-    """‖Xᵀs − z‖∞ as an exact fraction. Slow and certain: for tests and for ties within rounding."""
+    """‖Xᵀs − z‖∞ as an exact fraction. Slow and certain: for tests and for ties within rounding.
+
+    Raises:
+        InputError: the problem's norm is l2, whose values are irrational; see :func:`exact_objective`.
+    """
+    if problem.norm != "linf":
+        raise InputError("exact_error must be asked of a problem with norm linf; got l2. Use exact_objective.")
+    return exact_objective(problem, selected)
+
+
+def exact_objective(problem: Problem, selected: npt.ArrayLike) -> Fraction:
+    """What orders selections, exactly: ‖Xᵀs − z‖∞, or ‖Xᵀs − z‖₂² for norm l2."""
     rows = problem.vectors[check_selection(problem, selected)]
-    worst = Fraction(0)
-    for j, goal in enumerate(problem.target.tolist()):
-        total = sum((Fraction(value) for value in rows[:, j].tolist()), start=-Fraction(goal))
-        worst = max(worst, abs(total))
-    return worst
+    gaps = [
+        sum((Fraction(value) for value in rows[:, j].tolist()), start=-Fraction(goal))
+        for j, goal in enumerate(problem.target.tolist())
+    ]
+    return max(map(abs, gaps)) if problem.norm == "linf" else sum((gap * gap for gap in gaps), start=Fraction(0))
+
+
+def exceeds(problem: Problem, bound: float, selected: npt.ArrayLike) -> bool:
+    """Whether ``bound`` ≥ the exact error of ``selected``, decided in rational arithmetic."""
+    stated = Fraction(bound)
+    return (stated if problem.norm == "linf" else stated * stated) >= exact_objective(problem, selected)
+
+
+def below(problem: Problem, error: float, selected: npt.ArrayLike) -> float:
+    """The largest float64 not above the exact error of ``selected``, given :func:`verify`'s bound from above."""
+    exact = exact_objective(problem, selected)
+    while (Fraction(error) if problem.norm == "linf" else Fraction(error) ** 2) > exact:
+        error = math.nextafter(error, 0.0)
+    return error
+
+
+def _round_up(column: list[float], value: float) -> float:
+    """|Σ column| rounded up, given its correctly rounded sum."""
+    rest = math.fsum([*column, -value])
+    return math.nextafter(abs(value), math.inf) if rest and (rest > 0) == (value > 0) else abs(value)
+
+
+def _length_up(entries: list[float]) -> float:
+    """√(Σ entries²) rounded up; scaled by a power of two so that squares neither overflow nor vanish."""
+    largest = max(entries)
+    if largest == 0.0:
+        return 0.0
+    exponent = math.frexp(largest)[1]
+    squares = [math.nextafter(math.ldexp(value, -exponent) ** 2, math.inf) for value in entries if value]
+    total = math.nextafter(math.fsum(squares), math.inf)
+    return math.nextafter(math.ldexp(math.nextafter(math.sqrt(total), math.inf), exponent), math.inf)
 
 
 def check_selection(problem: Problem, selected: npt.ArrayLike) -> BoolArray:

@@ -24,6 +24,8 @@ import numpy as np
 SNAP = 1e-9
 # Relative ridge of the dive: keeps the remaining entries inside the box when they become few. 0.1 to 1 are alike.
 RIDGE = 0.3
+# Relative ridge of the inverse in the walk: a larger one moves the sum that the walk should keep.
+RIDGE_OF_INVERSE = 1e-13
 # The part of e_j in the null space must have at least this squared length for j to lead.
 MIN_FREEDOM = 1e-7
 # The inverse in the walk is rebuilt after this many rank-one downdates.
@@ -45,7 +47,7 @@ def _covariance_inverse(rows, members):  # type: ignore[no-untyped-def]
     dim = rows.shape[1]
     active = rows[members]
     matrix = np.dot(active.T, active)
-    ridge = 1e-10 * (np.trace(matrix) / dim) + 1e-300
+    ridge = RIDGE_OF_INVERSE * (np.trace(matrix) / dim) + 1e-300
     for d in range(dim):
         matrix[d, d] += ridge
     return np.linalg.inv(matrix)
@@ -76,7 +78,7 @@ def box_start(rows, goal, x):  # type: ignore[no-untyped-def]
 def walk(rows, x):  # type: ignore[no-untyped-def]
     """Move x to a point with at most D fractional entries, rowsᵀx unchanged; return the number of steps.
 
-    Unchanged to about 1e-6 of its size: a ridge keeps nearly singular steps finite. The dive starts from the
+    Unchanged to about 1e-8 of its size: a ridge keeps nearly singular steps finite. The dive starts from the
     residual as it then is, so nothing is lost.
     """
     dim = rows.shape[1]

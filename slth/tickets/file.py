@@ -5,11 +5,11 @@ Tensors
     block after block, each index stored as its distance from the one before (−1 before the first);
     ``target.{i}.weight``, ``target.{i}.bias`` float32: the target, so that the file can be verified by itself.
 
-Header (the ``slth`` entry of the safetensors metadata, JSON)
-    format_version, parent (seed, law, layers), target (stages, hash), layers (the reports), info.
-Digest (the ``sha256`` entry)
-    SHA-256 over the header's bytes and every tensor's name, type, shape and bytes. A file that does not match its
+Header (the ``slth`` entry of the safetensors metadata: 64 hexadecimal digits, then JSON)
+    format_version, parent (seed, law, layers), target (stages, hash), layers (the reports), info. The digits are the
+    SHA-256 over the JSON's bytes and every tensor's name, type, shape and bytes. A file that does not match its
     digest is not loaded. It guards against damage, not against a forger: what a header claims, ``verify`` recomputes.
+    One metadata entry, because safetensors writes several in any order: the same ticket gives the same file.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def save_ticket(ticket: Ticket, path: str | Path) -> Path:
         "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
     }
     text = json.dumps(header)
-    return write_whole(path, save_tensors(tensors, {"slth": text, "sha256": _digest(text, tensors)}))
+    return write_whole(path, save_tensors(tensors, {"slth": _digest(text, tensors) + text}))
 
 
 def load_ticket(path: str | Path) -> Ticket:
@@ -96,7 +96,8 @@ def _header(path: Path, raw: bytes) -> tuple[dict[str, Any], str, str]:
         if len(raw) < 8 or size > len(raw) - 8:
             raise ValueError("shorter than its header says")
         frame = json.loads(raw[8 : 8 + size])
-        text, stated = frame["__metadata__"]["slth"], frame["__metadata__"]["sha256"]
+        entry = frame["__metadata__"]["slth"]
+        stated, text = entry[:64], entry[64:]
         header = json.loads(text)
         version = header["format_version"]
         if not isinstance(version, int):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from slth.environment import environment
-from slth.errors import check_choice, check_int, check_memory
+from slth.errors import InputError, check_choice, check_int, check_memory
 from slth.networks.extract import extract
 from slth.networks.parent import Parent, make_parent
 from slth.networks.target import Target
@@ -81,6 +81,11 @@ def find_ticket(
 
     Source: dacunha2023
     """
+    if isinstance(model, Target) and (example_input is not None or input_range is not None):
+        raise InputError(
+            "example_input and input_range belong to extract() when a Target is passed; got them here. "
+            "Call extract(model, example_input=…, input_range=…) with them."
+        )
     check_choice("method", method, ("auto", *METHODS))
     check_int("seed", seed, 0, 2**64 - 1)
     workers = thread_count(threads)

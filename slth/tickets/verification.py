@@ -128,7 +128,7 @@ def _usable(ticket: Ticket, layer: int) -> int:
     linear = ticket.target.maps[layer]
     total = 0
     for channel in linear.instances:
-        positive, negative = ticket.parent.count_signs(layer, channel)
+        positive, negative = ticket.parent.count_signs(layer, channel, limit=ticket.layers[layer].usable)
         signs = instance_signs(linear.signs, channel, linear.channels[0])
         total += ("+" in signs) * positive + ("-" in signs) * negative
     return total
