@@ -44,3 +44,9 @@ def write_json(name: str, results: dict[str, Any]) -> Path:
     """Write ``results/{name}.json`` with the environment beside the results."""
     RESULTS.mkdir(exist_ok=True)
     return write_whole(RESULTS / f"{name}.json", json.dumps({"environment": environment(), **results}, indent=2) + "\n")
+
+
+def read_json(name: str) -> dict[str, Any]:
+    """What ``results/{name}.json`` holds, or nothing."""
+    path = RESULTS / f"{name}.json"
+    return dict(json.loads(path.read_text())) if path.is_file() else {}

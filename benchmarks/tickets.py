@@ -1,4 +1,4 @@
-"""Tickets for networks that other people trained: python -m benchmarks.tickets [--quick] [--skip-mlp]
+"""Tickets for networks that other people trained: python -m benchmarks.tickets [--quick] [--only WORD]
 
 LeNet-5 (61,470 weights) and a 784-500-10 MLP on MNIST, weights by the authors of Pensia et al. 2020, read from
 the folder ``targets`` beside the data folder (or $SLTH_TARGETS). Each search runs in a fresh process, so that its
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.record import peak_memory, print_table, write_json
+from benchmarks.record import peak_memory, print_table, read_json, write_json
 from slth import data
 from slth.errors import DataError, SlthError, human_bytes
 from slth.networks import models
@@ -39,7 +39,7 @@ def main() -> None:
     """Run the searches, print the tables, write benchmarks/results/tickets.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smaller LeNet-5 search on 1,000 images only")
-    parser.add_argument("--skip-mlp", action="store_true", help="leave out the MLP, the longest search")
+    parser.add_argument("--only", metavar="WORD", help="searches with this in their name; others keep their results")
     parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -47,14 +47,17 @@ def main() -> None:
         if options.one:
             print(json.dumps(_search(options.one, options.out)))
             return
-        names = [name for name in SEARCHES if not (options.skip_mlp and "mlp" in name)]
-        names = ["lenet5 6,000/20,000"] if options.quick else names
-        results = {name: _benchmark(name, limit=1000 if options.quick else 10_000) for name in names}
+        names = (
+            ["lenet5 6,000/20,000"] if options.quick else [name for name in SEARCHES if (options.only or "") in name]
+        )
+        record = "tickets-quick" if options.quick else "tickets"
+        results = read_json(record).get("searches", {}) if options.only else {}
+        results |= {name: _benchmark(name, limit=1000 if options.quick else 10_000) for name in names}
         results_all: dict[str, Any] = {"searches": results, "masked_parent_relative_difference": _against_masks()}
     except SlthError as error:
         sys.exit(f"error: {error}")
     _print(results_all)
-    print(f"written: {write_json('tickets-quick' if options.quick else 'tickets', results_all)}")
+    print(f"written: {write_json(record, results_all)}")
 
 
 def targets_folder() -> Path:
