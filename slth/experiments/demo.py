@@ -24,7 +24,7 @@ from slth.networks import models
 from slth.report import Section, png, write_report
 from slth.tickets import Score, Ticket, Verification, evaluate, find_ticket
 
-WIDTHS = (200, 500, 1000, 2500, 8000)
+WIDTHS = (200, 500, 1000, 2000, 5000)
 EPOCHS = 40
 # SLTH_SMOKE=1: the same path in a few seconds, for continuous integration.
 SMOKE_WIDTHS = (100, 200, 400, 800)
