@@ -210,3 +210,16 @@ def test_a_width_of_one_is_poor_but_valid():
     ticket = find_ticket(NETWORKS["deep"](), width=1)
     assert ticket.verify()
     assert ticket.to_module()(inputs(None)).shape == (4, 3)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "circular"])
+def test_every_padding_mode_is_that_of_the_target(mode):
+    """1×1 layers have no bias and ReLU keeps zero: padding the hidden channels is padding the input."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, padding_mode=mode))
+    ticket = find_ticket(model, width=120)
+    x = torch.randn(4, 2, 6, 6)
+    masked = explicit_parent(ticket.parent, ticket.target, ticket.masks())(x)
+    compact = ticket.to_module()(x)
+    assert (compact - masked).abs().max() <= 1e-5 * masked.abs().max()
+    assert (compact - model(x)).abs().max() <= 18 * ticket.layers[0].error * x.abs().max() + ticket.layers[0].bias_error

@@ -15,12 +15,12 @@ class Control:
     """The limits of one solve.
 
     Attributes:
-        eps: stop as soon as a selection is this close in L∞ (None: go for the minimum).
+        eps: stop as soon as a selection is this close (None: go for the minimum).
         deadline: ``time.monotonic()`` value after which the incumbent is returned (None: no limit).
         seed: of every random choice a method makes.
         max_memory: bytes a method may take for its tables.
         threads: how many a method may use; without a deadline results do not depend on it.
-        progress: called with (seconds since ``began``, L∞ error) at every better incumbent.
+        progress: called with (seconds since ``began``, error) at every better incumbent.
         began: ``time.monotonic()`` value from which progress counts.
     """
 

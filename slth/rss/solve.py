@@ -57,7 +57,7 @@ def solve(
     max_memory: float = 1e9,
     progress: Callable[[float, float], None] | None = None,
 ) -> Solution:
-    r"""Find s ∈ {0,1}^n that makes ‖Xᵀs − z‖∞ small.
+    r"""Find s ∈ {0,1}^n that makes ‖Xᵀs − z‖ small, in L∞ or in L2 as the problem says.
 
     .. math:: \min_{s \in \{0,1\}^n} \| X^\top s - z \|_\infty
               \quad\text{optionally with}\quad \textstyle\sum_i s_i = k
@@ -75,7 +75,7 @@ def solve(
             for ``cpsat`` and ``scip``, whose parallel search is their own).
         threads: None for every core.
         max_memory: bytes for the tables of ``exact`` and ``core``.
-        progress: called with (seconds, L∞ error) at each better incumbent of an anytime method.
+        progress: called with (seconds, error) at each better incumbent of an anytime method.
 
     Returns:
         A :class:`Solution`; its error is recomputed from ``selected`` and rounded up, and its status is

@@ -41,18 +41,19 @@ class ExplicitPair(nn.Module):
             self.bias = nn.Parameter(torch.from_numpy(parent.mixing(layer, spec.c_in)), requires_grad=False)
             self.bias_kernel = nn.Parameter(torch.from_numpy(bias_kernel), requires_grad=False)
         self.has_bias = spec.bias
-        self.options = conv_options(linear.options)
         self.flat = linear.kind == "linear"
+        if not self.flat:
+            options = conv_options(linear.options)
+            self.conv = nn.Conv2d(
+                len(slices), spec.c_out, linear.weight.shape[2:], bias=False, device="meta", **options
+            )
+            self.conv.weight = self.kernel
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.flat:
             out = functional.linear(functional.relu(functional.linear(x, self.mixing)), self.kernel[..., 0, 0])
         else:
-            hidden = functional.relu(functional.conv2d(x, self.mixing[..., None, None]))
-            options = dict(self.options)
-            if options.pop("padding_mode", "zeros") != "zeros":
-                raise NotImplementedError("the explicit parent pads with zeros only")
-            out = functional.conv2d(hidden, self.kernel, **options)
+            out = self.conv(functional.relu(functional.conv2d(x, self.mixing[..., None, None])))
         if self.has_bias:
             bias = self.bias_kernel @ functional.relu(self.bias)
             out = out + (bias if self.flat else bias[:, None, None])
