@@ -7,8 +7,8 @@ with all 2^m sums: 2^a·T look-ups into a grid of 2^b sums (:mod:`slth.rss.meet`
 
 .. math:: 2^m \, T \prod_d \frac{2ε}{σ_d \sqrt{2π}} = 1
 
-so time buys T, and T buys T^{1/D}. It stops when ``time_limit`` (default: :data:`DEFAULT_SECONDS`) has passed, eps is
-reached, or the settlements are used up.
+so time buys T, and T buys T^{1/D}. It stops when ``time_limit`` has passed, eps is reached, or the settlements are used
+up (:data:`DEFAULT_SETTLEMENTS` of them without a time limit).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ MIDDLE = 256
 HURRY = 4.0
 # Settlements a round: what a round searches does not depend on the number of threads.
 ROUND = 8
-# Seconds without a time limit.
-DEFAULT_SECONDS = 2.0
+# Settlements without a time limit: a number and not a time, so that the result does not depend on the machine.
+DEFAULT_SETTLEMENTS = 256
 # The relative size of box that is searched: the first guess of the final error is that good.
 SLACK = 1.5
 
@@ -50,14 +50,12 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
             f"method 'core' has no fixed-size form; got cardinality = {problem.cardinality}. "
             "Use method='pursuit', or 'exact' for small n."
         )
-    began = time.monotonic()
-    deadline = control.deadline if control.deadline is not None else began + DEFAULT_SECONDS
     first = solve_relax(problem, replace(control, deadline=None))
     vectors, target = problem.vectors, problem.target
     best = first.selected
     error = problem.length(best @ vectors - target)
     order = np.argsort(np.einsum("nd,nd->n", vectors, vectors), kind="stable")
-    hurried = deadline - time.monotonic() < HURRY
+    hurried = control.deadline is None or control.deadline - time.monotonic() < HURRY
     table = min(TABLE - 3 if hurried else TABLE, len(order) // 2)
     while table > 4 and grid_bytes(table, problem.dimension) > 0.8 * control.max_memory:
         table -= 1
@@ -67,6 +65,9 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
     right_rows, left_rows = _deal(small, table)
     spread = 0.5 * np.sqrt((vectors[small] ** 2).sum(axis=0)) + 1e-300
     settlements, offsets = _settle(problem, control, small, order[table + left :], spread)
+
+    if control.deadline is None:
+        offsets = offsets[:DEFAULT_SETTLEMENTS]
 
     pairs = len(small) + math.log2(max(len(offsets), 1))
     expected = float(np.exp(np.mean(np.log(spread * math.sqrt(math.pi / 2))))) * 2.0 ** (-pairs / problem.dimension)
@@ -78,7 +79,7 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
     met = 0
     with ThreadPoolExecutor(control.threads) as pool:
         for start in range(0, len(offsets), ROUND):
-            if time.monotonic() >= deadline or (control.eps is not None and error <= control.eps):
+            if control.expired() or (control.eps is not None and error <= control.eps):
                 break
             reach = min(radius, error)
 
