@@ -20,8 +20,8 @@ UNIT = Fraction(1, 2**1074)
 # given no limit), those without a fixed-size form, and the integer solvers that round the instance.
 ANYTIME = {"core", "local", "relax"}
 UNSIZED = {"core", "differencing", "local", "relax"}
-ROUNDING = {"cpsat", "scip"}
-INTEGER = {"highs", *ROUNDING}
+ROUNDING = {"cpsat"}
+INTEGER = {"highs", "scip", *ROUNDING}
 
 
 def guard(method: str) -> float | None:

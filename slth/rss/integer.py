@@ -2,12 +2,11 @@ r"""integer — mixed-integer and constraint solvers of others, as rivals and as
 
 The instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − z_d ≤ e for every d, s binary.
 
-* ``highs`` (scipy.optimize.milp) takes the floats as they are, in units of the largest entry. Its bound holds up to
-  its feasibility tolerance, which is subtracted with a margin.
-* ``cpsat`` and ``scip`` (OR-tools) take the data rounded to multiples of a grid step h = 2^−q·max|X|: q is as large
-  as int64 sums (CP-SAT) or float64 integers (SCIP) allow. Rounding changes every error by at most (n + 1)·h/2, which
-  is subtracted from their bound; "optimal" is therefore said of the original instance only if an exact error reaches
-  that bound, which rounding rarely allows.
+* ``highs`` (scipy.optimize.milp) and ``scip`` (OR-tools) take the floats as they are, in units of the largest entry.
+  Their bounds hold up to their feasibility tolerances, which are subtracted with a margin.
+* ``cpsat`` (OR-tools) takes the data rounded to multiples of a grid step h = 2^−q·max|X|, q as large as int64 sums
+  allow. Rounding changes every error by at most (n + 1)·h/2, which is subtracted from its bound; "optimal" is
+  therefore said of the original instance only if an exact error reaches that bound, which rounding rarely allows.
 
 All three minimise the L∞ error. For a problem in L2 their bound is still a bound, since ‖·‖₂ ≥ ‖·‖∞, and their
 selection a selection, though not the best in that norm.
@@ -30,11 +29,10 @@ from slth.rss.problem import FloatArray, Problem
 
 # Seconds without a time limit: these solvers may otherwise run for days.
 DEFAULT_SECONDS = 60.0
-# Bits of the grid. CP-SAT wants the sums of a row well inside int64; SCIP's coefficients are float64 integers.
+# Bits of CP-SAT's grid: the sums of a row stay well inside int64.
 CPSAT_BITS = 40
-SCIP_BITS = 30
-# HiGHS accepts constraint violations of 1e-7 and integrality violations of 1e-6 in its own units.
-HIGHS_TOLERANCE = 1e-6
+# HiGHS and SCIP accept constraint violations of 1e-7 and 1e-6, and integrality violations of 1e-6.
+TOLERANCE = 1e-6
 
 
 def solve_highs(problem: Problem, control: Control) -> Outcome:
@@ -60,7 +58,7 @@ def solve_highs(problem: Problem, control: Control) -> Outcome:
     )
     selected = _fallback(problem) if result.x is None else result.x[:n] > 0.5
     bound = getattr(result, "mip_dual_bound", None)
-    slack = HIGHS_TOLERANCE * (n + 1)
+    slack = TOLERANCE * (n + 1)
     lower = 0.0 if bound is None or not math.isfinite(bound) else max(0.0, (bound - slack) * unit)
     return Outcome(
         selected=_repair(problem, selected), lower_bound=lower, stats={"solver": "HiGHS", "message": result.message}
@@ -100,22 +98,23 @@ def solve_cpsat(problem: Problem, control: Control) -> Outcome:
 
 
 def solve_scip(problem: Problem, control: Control) -> Outcome:
-    """SCIP through OR-tools on the rounded instance; see the module's docstring."""
+    """SCIP through OR-tools; see the module's docstring."""
     from ortools.linear_solver import pywraplp
 
-    scaled, goal, step = _round(problem, SCIP_BITS)
     n = problem.size
+    unit = max(float(np.abs(problem.vectors).max()), 1e-300)
     solver = pywraplp.Solver.CreateSolver("SCIP")
     if solver is None:
         raise InputError("method 'scip' needs an OR-tools build with SCIP; this one has none. Use cpsat or highs.")
     chosen = [solver.BoolVar(f"s{i}") for i in range(n)]
     error = solver.NumVar(0.0, solver.infinity(), "e")
     for d in range(problem.dimension):
-        upper = solver.Constraint(-solver.infinity(), float(goal[d]))
-        lower = solver.Constraint(float(goal[d]), solver.infinity())
-        for variable, value in zip(chosen, scaled[:, d].tolist(), strict=True):
-            upper.SetCoefficient(variable, float(value))
-            lower.SetCoefficient(variable, float(value))
+        goal = float(problem.target[d] / unit)
+        upper = solver.Constraint(-solver.infinity(), goal)
+        lower = solver.Constraint(goal, solver.infinity())
+        for variable, value in zip(chosen, (problem.vectors[:, d] / unit).tolist(), strict=True):
+            upper.SetCoefficient(variable, value)
+            lower.SetCoefficient(variable, value)
         upper.SetCoefficient(error, -1.0)
         lower.SetCoefficient(error, 1.0)
     if problem.cardinality is not None:
@@ -126,14 +125,12 @@ def solve_scip(problem: Problem, control: Control) -> Outcome:
     status = solver.Solve()
     found = status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE)
     selected = np.array([v.solution_value() > 0.5 for v in chosen]) if found else _fallback(problem)
-    # SCIP's tolerance is 1e-6 relative to coefficients of 2^30 at most: a step's worth and more is taken off.
-    bound = solver.Objective().BestBound() - 1e-6 * 2.0**SCIP_BITS * (n + 1) if found else 0.0
+    bound = (solver.Objective().BestBound() - TOLERANCE * (n + 1)) * unit if found else 0.0
     return Outcome(
         selected=_repair(problem, selected),
-        lower_bound=_shift(bound, n, step),
+        lower_bound=max(0.0, bound) if math.isfinite(bound) else 0.0,
         stats={
             "solver": "SCIP",
-            "step": step,
             "message": {0: "OPTIMAL", 1: "FEASIBLE"}.get(status, f"status {status}"),
         },
     )
@@ -155,8 +152,8 @@ def _round(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     step = math.ldexp(1.0, math.frexp(largest)[1] - bits)
     if float(np.abs(problem.target).max()) / step > 2.0**61:
         raise InputError(
-            f"integer solvers need |target| < 2^61 grid steps of {step:.3g}; got {np.abs(problem.target).max():.3g}. "
-            "Use method='pursuit', 'relax' or 'exact'."
+            f"method 'cpsat' needs |target| < 2^61 grid steps of {step:.3g}; got {np.abs(problem.target).max():.3g}. "
+            "Use another method."
         )
 
     def to_grid(values: FloatArray) -> npt.NDArray[np.int64]:
