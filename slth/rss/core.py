@@ -21,7 +21,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from slth.errors import InputError
 from slth.rss.control import Control, Outcome
 from slth.rss.meet import build_grid, grid_bytes, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
@@ -45,11 +44,7 @@ SLACK = 1.5
 
 def solve_core(problem: Problem, control: Control) -> Outcome:
     """The core method; see the module's docstring."""
-    if problem.cardinality is not None:
-        raise InputError(
-            f"method 'core' has no fixed-size form; got cardinality = {problem.cardinality}. "
-            "Use method='pursuit', or 'exact' for small n."
-        )
+    problem.refuse_fixed_size("core")
     first = solve_relax(problem, replace(control, deadline=None))
     vectors, target = problem.vectors, problem.target
     best = first.selected

@@ -28,10 +28,7 @@ MAX_ITEMS = 20_000
 
 def solve_differencing(problem: Problem, control: Control) -> Outcome:
     """The differencing method; see the module's docstring. Not anytime: it runs to its end."""
-    if problem.cardinality is not None:
-        raise InputError(
-            f"method 'differencing' has no fixed-size form; got cardinality = {problem.cardinality}. Use 'pursuit'."
-        )
+    problem.refuse_fixed_size("differencing")
     if problem.dimension > 1 and problem.size > MAX_ITEMS:
         raise InputError(
             f"method 'differencing' takes n ≤ {MAX_ITEMS:,} for D > 1; got n = {problem.size:,}. Use 'relax'."

@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from slth.errors import InputError
 from slth.rss.control import Control, Outcome
 from slth.rss.meet import build_grid, scan
 from slth.rss.problem import BoolArray, FloatArray, Problem
@@ -31,10 +30,7 @@ PATIENCE = 8
 
 def solve_local(problem: Problem, control: Control) -> Outcome:
     """The local method; see the module's docstring."""
-    if problem.cardinality is not None:
-        raise InputError(
-            f"method 'local' has no fixed-size form; got cardinality = {problem.cardinality}. Use 'pursuit'."
-        )
+    problem.refuse_fixed_size("local")
     half = None
     if control.deadline is not None:
         half = time.monotonic() + 0.5 * (control.deadline - time.monotonic())

@@ -7,9 +7,8 @@ r"""relax — a vertex of the relaxation on the small-norm core, rounded, then l
    smallest candidates, a dive to 0/1.
 4. 1- and 2-flips on the core.
 
-The error is about 0.35·D^{3/2}/n (root mean square over coordinates) for n NSN candidates, measured; 1. to 4.
-cost about n·D² operations, less than one call of a simplex code on the core. With a time limit it restarts from
-other points of the box and keeps the best.
+The error is about 0.35·D^{3/2}/n (root mean square over coordinates) for n NSN candidates, measured. With a time
+limit it restarts from other points of the box and keeps the best.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from slth.errors import InputError
 from slth.rss import vertex
 from slth.rss.control import Control, Outcome
 from slth.rss.local import improve
@@ -39,11 +37,7 @@ Indices = npt.NDArray[np.intp]
 
 def solve_relax(problem: Problem, control: Control) -> Outcome:
     """The relax method; see the module's docstring."""
-    if problem.cardinality is not None:
-        raise InputError(
-            "method 'relax' has no fixed-size form; got cardinality = "
-            f"{problem.cardinality}. Use method='pursuit', or 'exact' for small n."
-        )
+    problem.refuse_fixed_size("relax")
     vectors, target = problem.vectors, problem.target
     norms = np.einsum("nd,nd->n", vectors, vectors)
     order = np.argsort(norms, kind="stable")

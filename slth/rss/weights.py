@@ -183,7 +183,7 @@ def _sweep(a, a_size, b, b_size, z):  # type: ignore[no-untyped-def]
     """The visited pair (i, j) with the smallest |a_i + b_j − z|, that error, and the second smallest one.
 
     The staircase that separates sums below z from sums above it is walked in two halves of a at once (two
-    independent chains of dependent loads, each about 18 cycles a step).
+    independent chains of dependent loads, so that one waits while the other works).
     """
     middle = a_size // 2
     # where the staircase enters the upper half: the last b with a[middle] + b < z is at low, so start above it
@@ -212,31 +212,28 @@ def _sweep(a, a_size, b, b_size, z):  # type: ignore[no-untyped-def]
         below = gap < 0.0
         p += below
         q -= 1 - below
-    while i < middle and j >= 0:
-        gap = a[i] + b[j] - z
-        error = abs(gap)
-        if error < second1:
-            if error < best1:
-                second1, best1, i1, j1 = best1, error, i, j
-            else:
-                second1 = error
-        below = gap < 0.0
-        i += below
-        j -= 1 - below
-    while p < a_size and q >= 0:
-        gap = a[p] + b[q] - z
-        error = abs(gap)
-        if error < second2:
-            if error < best2:
-                second2, best2, i2, j2 = best2, error, p, q
-            else:
-                second2 = error
-        below = gap < 0.0
-        p += below
-        q -= 1 - below
+    best1, second1, i1, j1 = _descend(a, i, middle, b, j, z, best1, second1, i1, j1)
+    best2, second2, i2, j2 = _descend(a, p, a_size, b, q, z, best2, second2, i2, j2)
     if best1 <= best2:
         return best1, min(second1, best2), i1, j1
     return best2, min(second2, best1), i2, j2
+
+
+@numba.njit(nogil=True, cache=True)
+def _descend(a, i, end, b, j, z, best, second, best_i, best_j):  # type: ignore[no-untyped-def]
+    """The rest of one staircase, once the other has ended."""
+    while i < end and j >= 0:
+        gap = a[i] + b[j] - z
+        error = abs(gap)
+        if error < second:
+            if error < best:
+                second, best, best_i, best_j = best, error, i, j
+            else:
+                second = error
+        below = gap < 0.0
+        i += below
+        j -= 1 - below
+    return best, second, best_i, best_j
 
 
 @numba.njit(nogil=True, cache=True)

@@ -67,7 +67,8 @@ def find_ticket(
         seed: fixes the parent. It is never redrawn.
         input_range: (lo, hi) of what the first layer sees; None when inputs of any sign may come. A range with
             lo ≥ 0 (pixels) halves the work: only the positive sign group is needed.
-        method: of :func:`slth.rss.solve`. scale, law: of the parent; see :func:`slth.networks.make_parent`.
+        method: of :func:`slth.rss.solve`; of a wide layer it sees the small and some of the large candidates only,
+            which is what ``relax`` uses. scale, law: of the parent; see :func:`slth.networks.make_parent`.
         threads: None for every core; the ticket does not depend on it.
         max_memory: bytes to stay within (default: 80 % of free memory); a larger job is refused before it starts.
         progress: True for a progress bar, or an object with ``start``, ``advance`` and ``stop``.
