@@ -1,24 +1,32 @@
-"""From a torch model to its linear maps: what is replaced by random blocks, and what stays.
+"""From a torch model to a target: which parts become random blocks, and what stays between them.
 
-A sequential model becomes a :class:`Target`: a list of stages in order, each either a :class:`LinearMap`
-(a conv or linear layer, BatchNorm folded in) or a plain module that is kept as it is.
+The model is traced (:mod:`slth.networks.trace`); convolutions and linear layers become
+:class:`~slth.networks.target.LinearMap`, BatchNorm is folded into the one before it or becomes a depthwise map of its
+own, and everything else stays as it is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.target import KEPT_BY_NAME, KEPT_MODULES, Array, KeptModule, LinearMap, Target
+from slth.networks.example import Range, check_example
+from slth.networks.folding import as_float32, as_map, fold
+from slth.networks.graph import Ref, Step, resolve
+from slth.networks.operations import KEPT_MODULES
+from slth.networks.signs import propagate_signs
+from slth.networks.target import KeptModule, LinearMap, Target
+from slth.networks.trace import LINEAR, NORMS, plain_kind, trace
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 # The name of a target that is a single layer.
 LONE = "layer"
 
@@ -26,61 +34,206 @@ LONE = "layer"
 def extract(
     model: nn.Module,
     *,
-    example_input: torch.Tensor | None = None,
-    input_range: tuple[float, float] | None = None,
+    example_input: torch.Tensor | tuple[torch.Tensor, ...] | None = None,
+    input_range: Range | Mapping[str, Range] | None = None,
+    only: Iterable[str] | None = None,
+    skip: Iterable[str] = (),
 ) -> Target:
-    """Take a sequential model apart into linear maps and kept modules.
+    """Take a model apart into linear maps, to be replaced by random blocks, and the graph around them.
 
     Args:
-        model: ``nn.Sequential``, possibly nested, of Conv2d, Linear, BatchNorm (right after one of them), ReLU,
-            pooling, Flatten, Dropout, Identity. Evaluation mode is assumed throughout.
-        example_input: one input with its batch axis. Run through the model to check shapes; values are checked
-            against ``input_range``.
-        input_range: (lo, hi) of what the first layer sees; None when values of any sign may come. Non-negative
-            inputs need only the positive sign group.
+        model: any module that ``torch.fx`` can trace, of Conv1d/2d/3d (stride, dilation, padding modes, groups),
+            Linear, BatchNorm, element-wise activations, pooling, additions, concatenations and reshapes. Evaluation
+            mode is assumed throughout; float64 weights are rounded to float32, and the target is that network.
+        example_input: one input with its batch axis (a tuple for a model of several). The graph is run on it beside
+            the model: shapes, values within ``input_range``, and outputs that agree.
+        input_range: (lo, hi) of the model's inputs, or one for each name; None when values of any sign may come.
+            Non-negative inputs need only the positive sign group.
+        only, skip: names or patterns (``layer1.*``) of linear layers to replace, or to leave as they were trained.
+
+    Returns:
+        A :class:`Target`. A layer used several times, or whose weights several layers share, is one map. Its
+        ``coverage`` is the fraction of trained numbers that maps hold.
 
     Raises:
-        InputError: an unsupported layer (named), no linear layer, weights that are not finite float32-compatible
-            numbers, an example input that does not fit.
+        InputError: what cannot be replaced or kept (all of it named at once), no linear layer, weights that are not
+            finite, empty or beyond float32, an example that does not fit, a model that overwrites its input.
 
     Source: dacunha2023
     """
-    signs = _signs(input_range)
-    stages: list[LinearMap | KeptModule] = []
-    for name, module in _leaves(model):
-        if isinstance(module, nn.Conv2d | nn.Linear) and _is_plain(module, nn.Conv2d, nn.Linear):
-            stages.append(_linear_map(name, module, signs))
-            signs = "+-"
-        elif isinstance(module, _NORMS) and _is_plain(module, *_NORMS):
-            before = stages[-1] if stages else None
-            if not isinstance(before, LinearMap):
-                raise InputError(
-                    f"layer {name} (BatchNorm) must come right after a conv or linear layer to be folded into it; "
-                    f"it comes after {'nothing' if before is None else before.name}. Move it, or remove it."
-                )
-            stages[-1] = _fold(before, name, module)
-        elif type(module) in KEPT_MODULES:
-            options, effect = KEPT_MODULES[type(module)]
-            if getattr(module, "return_indices", False):
-                raise InputError(f"layer {name} (return_indices=True) is not supported; expected one output. Drop it.")
-            stages.append(KeptModule(name=name, type=type(module).__name__, options=_options(module, options)))
-            signs = "+" if effect == "relu" else signs
-        else:
-            who = "the model" if name == LONE else f"layer {name}"
-            raise InputError(
-                f"{who} ({type(module).__name__}) is not supported; expected Conv2d, Linear, BatchNorm or "
-                f"{', '.join(sorted(KEPT_BY_NAME))} in nn.Sequential. "
-                "Replace it, or wrap the model as a Sequential of these."
-            )
-    target = Target(stages=tuple(stages))
-    if not target.maps:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
+    whole = model
+    if plain_kind(model, *LINEAR, *NORMS, *KEPT_MODULES):
+        model = nn.Sequential(OrderedDict({LONE: model}))
+    training = {module: module.training for module in model.modules()}
+    try:
+        steps = trace(model.eval())
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    modules = dict(model.named_modules(remove_duplicate=False))
+    steps, maps = _linear_maps(_share(steps, modules), modules)
+    if not maps:
         raise InputError("the target has no conv or linear layer: there is nothing to approximate. Check the model.")
+    left_out = _left_out(maps, only, skip)
+    kept = {step.call: _kept(step.call, modules) for step in steps if step.kind == "module" and step.call not in maps}
+    kept |= {name: _as_kept(name, maps[name], modules) for name in left_out}
+    constants = {
+        step.call: _constant(step.call, _attribute(model, step.call)) for step in steps if step.kind == "constant"
+    }
+    inputs = _input_signs([step.name for step in steps if step.kind == "input"], input_range)
+    signs = propagate_signs(steps, inputs, kept, constants)
+    target = Target(
+        steps=steps,
+        maps=tuple(
+            replace(linear, signs=_seen_by(name, steps, signs)) for name, linear in maps.items() if name not in kept
+        ),
+        modules=tuple(kept.values()),
+        constants=constants,
+    )
     if example_input is not None:
-        _check_example(model, target, example_input, input_range)
+        check_example(whole, target, example_input, input_range)
     return target
 
 
-def _signs(input_range: tuple[float, float] | None) -> str:
+def _share(steps: tuple[Step, ...], modules: dict[str, nn.Module]) -> tuple[Step, ...]:
+    """Steps in which linear layers that hold the same parameters go by one name: they share one ticket block."""
+    first: dict[Any, str] = {}
+    shared = []
+    for step in steps:
+        module = modules.get(step.call) if step.kind == "module" else None
+        if isinstance(module, LINEAR):
+            key = (id(module.weight), id(module.bias), str(_conv_options(module)), getattr(module, "groups", 1))
+            step = replace(step, call=first.setdefault(key, step.call))
+        shared.append(step)
+    return tuple(shared)
+
+
+def _linear_maps(
+    steps: tuple[Step, ...], modules: dict[str, nn.Module]
+) -> tuple[tuple[Step, ...], dict[str, LinearMap]]:
+    """The linear maps by path, in the order of their first use, and the steps without the BatchNorms folded in."""
+    maps: dict[str, LinearMap] = {}
+    by_name = {step.name: step for step in steps}
+    renamed: dict[str, str] = {}
+    for step in steps:
+        module = modules.get(step.call) if step.kind == "module" else None
+        if isinstance(module, LINEAR) and step.call not in maps:
+            maps[step.call] = _linear_map(step.call, module)
+        elif isinstance(module, NORMS):
+            before = by_name[step.args[0].name] if step.args and isinstance(step.args[0], Ref) else step
+            if before.call in maps and _only_pair(before.call, step.call, steps):
+                if step.name not in renamed:
+                    maps[before.call] = fold(maps[before.call], step.call, module)
+                    renamed[step.name] = before.name
+            elif step.call not in maps:
+                maps[step.call] = as_map(step.call, module)
+    kept = (step for step in steps if step.name not in renamed)
+    return tuple(
+        replace(step, args=resolve(step.args, renamed), options=resolve(dict(step.options), renamed)) for step in kept
+    ), maps
+
+
+def _only_pair(linear: str, norm: str, steps: tuple[Step, ...]) -> bool:
+    """Whether a linear layer and a BatchNorm are used once each, one right after the other and by nothing else."""
+    first = [step for step in steps if step.call == linear]
+    second = [step for step in steps if step.call == norm]
+    readers = [step for step in steps if first and first[0].name in step.references()]
+    return len(first) == len(second) == len(readers) == 1 and readers[0] is second[0]
+
+
+def _linear_map(name: str, module: nn.Module) -> LinearMap:
+    weight, bias = module.weight, module.bias
+    assert isinstance(weight, torch.Tensor)
+    return LinearMap(
+        name=name,
+        kind="linear" if isinstance(module, nn.Linear) else "conv",
+        weight=as_float32(f"{name}.weight", weight),
+        bias=as_float32(f"{name}.bias", bias) if isinstance(bias, torch.Tensor) else None,
+        options=_conv_options(module),
+        groups=int(getattr(module, "groups", 1)),
+    )
+
+
+def _conv_options(module: nn.Module) -> dict[str, Any]:
+    return {} if isinstance(module, nn.Linear) else _options(module, ("stride", "padding", "dilation", "padding_mode"))
+
+
+def _left_out(maps: Mapping[str, LinearMap], only: Iterable[str] | None, skip: Iterable[str]) -> set[str]:
+    """Names of the linear maps that stay as they were trained."""
+
+    def chosen(option: str, patterns: Iterable[str]) -> set[str]:
+        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        found = {pattern: {name for name in maps if fnmatchcase(name, pattern)} for pattern in patterns}
+        unknown = [pattern for pattern, names in found.items() if not names]
+        if unknown:
+            raise InputError(f"{option} names no layer {unknown[0]!r}; expected some of {', '.join(maps)}.")
+        return set().union(*found.values())
+
+    left = chosen("skip", skip) | (set() if only is None else set(maps) - chosen("only", only))
+    if left == set(maps):
+        raise InputError("only and skip leave no layer to replace. Name fewer in skip, or more in only.")
+    return left
+
+
+def _kept(name: str, modules: dict[str, nn.Module]) -> KeptModule:
+    module = modules[name]
+    kind = KEPT_MODULES[plain_kind(module, *KEPT_MODULES) or type(module)]
+    present = {key: getattr(module, key) for key in kind.tensors}
+    return KeptModule(
+        name=name,
+        type=kind.module.__name__,
+        options=_options(module, kind.options),
+        tensors={key: as_float32(f"{name}.{key}", value) for key, value in present.items() if value is not None},
+    )
+
+
+def _as_kept(name: str, linear: LinearMap, modules: dict[str, nn.Module]) -> KeptModule:
+    """A linear map that is left out: as it was trained, the BatchNorm after it folded in."""
+    module = modules[name]
+    kept = _kept(name, modules)
+    if isinstance(module, NORMS):
+        return kept
+    return replace(kept, tensors={"weight": linear.weight} | ({} if linear.bias is None else {"bias": linear.bias}))
+
+
+def _options(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
+    values = {name: getattr(module, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _attribute(model: nn.Module, path: str) -> Any:
+    value: Any = model
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _constant(name: str, value: Any) -> np.ndarray[Any, Any]:
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{name} must be a tensor to be read by the graph; got {type(value).__name__}. Register it.")
+    if value.is_floating_point() or value.is_complex():
+        return as_float32(name, value)
+    return np.asarray(value.detach().cpu().numpy())
+
+
+def _seen_by(name: str, steps: tuple[Step, ...], signs: Mapping[str, str]) -> str:
+    """The signs of everything that a map is applied to."""
+    seen = "".join(signs[source] for step in steps if step.call == name for source in step.references())
+    return "".join(sign for sign in "+-" if sign in seen)
+
+
+def _input_signs(names: list[str], ranges: Range | Mapping[str, Range] | None) -> dict[str, str]:
+    if isinstance(ranges, Mapping):
+        unknown = [name for name in ranges if name not in names]
+        if unknown:
+            raise InputError(f"input_range names no input {unknown[0]!r}; the model has {', '.join(names)}.")
+        return {name: _signs(ranges.get(name)) for name in names}
+    return dict.fromkeys(names, _signs(ranges))
+
+
+def _signs(input_range: Range | None) -> str:
     if input_range is None:
         return "+-"
     try:
@@ -93,133 +246,3 @@ def _signs(input_range: tuple[float, float] | None) -> str:
             "Pass (0, 1) for pixels in [0, 1], or leave it out for inputs of any sign."
         )
     return ("+" if high > 0 else "") + ("-" if low < 0 else "") or "+"
-
-
-def _is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Whether a module computes what its torch class does: a subclass may have a forward of its own."""
-    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
-
-
-def _leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The modules of nested Sequentials in order, with their dotted names."""
-    if not (isinstance(model, nn.Sequential) and _is_plain(model, nn.Sequential)):
-        yield prefix or LONE, model
-        return
-    for name, child in model._modules.items():  # named_children() would show a module used twice only once
-        assert child is not None
-        yield from _leaves(child, f"{prefix}.{name}" if prefix else name)
-
-
-def _linear_map(name: str, module: nn.Conv2d | nn.Linear, signs: str) -> LinearMap:
-    options: dict[str, Any] = {}
-    if isinstance(module, nn.Conv2d):
-        if module.groups != 1:
-            raise InputError(
-                f"layer {name} (Conv2d with groups={module.groups}) is not supported; expected groups=1. "
-                "Replace it by an ungrouped convolution."
-            )
-        options = _options(module, ("stride", "padding", "dilation", "padding_mode"))
-    return LinearMap(
-        name=name,
-        kind="linear" if isinstance(module, nn.Linear) else "conv",
-        weight=_float32(f"{name}.weight", module.weight),
-        bias=None if module.bias is None else _float32(f"{name}.bias", module.bias),
-        options=options,
-        signs=signs,
-    )
-
-
-def _fold(before: LinearMap, name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> LinearMap:
-    """y = γ(Wx + b − μ)/√(σ² + e) + β as one linear map, folded in float64."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise InputError(
-            f"layer {name} (BatchNorm) must have running statistics to be folded; it has none. "
-            "Train it with track_running_stats=True."
-        )
-    if norm.num_features != before.channels[1]:
-        raise InputError(
-            f"layer {name} (BatchNorm) must have as many features as {before.name} has outputs, "
-            f"{before.channels[1]}; it has {norm.num_features}. Correct one of them."
-        )
-    if bool((norm.running_var < 0).any()):
-        raise InputError(
-            f"layer {name} (BatchNorm) must have a running variance ≥ 0; got {float(norm.running_var.min()):.4g}. "
-            "Train or load the target again."
-        )
-    one, zero = torch.ones_like(norm.running_var), torch.zeros_like(norm.running_var)
-    gamma, beta, mean, var = (
-        (one if tensor is None else tensor).detach().double().cpu().numpy()
-        for tensor in (
-            norm.weight,
-            zero if norm.bias is None else norm.bias,
-            norm.running_mean,
-            norm.running_var,
-        )
-    )
-    factor = gamma / np.sqrt(var + norm.eps)
-    weight = before.weight.astype(np.float64) * factor.reshape(-1, *[1] * (before.weight.ndim - 1))
-    bias = (0.0 if before.bias is None else before.bias.astype(np.float64)) - mean
-    return LinearMap(
-        name=before.name,
-        kind=before.kind,
-        weight=_float32(f"{before.name}.weight after folding {name}", weight),
-        bias=_float32(f"{before.name}.bias after folding {name}", bias * factor + beta),
-        options=before.options,
-        signs=before.signs,
-    )
-
-
-def _float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Array:
-    if isinstance(values, torch.Tensor) and values.is_complex():
-        raise InputError(f"{name} must be real; got {values.dtype}. slth has no complex networks.")
-    array = values.detach().cpu().to(torch.float64).numpy() if isinstance(values, torch.Tensor) else values
-    if array.size == 0:
-        raise InputError(f"{name} has no entries: shape {array.shape}. Remove the layer.")
-    bad = ~np.isfinite(array)
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise InputError(
-            f"{name} must be finite; got {array[where]} at index {where} ({int(bad.sum())} such entries). "
-            "Train or load the target again."
-        )
-    with np.errstate(over="ignore"):
-        small = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(small).all():
-        raise InputError(f"{name} must fit float32; its largest entry is {np.abs(array).max():.3g}. Rescale the layer.")
-    return small
-
-
-def _options(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
-    values = {name: getattr(module, name) for name in names}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def _check_example(
-    model: nn.Module, target: Target, example: torch.Tensor, input_range: tuple[float, float] | None
-) -> None:
-    if not isinstance(example, torch.Tensor):
-        raise InputError(f"example_input must be a torch tensor with a batch axis; got {type(example).__name__}.")
-    first = next(model.parameters())
-    if target.maps[0].kind == "conv" and example.ndim != 4:
-        raise InputError(
-            f"example_input must have shape (N, {target.maps[0].channels[0]}, H, W); got {tuple(example.shape)}. "
-            "Pass one input with its batch axis."
-        )
-    value = example.detach().to(device="cpu", dtype=torch.float32)
-    if input_range is not None and value.numel():
-        low, high = float(value.min()), float(value.max())
-        if not (input_range[0] <= low and high <= input_range[1]):
-            raise InputError(
-                f"example_input must lie in input_range = {tuple(input_range)}; its values span "
-                f"[{low:.4g}, {high:.4g}]. "
-                "Widen input_range: a wrong one gives a wrong ticket."
-            )
-    try:
-        with torch.no_grad():
-            target.to_module()(value)
-    except (RuntimeError, ValueError, IndexError) as cause:
-        reason = str(cause).splitlines()[0]
-        raise InputError(
-            f"example_input of shape {tuple(example.shape)} does not fit the target: {reason} "
-            f"Pass one input with its batch axis (the first layer's weight is {tuple(first.shape)})."
-        ) from cause

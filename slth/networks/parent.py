@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_choice, check_int, check_positive
 from slth.networks.generator import DEVIATION, LAWS, random_rows
-from slth.networks.target import Target
+from slth.networks.target import STRUCTURES, LinearMap, Target
 
 # "auto" scale: the target's root mean square in units of one candidate entry. The absolute error of a subset sum
 # depends on (n, D) and hardly on the target, so a large target in these units has a small relative error. From 3
@@ -36,6 +36,9 @@ TARGET_RMS = 10.0
 # n candidates of dimension D reach about 0.3·n/√D in root mean square (half the sum of |⟨x, w⟩|); a third of that
 # leaves room for input channels above the average and for a solver that is not exhaustive.
 REACH = 0.1
+# Each kernel or weight has to be within reach by itself, and n is small where D is 1: the positive candidates of
+# n = 24 sum to 7.6 on average, and to less than the largest weight's 0.72 in two of 10,000 instances.
+LONE_REACH = 0.03
 # 2³¹ hidden channels an input channel: far above what memory allows, far below what the counters can number.
 MAX_WIDTH = 2**31
 # Mixing weights counted at a time.
@@ -51,6 +54,7 @@ class ParentLayer:
         width: hidden channels per input channel, both signs together (the paper's 2n).
         bias: whether there is a bias channel.
         scale: factor on V (a float32 value). bias_scale: the same for the bias channel.
+        groups: of channels that do not see each other, as in the target.
     """
 
     name: str
@@ -61,10 +65,11 @@ class ParentLayer:
     bias: bool
     scale: float
     bias_scale: float
+    groups: int = 1
 
     def dimension(self, channel: int) -> int:
-        """D of an input channel: d²·c_out, or c_out for the bias channel."""
-        return self.c_out if channel == self.c_in else self.c_out * math.prod(self.kernel)
+        """Entries of V_t of an input channel: d²·c_out/groups, or c_out for the bias channel."""
+        return self.c_out if channel == self.c_in else self.c_out // self.groups * math.prod(self.kernel)
 
     @property
     def channels(self) -> range:
@@ -129,6 +134,26 @@ class Parent:
         mixing = self.mixing(layer, channel)
         return np.flatnonzero(mixing > 0 if sign == "+" else mixing < 0)
 
+    def rows_of_ranks(self, layer: int, channel: int, sign: str, ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The hidden channels at increasing places ``ranks`` of a sign group, in chunks: any width fits memory.
+
+        Raises:
+            ValueError: the group has fewer members.
+        """
+        found, passed = [np.empty(0, dtype=np.int64)], 0
+        for start in range(0, self.layers[layer].width if len(ranks) else 0, _CHUNK):
+            stop = min(start + _CHUNK, self.layers[layer].width)
+            mixing = self.mixing(layer, channel, np.arange(start, stop))
+            group = start + np.flatnonzero(mixing > 0 if sign == "+" else mixing < 0)
+            first, last = np.searchsorted(ranks, [passed, passed + len(group)])
+            found.append(group[ranks[first:last] - passed])
+            passed += len(group)
+            if last == len(ranks):
+                return np.concatenate(found)
+        if len(ranks):
+            raise ValueError(f"block {channel} has {passed} hidden channels of sign {sign}; rank {ranks[-1]} is none")
+        return found[0]
+
     def count_signs(self, layer: int, channel: int, limit: int | None = None) -> tuple[int, int]:
         """(positive, negative) mixing weights of a block, counted in chunks: any width fits memory.
 
@@ -166,6 +191,7 @@ def make_parent(
     seed: int,
     law: str = "normal",
     scale: str | float = "auto",
+    structure: str = "channel",
 ) -> Parent:
     """The parent of a target. Nothing random is looked at: scales come from the target's norm alone.
 
@@ -175,20 +201,26 @@ def make_parent(
         seed: of everything. law: ``normal`` or ``uniform``.
         scale: ``auto``, or one positive number for every layer. ``auto`` makes the root mean square of the layer's
             weights equal to min(10, n/(10·√D)) standard deviations of a candidate entry, n = width/2.
+        structure: what a mask will remove; it sets D, and nothing else of the parent. For ``kernel`` and ``weight``,
+            the root mean square is that of the largest kernel or weight, and 0.03·n/√D takes the place of n/(10·√D).
 
     Raises:
         InputError: widths that are missing, below 1, or name no layer; a bad law, seed or scale.
     """
     check_choice("law", law, LAWS)
+    check_choice("structure", structure, STRUCTURES)
     if not (isinstance(scale, str) and scale == "auto"):
         check_positive("scale", scale, "Pass 'auto' or a positive number.")
     widths = _widths(target, width)
 
-    def factor(values: npt.NDArray[np.float32] | None, width: int, dimension: int) -> float:
+    def factor(linear: LinearMap, channels: range) -> float:
         if not isinstance(scale, str):
             return float(np.float32(scale))
-        rms = 0.0 if values is None else float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
-        wanted = min(TARGET_RMS, REACH * (width / 2) / math.sqrt(dimension))
+        size = linear.part_size(structure, channels[0])
+        squares = np.array([np.square(linear.column(c)).reshape(-1, size).mean(axis=1) for c in channels])
+        rms = math.sqrt(squares.mean() if structure == "channel" else squares.max())
+        reach = REACH if structure == "channel" else LONE_REACH
+        wanted = min(TARGET_RMS, reach * (widths[linear.name] / 2) / math.sqrt(size))
         return float(np.float32(rms / (wanted * DEVIATION[law] ** 2))) if rms > 1e-30 else 1.0
 
     layers = tuple(
@@ -196,11 +228,12 @@ def make_parent(
             name=linear.name,
             c_in=linear.channels[0],
             c_out=linear.channels[1],
-            kernel=tuple(linear.weight.shape[2:]),
+            kernel=linear.kernel,
             width=widths[linear.name],
             bias=linear.bias is not None,
-            scale=factor(linear.weight, widths[linear.name], linear.dimension),
-            bias_scale=factor(linear.bias, widths[linear.name], linear.channels[1]),
+            scale=factor(linear, range(linear.channels[0])),
+            bias_scale=factor(linear, linear.instances[-1:]) if linear.bias is not None else 1.0,
+            groups=linear.groups,
         )
         for linear in target.maps
     )

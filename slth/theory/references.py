@@ -75,6 +75,15 @@ REFERENCES: dict[str, Reference] = {
         constant="none",
         wording="recalled",
     ),
+    "rice1971": Reference(
+        authors="R. Rice, J. Plaunt",
+        year=1971,
+        arxiv="",
+        statement="Golomb codes whose parameter is a power of two: nearly optimal for geometric gaps.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
     "horowitz1974": Reference(
         authors="E. Horowitz, S. Sahni",
         year=1974,

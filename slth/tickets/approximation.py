@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.errors import InputError
-from slth.tickets.ticket import Ticket
+from slth.networks.parent import Parent
+from slth.tickets.ticket import Block, Ticket
 
 
 def approximated_weight(ticket: Ticket, layer: int, sign: str = "+") -> npt.NDArray[np.float64]:
@@ -16,7 +17,7 @@ def approximated_weight(ticket: Ticket, layer: int, sign: str = "+") -> npt.NDAr
               \text{or } −\sum_{t \text{ kept},\, u_t < 0} |u_t| V_t \text{ for sign "-"}
 
     Returns:
-        float64, the shape of the target's weight (c_out, c_in, d, d) or (c_out, c_in).
+        float64, the shape of the target's weight.
 
     Raises:
         InputError: a layer the ticket does not have, or a sign the layer's input cannot have.
@@ -26,11 +27,25 @@ def approximated_weight(ticket: Ticket, layer: int, sign: str = "+") -> npt.NDAr
     linear = ticket.target.maps[layer]
     if sign not in tuple(linear.signs):
         raise InputError(f"sign must be one of {', '.join(linear.signs)} for layer {linear.name}; got {sign!r}.")
-    columns = []
-    for channel in range(linear.channels[0]):
-        rows = ticket.kept[layer][channel]
-        mixing = ticket.parent.mixing(layer, channel, rows)
-        group = ticket.parent.candidates(layer, channel, rows)[mixing > 0 if sign == "+" else mixing < 0]
-        columns.append(group.sum(axis=0) if sign == "+" else -group.sum(axis=0))
-    shape = (linear.channels[0], linear.weight.shape[0], *linear.weight.shape[2:])
-    return np.stack(columns).reshape(shape).swapaxes(0, 1)
+    outputs, c_in = linear.channels[1] // linear.groups, linear.channels[0]
+    columns = np.stack([channel_sum(ticket.parent, layer, c, ticket.kept[layer][c], sign) for c in range(c_in)])
+    shaped = columns.reshape(linear.groups, c_in // linear.groups, outputs, *linear.kernel)
+    weight = np.ascontiguousarray(shaped.swapaxes(1, 2)).reshape(linear.weight.shape)
+    return weight if sign == "+" else -weight
+
+
+def approximated_bias(ticket: Ticket, layer: int) -> npt.NDArray[np.float64] | None:
+    """The bias that a layer of the ticket adds, float64 (c_out,), or None without one."""
+    linear = ticket.target.maps[layer]
+    c_in = linear.channels[0]
+    return None if linear.bias is None else channel_sum(ticket.parent, layer, c_in, ticket.kept[layer][c_in], "+")
+
+
+def channel_sum(parent: Parent, layer: int, channel: int, block: Block, sign: str) -> npt.NDArray[np.float64]:
+    """Σ |u_t|·V_t over the kept hidden channels of one sign, each entry over its own part's: float64 (D,)."""
+    used = block.used
+    mixing = parent.mixing(layer, channel, used)
+    candidates = parent.candidates(layer, channel, used)
+    mask = block.mask() & (mixing > 0 if sign == "+" else mixing < 0)[:, None]
+    pieces = candidates.reshape(len(used), mask.shape[1], -1)
+    return np.asarray((pieces * mask[:, :, None]).sum(axis=0).reshape(-1))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
+from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent
-from slth.networks.target import LinearMap, Target, assemble, conv_options
-from slth.tickets.ticket import Kept, Rows
+from slth.networks.target import LinearMap, Target, assemble, conv_like
+from slth.tickets.ticket import Block, Kept, Rows
+
+Numbers = npt.NDArray[np.float32]
 
 # Hidden activations of a batch are computed in parts of at most this many bytes. A part then stays near the cache
 # and its memory is re-used, which is twice as fast as one large batch, and a batch of any size fits memory.
@@ -19,9 +23,9 @@ PART_BYTES = 24e6
 
 
 class PrunedConv(nn.Module):
-    """relu of a grouped 1×1 convolution (one filter a kept channel), then a dense d×d convolution.
+    """relu of a grouped 1×1 convolution (one filter a kept channel), then a d×d convolution.
 
-    ``source`` (K,) says which input channel feeds each kept hidden channel; ``mixing`` (K, 1, 1, 1) is the grouped
+    ``source`` (K,) says which input channel feeds each kept hidden channel; ``mixing`` (K, 1, …) is the grouped
     convolution's weight. With one input a filter it is an elementwise product, and is computed as one.
     The bias block is a constant, kept as its two factors: Σ relu(u_t)·V_t is added after the convolution.
     """
@@ -30,28 +34,26 @@ class PrunedConv(nn.Module):
 
     def __init__(self, linear: LinearMap, source: Rows, mixing: torch.Tensor, kernels: torch.Tensor) -> None:
         super().__init__()
+        ones = [1] * max(len(linear.kernel), 1)
         self.register_buffer("source", torch.from_numpy(source))
-        self.mixing = _frozen(mixing.reshape(-1, 1, 1, 1))
-        options = conv_options(linear.options)
-        shape = linear.channels[1], linear.weight.shape[2:]
-        # made without memory: its weight comes next
-        self.conv = nn.Conv2d(max(len(source), 1), *shape, bias=False, device="meta", **options)
-        self.conv.weight = _frozen(kernels)
-        if not len(source):
-            self.empty = nn.Conv2d(1, *shape, bias=False, **options)
-            self.empty.weight = _frozen(torch.zeros_like(self.empty.weight))
+        self.mixing = _frozen(mixing.reshape(-1, *ones))
+        self.conv = conv_like(linear, len(source))
+        self.conv.weight = _frozen(kernels.reshape(self.conv.weight.shape))
         self.bias: PrunedBias | None = None
+        self.flat = linear.kind == "linear"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pixels = x.shape[-1] * x.shape[-2]
-        out = torch.cat([self._part(part) for part in _parts(x, len(self.source) * pixels)])
-        return out if self.bias is None else out + self.bias()[:, None, None]
+        # A linear layer's (N, c) lacks the convolution's pixel, a single image the batch axis.
+        lacks = (-1 if self.flat else 0) if x.ndim == self.mixing.ndim else None
+        x = x if lacks is None else x.unsqueeze(lacks)
+        out = torch.cat([self._part(part) for part in _parts(x, len(self.source) * math.prod(x.shape[2:]))])
+        if self.bias is not None:
+            out = out + self.bias().reshape(-1, *self.mixing.shape[1:])
+        return out if lacks is None else out.squeeze(lacks)
 
     def _part(self, x: torch.Tensor) -> torch.Tensor:
-        if not len(self.source):  # torch gives no output channels for no input channels; it must be zeros
-            return self.empty(x[:, :1])
         hidden = x.index_select(1, self.source)
-        return self.conv(hidden.mul_(self.mixing[..., 0]).relu_())
+        return self.conv(hidden.mul_(self.mixing).relu_())
 
 
 class PrunedLinear(nn.Module):
@@ -79,6 +81,8 @@ class PrunedLinear(nn.Module):
 
 def _parts(x: torch.Tensor, hidden: int, least: int = 1) -> tuple[torch.Tensor, ...]:
     """The batch in parts whose hidden activations (``hidden`` float32 numbers an example) fit PART_BYTES."""
+    if torch.compiler.is_exporting():  # an exported graph takes any batch, whole
+        return (x,)
     return x.split(max(least, int(PART_BYTES / (4 * max(hidden, 1)))))
 
 
@@ -94,26 +98,24 @@ class PrunedBias(nn.Module):
         return functional.linear(functional.relu(self.mixing), self.weight)
 
 
-def compact_module(parent: Parent, target: Target, kept: Kept) -> nn.Sequential:
+def compact_module(parent: Parent, target: Target, kept: Kept) -> GraphNetwork:
     """The network of the kept hidden channels, weights regenerated from the parent's seed."""
     index = {linear.name: i for i, linear in enumerate(target.maps)}
 
     def build(linear: LinearMap) -> nn.Module:
         layer = index[linear.name]
         c_in = linear.channels[0]
-        rows = kept[layer]
-        source = np.repeat(np.arange(c_in), [len(block) for block in rows[:c_in]])
-        mixing = np.concatenate([parent.mixing(layer, c, rows[c]) for c in range(c_in)])
-        slices = np.concatenate([parent.slices(layer, c, rows[c]) for c in range(c_in)])
-        # (K, c_out, d, d) → the (c_out, K, d, d) that a convolution wants
-        kernels = slices.reshape(len(source), *linear.weight.shape[:1], *linear.weight.shape[2:]).swapaxes(0, 1)
+        blocks = [_regenerate(parent, layer, c, kept[layer][c]) for c in range(c_in)]
+        source, mixing, slices = _level(linear, blocks)
+        # (groups, K, c_out/groups, d, …) → the (c_out, K, d, …) that a convolution wants
+        shape = linear.groups, len(source) // linear.groups, linear.channels[1] // linear.groups, *linear.kernel
+        kernels = slices.reshape(shape).swapaxes(1, 2).reshape(linear.channels[1], shape[1], *linear.kernel)
         parts = (source, torch.from_numpy(mixing), torch.from_numpy(np.ascontiguousarray(kernels)))
-        block = PrunedLinear(*parts) if linear.kind == "linear" else PrunedConv(linear, *parts)
+        plain = linear.kind == "linear" and linear.groups == 1
+        block = PrunedLinear(*parts) if plain else PrunedConv(linear, *parts)
         if linear.bias is not None:
-            block.bias = PrunedBias(
-                torch.from_numpy(parent.mixing(layer, c_in, rows[c_in])),
-                torch.from_numpy(np.ascontiguousarray(parent.slices(layer, c_in, rows[c_in]).T)),
-            )
+            factor, weight = _regenerate(parent, layer, c_in, kept[layer][c_in])
+            block.bias = PrunedBias(torch.from_numpy(factor), torch.from_numpy(np.ascontiguousarray(weight.T)))
         return block
 
     return assemble(target, build)
@@ -122,9 +124,36 @@ def compact_module(parent: Parent, target: Target, kept: Kept) -> nn.Sequential:
 def everything(parent: Parent, target: Target) -> Kept:
     """All hidden channels of every block: ``compact_module`` of it is the unpruned parent."""
     return tuple(
-        tuple(np.arange(layer.width) for _ in linear.instances)
+        tuple(Block.of([np.arange(layer.width)]) for _ in linear.instances)
         for linear, layer in zip(target.maps, parent.layers, strict=True)
     )
+
+
+def _regenerate(parent: Parent, layer: int, channel: int, block: Block) -> tuple[Numbers, Numbers]:
+    """(u, V) of a block's hidden channels, V zero where a part does not keep it: float32 (m,), (m, D)."""
+    used = block.used
+    slices = parent.slices(layer, channel, used)
+    if len(block.counts) > 1:
+        pieces = slices.reshape(len(used), len(block.counts), -1)
+        slices = (pieces * block.mask()[:, :, None]).reshape(slices.shape)
+    return parent.mixing(layer, channel, used), slices
+
+
+def _level(linear: LinearMap, blocks: list[tuple[Numbers, Numbers]]) -> tuple[Rows, Numbers, Numbers]:
+    """(source, mixing, slices) of all blocks, channel after channel.
+
+    Groups are filled up with zeros to the same number of hidden channels, at least one: torch's convolutions want
+    groups of equal size, and know no convolution of nothing.
+    """
+    c_in = linear.channels[0]
+    inside = c_in // linear.groups
+    counts = np.array([len(mixing) for mixing, _ in blocks])
+    missing = np.zeros(c_in, dtype=np.int64)
+    totals = counts.reshape(linear.groups, inside).sum(axis=1)
+    missing[inside - 1 :: inside] = max(int(totals.max()), 1) - totals
+    mixing = [np.pad(one, (0, more)) for (one, _), more in zip(blocks, missing.tolist(), strict=True)]
+    slices = [np.pad(one, ((0, more), (0, 0))) for (_, one), more in zip(blocks, missing.tolist(), strict=True)]
+    return np.repeat(np.arange(c_in), counts + missing), np.concatenate(mixing), np.concatenate(slices)
 
 
 def _frozen(values: torch.Tensor) -> nn.Parameter:

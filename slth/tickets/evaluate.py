@@ -69,7 +69,7 @@ def evaluate(ticket: Ticket, data: Split, *, controls: bool = True, seed: int = 
         networks.append(("random ticket", lambda: compact_module(parent, target, random), ticket.kept_channels))
         if 4.0 * sum(layer.weight_count for layer in parent.layers) < PARENT_BYTES:
             whole = everything(parent, target)
-            count = sum(len(rows) for layer in whole for rows in layer)
+            count = sum(len(block.rows) for layer in whole for block in layer)
             networks.append(("unpruned parent", lambda: compact_module(parent, target, whole), count))
     scores = []
     for name, build, channels in networks:

@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 from slth.errors import check_memory
+from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent, ParentLayer
-from slth.networks.target import LinearMap, Target, assemble, conv_options
-from slth.tickets.ticket import Kept
+from slth.networks.target import LinearMap, Target, assemble, conv_like
+from slth.tickets.ticket import Block, Kept
 
 Masks = dict[str, dict[str, npt.NDArray[np.bool_]]]
 
@@ -33,34 +34,33 @@ class ExplicitPair(nn.Module):
         for c in range(spec.c_in):
             mixing[c * spec.width : (c + 1) * spec.width, c] = parent.mixing(layer, c)
         slices = np.concatenate([parent.slices(layer, c, rows) for c in range(spec.c_in)])
-        shape = (len(slices), spec.c_out, *(spec.kernel or (1, 1)))
+        self.conv = conv_like(linear, len(slices))
+        shape = spec.groups, len(slices) // spec.groups, spec.c_out // spec.groups, *self.conv.weight.shape[2:]
+        kernel = np.ascontiguousarray(slices.reshape(shape).swapaxes(1, 2)).reshape(self.conv.weight.shape)
         self.mixing = nn.Parameter(torch.from_numpy(mixing), requires_grad=False)
-        self.kernel = nn.Parameter(torch.from_numpy(slices.reshape(shape).swapaxes(0, 1).copy()), requires_grad=False)
+        self.kernel = nn.Parameter(torch.from_numpy(kernel), requires_grad=False)
+        self.conv.weight = self.kernel
         if spec.bias:
             bias_kernel = parent.slices(layer, spec.c_in, rows).T.copy()
             self.bias = nn.Parameter(torch.from_numpy(parent.mixing(layer, spec.c_in)), requires_grad=False)
             self.bias_kernel = nn.Parameter(torch.from_numpy(bias_kernel), requires_grad=False)
         self.has_bias = spec.bias
-        self.flat = linear.kind == "linear"
-        if not self.flat:
-            options = conv_options(linear.options)
-            self.conv = nn.Conv2d(
-                len(slices), spec.c_out, linear.weight.shape[2:], bias=False, device="meta", **options
-            )
-            self.conv.weight = self.kernel
+        # A linear layer has its channels on the last axis, a convolution on the second.
+        self.last = linear.kind == "linear" and linear.groups == 1
+        self.flat = linear.kind == "linear" and not self.last
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.flat:
-            out = functional.linear(functional.relu(functional.linear(x, self.mixing)), self.kernel[..., 0, 0])
-        else:
-            out = self.conv(functional.relu(functional.conv2d(x, self.mixing[..., None, None])))
-        if self.has_bias:
-            bias = self.bias_kernel @ functional.relu(self.bias)
-            out = out + (bias if self.flat else bias[:, None, None])
-        return out
+        bias = self.bias_kernel @ functional.relu(self.bias) if self.has_bias else torch.zeros(())
+        if self.last:
+            return functional.linear(functional.relu(functional.linear(x, self.mixing)), self.kernel[..., 0]) + bias
+        flat = self.flat and x.ndim == 2
+        x = x.unsqueeze(-1) if flat else x
+        out = self.conv(functional.relu(torch.einsum("tc,nc...->nt...", self.mixing, x)))
+        out = out + bias.reshape(-1, *[1] * (x.ndim - 2))
+        return out.squeeze(-1) if flat else out
 
 
-def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -> nn.Sequential:
+def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -> GraphNetwork:
     """The parent with every hidden channel as a module; with ``mask``, its weights multiplied by the masks.
 
     Raises:
@@ -101,21 +101,28 @@ def masks(parent: Parent, kept: Kept) -> Masks:
     for layer, blocks in zip(parent.layers, kept, strict=True):
         hidden = np.zeros((layer.c_in, layer.width), dtype=bool)
         for c in range(layer.c_in):
-            hidden[c, blocks[c]] = True
+            hidden[c, blocks[c].used] = True
         mixing = np.zeros((layer.c_in, layer.width, layer.c_in), dtype=bool)
         channel = np.arange(layer.c_in)
         mixing[channel, :, channel] = hidden
-        shape = (layer.c_out, layer.c_in * layer.width, *layer.kernel)
-        flat = hidden.reshape(1, -1, *[1] * len(layer.kernel))
-        result[layer.name] = {
-            "mixing": mixing.reshape(layer.c_in * layer.width, layer.c_in),
-            "kernel": np.broadcast_to(flat, shape).copy(),
-        }
+        inside, outputs = layer.c_in // layer.groups, layer.c_out // layer.groups
+        entries = np.concatenate([_entries(layer, c, blocks[c]) for c in range(layer.c_in)])
+        shape = layer.groups, inside * layer.width, outputs, *layer.kernel
+        kernel = entries.reshape(shape).swapaxes(1, 2).reshape(layer.c_out, inside * layer.width, *layer.kernel)
+        result[layer.name] = {"mixing": mixing.reshape(layer.c_in * layer.width, layer.c_in), "kernel": kernel}
         if layer.bias:
             bias = np.zeros(layer.width, dtype=bool)
-            bias[blocks[layer.c_in]] = True
-            result[layer.name]["bias"] = bias
+            bias[blocks[layer.c_in].used] = True
+            weights = _entries(layer, layer.c_in, blocks[layer.c_in]).T.copy()
+            result[layer.name] |= {"bias": bias, "bias_kernel": weights}
     return result
+
+
+def _entries(layer: ParentLayer, channel: int, block: Block) -> npt.NDArray[np.bool_]:
+    """bool (width, D): which entries of the d×d layer an input channel's block keeps."""
+    kept = np.zeros((layer.width, len(block.counts)), dtype=bool)
+    kept[block.used] = block.mask()
+    return np.repeat(kept, layer.dimension(channel) // len(block.counts), axis=1)
 
 
 def _mixing_size(layer: ParentLayer) -> float:

@@ -1,21 +1,26 @@
 """The ``.slth`` file: safetensors with a JSON header. Nothing in it is ever executed.
 
 Tensors
-    ``kept.{i}.counts`` int32 (instances,), ``kept.{i}.gaps`` uint16 or uint32: the kept hidden channels of layer i,
-    block after block, each index stored as its distance from the one before (−1 before the first);
-    ``target.{i}.weight``, ``target.{i}.bias`` float32: the target, so that the file can be verified by itself.
+    ``kept.{i}`` uint8: the kept hidden channels of layer i, as positions among what could be kept (input channel by
+    input channel, sign by sign, part by part), coded as in :mod:`slth.tickets.coding`. ``stays.{path}``: trained
+    numbers of what the ticket does not replace (layers left out, normalisations); usually none.
 
 Header (the ``slth`` entry of the safetensors metadata: 64 hexadecimal digits, then JSON)
-    format_version, parent (seed, law, layers), target (stages, hash), layers (the reports), info. The digits are the
-    SHA-256 over the JSON's bytes and every tensor's name, type, shape and bytes. A file that does not match its
-    digest is not loaded. It guards against damage, not against a forger: what a header claims, ``verify`` recomputes.
-    One metadata entry, because safetensors writes several in any order: the same ticket gives the same file.
+    format_version, parent (seed, law, layers), target (steps, maps, modules, hash), structure, codes (count and Rice
+    parameter of each layer), layers (the reports), info. The digits are the SHA-256 over the JSON's bytes and every
+    tensor's name, type, shape and bytes. A file that does not match its digest is not loaded. It guards against
+    damage, not against a forger: what a header claims, ``verify`` recomputes. One metadata entry, because safetensors
+    writes several in any order: the same ticket gives the same file.
+
+The file holds none of the target's weights: the ticket is rebuilt from the seed. They go into a file of their own
+beside it (``name.target.safetensors``), which verification reads and whose hash the ticket's header states.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,64 +34,110 @@ from safetensors.numpy import save as save_tensors
 from slth.errors import SlthError, TicketFileError
 from slth.files import write_whole
 from slth.networks.parent import Parent
-from slth.networks.target import KeptModule, LinearMap, Target, describe
-from slth.tickets.ticket import LayerReport, Rows, Ticket
+from slth.networks.target import STRUCTURES, Array, Target
+from slth.tickets.card import write_card
+from slth.tickets.coding import decode, encode
+from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Mixing weights that opening a file may regenerate: 2³² take a minute, more are a forged header.
+MAX_MIXING = 2**32
 Tensors = dict[str, npt.NDArray[Any]]
+Weights = Mapping[str, tuple[Array, Array | None]]
 
 
 def save_ticket(ticket: Ticket, path: str | Path) -> Path:
-    """Write ``ticket`` to ``path``, whole or not at all, and return the path."""
-    tensors: Tensors = {}
-    for i, (linear, blocks) in enumerate(zip(ticket.target.maps, ticket.kept, strict=True)):
-        tensors[f"kept.{i}.counts"] = np.array([len(rows) for rows in blocks], dtype=np.int32)
-        gaps = np.concatenate([np.diff(rows, prepend=-1) for rows in blocks])
-        small = gaps.max(initial=0) < 2**16
-        tensors[f"kept.{i}.gaps"] = gaps.astype(np.uint16 if small else np.uint32)
-        tensors[f"target.{i}.weight"] = linear.weight
-        if linear.bias is not None:
-            tensors[f"target.{i}.bias"] = linear.bias
+    """Write ``ticket`` to ``path``, its target and its card beside it, each whole or not at all; return ``path``."""
+    path = Path(path)
+    tensors: Tensors = {f"stays.{name}": values for name, values in ticket.target.kept_tensors().items()}
+    codes = []
+    for i, _ in enumerate(ticket.target.maps):
+        positions = _positions(ticket, i)
+        parameter, tensors[f"kept.{i}"] = encode(positions)
+        codes.append({"count": len(positions), "rice": parameter})
     header = {
         "format_version": FORMAT_VERSION,
         "parent": ticket.parent.describe(),
-        "target": {
-            "stages": [describe(stage) for stage in ticket.target.stages],
-            "hash": ticket.target.hash(),
-        },
+        "target": {**ticket.target.describe(), "hash": ticket.info.get("target_hash", ticket.target.hash())},
+        "structure": ticket.structure,
+        "codes": codes,
         "layers": [asdict(report) for report in ticket.layers],
         "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
     }
     text = json.dumps(header)
-    return write_whole(path, save_tensors(tensors, {"slth": _digest(text, tensors) + text}))
+    if ticket.target.known:
+        _save_target(ticket.target, target_path(path))
+    write_whole(path, save_tensors(tensors, {"slth": _digest(text, tensors) + text}))
+    write_card(ticket, path)
+    return path
 
 
-def load_ticket(path: str | Path) -> Ticket:
+def target_path(path: Path) -> Path:
+    """Where the target of the ticket at ``path`` lies."""
+    return path.with_suffix(".target.safetensors")
+
+
+def load_ticket(path: str | Path, target: str | Path | Weights | None = None) -> Ticket:
     """Read a ``.slth`` file.
 
+    Args:
+        target: the target's weights: their file, or (weight, bias) by layer name; default: the file beside the
+            ticket's, if it is there. Without one the ticket can be run, not verified.
+
     Raises:
-        TicketFileError: missing, truncated, altered, not a ticket, or of a newer format version.
+        TicketFileError: missing, truncated, altered, not a ticket, of another format version, or another's target.
     """
     path = Path(path)
-    if not path.is_file():
-        raise TicketFileError(f"a ticket file was expected at {path}; nothing is there. Check the path.")
-    try:
-        raw = path.read_bytes()
-    except OSError as cause:
-        raise TicketFileError(f"cannot read {path}: {cause.strerror}. Check its permissions.") from cause
+    raw = _read(path, "a ticket file")
     header, text, stated = _header(path, raw)
-    try:
-        tensors = load_tensors(raw)
-        intact = stated == _digest(text, tensors)
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as cause:
-        raise _damaged(path, "its tensors cannot be read") from cause
-    if not intact:
+    tensors = _tensors(path, raw)
+    if stated != _digest(text, tensors):
         raise _damaged(path, "its content does not match its digest")
+    if target is None and target_path(path).is_file():
+        target = target_path(path)
+    given = _load_target(Path(target)) if isinstance(target, str | Path) else target
     try:
-        return _build(header, tensors)
+        ticket = _build(header, tensors, given)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, SlthError) as cause:
         # Intact, yet not what this version writes: somebody else's file, or an edited one with a new digest.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
+    if given is not None and ticket.target.hash() != ticket.info["target_hash"]:
+        raise TicketFileError(
+            f"the target given for {path.name} must have the hash {ticket.info['target_hash'][:16]}… that the ticket "
+            f"states; it has {ticket.target.hash()[:16]}…. Pass the target that the ticket was found for."
+        )
+    return ticket
+
+
+def _save_target(target: Target, path: Path) -> None:
+    tensors: Tensors = {}
+    for linear in target.maps:
+        tensors[f"{linear.name}.weight"] = linear.weight
+        if linear.bias is not None:
+            tensors[f"{linear.name}.bias"] = linear.bias
+    write_whole(path, save_tensors(tensors, {"slth_target": target.hash()}))
+
+
+def _load_target(path: Path) -> Weights:
+    tensors = _tensors(path, _read(path, "a target's safetensors file"))
+    names = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
+    return {name: (tensors[f"{name}.weight"], tensors.get(f"{name}.bias")) for name in names}
+
+
+def _read(path: Path, what: str) -> bytes:
+    if not path.is_file():
+        raise TicketFileError(f"{what} was expected at {path}; nothing is there. Check the path.")
+    try:
+        return path.read_bytes()
+    except OSError as cause:
+        raise TicketFileError(f"cannot read {path}: {cause.strerror}. Check its permissions.") from cause
+
+
+def _tensors(path: Path, raw: bytes) -> Tensors:
+    try:
+        return dict(load_tensors(raw))
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as cause:
+        raise _damaged(path, "its tensors cannot be read") from cause
 
 
 def _header(path: Path, raw: bytes) -> tuple[dict[str, Any], str, str]:
@@ -104,59 +155,90 @@ def _header(path: Path, raw: bytes) -> tuple[dict[str, Any], str, str]:
             raise TypeError("format_version is not a number")
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         raise _damaged(path, "its header cannot be read") from cause
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        advice = "Update slth to open it." if version > FORMAT_VERSION else "Find the ticket again."
         raise TicketFileError(
-            f"{path.name} has format version {version}; this slth reads up to {FORMAT_VERSION}. Update slth to open it."
+            f"{path.name} has format version {version}; this slth reads version {FORMAT_VERSION}. {advice}"
         )
     return dict(header), text, stated
 
 
-def _build(header: dict[str, Any], tensors: Tensors) -> Ticket:
-    target = _target(header["target"]["stages"], tensors)
-    kept = tuple(_blocks(tensors[f"kept.{i}.counts"], tensors[f"kept.{i}.gaps"]) for i in range(len(target.maps)))
+def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Ticket:
+    def weights(one: dict[str, Any]) -> tuple[Array, Array | None]:
+        shape = tuple(int(side) for side in one["shape"])
+        if given is None:  # broadcast: a claimed shape takes no memory
+            unknown = np.broadcast_to(np.float32(np.nan), shape)
+            return unknown, np.broadcast_to(np.float32(np.nan), shape[:1]) if one["bias"] else None
+        weight, bias = given[one["name"]]
+        if weight.shape != shape or weight.dtype != np.float32 or (bias is not None) != one["bias"]:
+            raise ValueError(f"the target's {one['name']} is not float32 of shape {shape}")
+        return weight, bias
+
+    kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
+    target = Target.from_description(header["target"], weights, kept)
+    target.to_module() if given else None
+    parent = Parent.from_description(header["parent"])
+    structure = header["structure"]
+    mixing = sum(layer.width * (layer.c_in + layer.bias) for layer in parent.layers)
+    if structure not in STRUCTURES or len(parent.layers) != len(target.maps) or mixing > MAX_MIXING:
+        raise ValueError(f"{len(parent.layers)} layers of {structure!r} with {mixing} mixing weights")
     info = dict(header["info"])
-    if info.get("input_range") is not None:
-        info["input_range"] = tuple(info["input_range"])
+    span = info.get("input_range")
+    if isinstance(span, list):
+        info["input_range"] = tuple(span)
     return Ticket(
-        parent=Parent.from_description(header["parent"]),
+        parent=parent,
         target=target,
-        kept=kept,
+        structure=structure,
+        kept=tuple(
+            tuple(_blocks(parent, target, structure, i, decode(int(code["rice"]), tensors[f"kept.{i}"], code["count"])))
+            for i, code in enumerate(header["codes"])
+        ),
         layers=tuple(LayerReport(**report) for report in header["layers"]),
         info={**info, "target_hash": header["target"]["hash"]},
     )
 
 
-def _target(stages: list[dict[str, Any]], tensors: Tensors) -> Target:
-    built: list[LinearMap | KeptModule] = []
-    index = 0
-    for stage in stages:
-        if stage["type"] in ("conv", "linear"):
-            weight = tensors[f"target.{index}.weight"]
-            if list(weight.shape) != stage["shape"] or weight.dtype != np.float32:
-                raise ValueError(f"target.{index}.weight is not float32 of shape {stage['shape']}")
-            built.append(
-                LinearMap(
-                    name=stage["name"],
-                    kind=stage["type"],
-                    weight=weight,
-                    bias=tensors[f"target.{index}.bias"] if stage["bias"] else None,
-                    options=stage["options"],
-                    signs=stage["signs"],
-                )
-            )
-            index += 1
-        else:
-            module = KeptModule(name=stage["name"], type=stage["type"], options=stage["options"])
-            module.build()  # only the few modules of KEPT_MODULES can be built; anything else fails here
-            built.append(module)
-    return Target(stages=tuple(built))
+def _positions(ticket: Ticket, layer: int) -> npt.NDArray[np.int64]:
+    """The kept channels of a layer as places among everything that could be kept."""
+    linear = ticket.target.maps[layer]
+    positions, start = [np.empty(0, dtype=np.int64)], 0
+    for channel, block in enumerate(ticket.kept[layer]):
+        for sign in instance_signs(linear.signs, channel, linear.channels[0]):
+            group = ticket.parent.sign_group(layer, channel, sign)
+            places = np.full(ticket.parent.layers[layer].width, -1)
+            places[group] = np.arange(len(group))
+            ranks = places[block.rows]
+            parts = np.repeat(np.arange(len(block.counts)), block.counts)
+            inside = ranks >= 0
+            positions.append(start + parts[inside] * len(group) + ranks[inside])
+            start += len(group) * len(block.counts)
+    return np.concatenate(positions)
 
 
-def _blocks(counts: npt.NDArray[Any], gaps: npt.NDArray[Any]) -> tuple[Rows, ...]:
-    if (counts < 0).any() or int(counts.sum()) != len(gaps):
-        raise ValueError("the counts of kept channels do not add up")
-    ends = np.cumsum(counts.astype(np.int64))
-    return tuple(np.cumsum(part.astype(np.int64)) - 1 for part in np.split(gaps, ends[:-1]))
+def _blocks(
+    parent: Parent, target: Target, structure: str, layer: int, positions: npt.NDArray[np.int64]
+) -> Iterator[Block]:
+    """The blocks of a layer from positions, one input channel after the other."""
+    linear = target.maps[layer]
+    start = 0
+    for channel in linear.instances:
+        entries = linear.channels[1] if channel == linear.channels[0] else linear.dimension
+        parts = entries // linear.part_size(structure, channel)
+        counts = dict(zip("+-", parent.count_signs(layer, channel), strict=True))
+        found: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(parts)]
+        for sign in instance_signs(linear.signs, channel, linear.channels[0]):
+            size = counts[sign]
+            first, last = np.searchsorted(positions, [start, start + parts * size])
+            part, ranks = np.divmod(positions[first:last] - start, max(size, 1))
+            needed, place = np.unique(ranks, return_inverse=True)
+            rows = parent.rows_of_ranks(layer, channel, sign, needed)[place]
+            for p, chosen in enumerate(np.split(rows, np.searchsorted(part, np.arange(1, parts)))):
+                found[p].append(chosen)
+            start += parts * size
+        yield Block.of([np.sort(np.concatenate(one)) for one in found])
+    if len(positions) and positions[-1] >= start:
+        raise ValueError(f"layer {layer} keeps what it does not have")
 
 
 def _digest(text: str, tensors: Tensors) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
+from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent
 from slth.networks.target import Target
 
@@ -17,8 +18,46 @@ if TYPE_CHECKING:
     from slth.tickets.verification import Verification
 
 Rows = npt.NDArray[np.int64]
-# One tuple per layer, in it one sorted index array per input channel (the bias channel last).
-Kept = tuple[tuple[Rows, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The kept hidden channels of one input channel, for each part of its slice of the d×d layer.
+
+    A part is what the structure keeps or removes as a whole: the one slice for ``channel``, each output's kernel for
+    ``kernel``, each entry for ``weight``; every part has a selection of its own.
+
+    Attributes:
+        rows: int64 (Σ counts,), hidden channels, increasing within each part. counts: int64 (parts,).
+    """
+
+    rows: Rows
+    counts: Rows
+
+    def parts(self) -> list[Rows]:
+        """The rows of each part."""
+        return np.split(self.rows, np.cumsum(self.counts)[:-1])
+
+    @property
+    def used(self) -> Rows:
+        """Hidden channels that some part keeps, increasing; all others are removed whole."""
+        return self.rows if len(self.counts) == 1 else np.unique(self.rows)
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """bool (len(used), parts): which parts keep which of the used hidden channels."""
+        used = self.used
+        mask = np.zeros((len(used), len(self.counts)), dtype=bool)
+        mask[np.searchsorted(used, self.rows), np.repeat(np.arange(len(self.counts)), self.counts)] = True
+        return mask
+
+    @staticmethod
+    def of(parts: Sequence[Rows]) -> Block:
+        """A block from the rows of each part."""
+        return Block(np.concatenate(parts).astype(np.int64), np.array([len(part) for part in parts], dtype=np.int64))
+
+
+# One tuple per layer, in it one block per input channel (the bias channel last).
+Kept = tuple[tuple[Block, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +65,10 @@ class LayerReport:
     """What was found for one layer.
 
     Attributes:
-        name, kind: of the target's layer. dimension: D = d²·c_out. width: hidden channels per input channel.
-        usable: hidden channels whose sign can contribute, over all input channels.
-        kept: how many of them are kept.
+        name, kind: of the target's layer. dimension: D of one instance. width: hidden channels per input channel.
+        usable: channels (kernels, weights: see :class:`Ticket`) whose hidden channel's sign can contribute.
+        kept: how many of them are kept. channels: hidden channels that stay.
+        weights: random numbers that stay, of both layers of the pair. random: how many there are in the parent.
         error: max over input channels and signs of ‖Σ kept candidates ∓ K‖∞, rounded up; in weight units.
         bias_error: the same for the bias channel, None without one.
         relative_rms: root mean square of the kernel error over that of the kernel (both signs).
@@ -41,6 +81,9 @@ class LayerReport:
     width: int
     usable: int
     kept: int
+    channels: int
+    weights: int
+    random: int
     error: float
     bias_error: float | None
     relative_rms: float
@@ -48,7 +91,7 @@ class LayerReport:
 
     @property
     def density(self) -> float:
-        """Kept fraction of the usable hidden channels."""
+        """Kept fraction of what could be kept."""
         return self.kept / self.usable if self.usable else 0.0
 
 
@@ -59,7 +102,8 @@ class Ticket:
     Attributes:
         parent: the random network (a specification: nothing random is stored).
         target: the network it approximates.
-        kept: kept[layer][channel] are the kept hidden channels of that block, sorted.
+        structure: what is kept or removed as a whole: ``channel`` (hidden channels), ``kernel`` or ``weight``.
+        kept: kept[layer][channel] is the :class:`Block` of that input channel.
         layers: one report per layer.
         info: where it came from (environment, method, input range).
 
@@ -68,20 +112,23 @@ class Ticket:
 
     parent: Parent
     target: Target
+    structure: str
     kept: Kept
     layers: tuple[LayerReport, ...]
     info: dict[str, Any]
 
     @property
     def kept_channels(self) -> int:
-        """Hidden channels kept, all layers together."""
-        return sum(layer.kept for layer in self.layers)
+        """Hidden channels that stay, all layers together."""
+        return sum(layer.channels for layer in self.layers)
 
-    def to_module(self) -> nn.Sequential:
-        """The ticket as a network that holds only the kept channels; same input and output as the target.
+    def to_module(self) -> GraphNetwork:
+        """The ticket as a network that holds only the kept channels; same inputs and outputs as the target.
 
-        Each linear map becomes a grouped 1×1 convolution onto the kept channels, ReLU, and a dense d×d
-        convolution (for linear layers: the same with linear algebra). float32, evaluation mode, no zero masks.
+        Each linear map becomes a grouped 1×1 convolution onto the kept channels, ReLU, and a d×d convolution (for
+        linear layers: the same with linear algebra). float32, evaluation mode. With structure ``channel`` it has no
+        zeros for what was removed (a grouped target's groups are filled up to equal length); ``kernel`` and
+        ``weight`` leave zeros in the d×d layer.
         """
         from slth.tickets.compact import compact_module
 
@@ -92,7 +139,8 @@ class Ticket:
 
         Returns:
             For each layer: ``mixing`` (width·c_in, c_in), the channel-blocked mask with removed filters' rows zero;
-            ``kernel`` (c_out, width·c_in, d, d), zero for removed channels; with a bias also ``bias`` (width,).
+            ``kernel`` (c_out, width·c_in/groups, d, …), zero for what is removed; with a bias also ``bias`` (width,)
+            and ``bias_kernel`` (c_out, width).
 
         Raises:
             MemoryEstimateError: the masks would not fit memory.
@@ -114,20 +162,23 @@ class Ticket:
         return save_ticket(self, path)
 
     def random_like(self, seed: int = 0) -> Kept:
-        """The same number of usable hidden channels in every block and sign, drawn at random: the control."""
+        """The same number of usable units in every part and sign, drawn at random: the control."""
         rng = np.random.default_rng([seed, 7])
         layers = []
         for i, linear in enumerate(self.target.maps):
             blocks = []
             for channel in linear.instances:
-                mine = self.kept[i][channel]
-                positive = self.parent.mixing(i, channel, mine) > 0
-                parts = []
-                for sign, count in (("+", int(positive.sum())), ("-", int((~positive).sum()))):
-                    if count:
-                        group = self.parent.sign_group(i, channel, sign)
-                        parts.append(rng.choice(group, size=count, replace=False))
-                blocks.append(np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64))
+                block = self.kept[i][channel]
+                signs = instance_signs(linear.signs, channel, linear.channels[0])
+                groups = {sign: self.parent.sign_group(i, channel, sign) for sign in signs}
+                drawn = []
+                for part in block.parts():
+                    chosen = [np.empty(0, dtype=np.int64)]
+                    for group in groups.values():
+                        count = int(np.isin(part, group, assume_unique=True).sum())
+                        chosen.append(rng.choice(group, size=count, replace=False))
+                    drawn.append(np.sort(np.concatenate(chosen)))
+                blocks.append(Block.of(drawn))
             layers.append(tuple(blocks))
         return tuple(layers)
 

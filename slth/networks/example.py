@@ -1,0 +1,74 @@
+"""An example input: run through the model and through its graph, before any work starts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from slth.errors import InputError
+from slth.networks.target import Target
+
+Range = tuple[float, float]
+# The traced graph must compute what the model computes, up to the order of float32 sums.
+TOLERANCE = 1e-3
+
+
+def check_example(
+    model: nn.Module,
+    target: Target,
+    example: torch.Tensor | tuple[torch.Tensor, ...],
+    input_range: Range | Mapping[str, Range] | None,
+) -> None:
+    """Run the target beside the model on an example; see :func:`extract`."""
+    examples = example if isinstance(example, tuple) else (example,)
+    names = [step.name for step in target.steps if step.kind == "input"]
+    for name, value in zip(names, examples, strict=False):
+        if not isinstance(value, torch.Tensor):
+            raise InputError(f"example_input must be a torch tensor with a batch axis; got {type(value).__name__}.")
+        span = input_range.get(name) if isinstance(input_range, Mapping) else input_range
+        if span is not None and value.numel():
+            low, high = float(value.min()), float(value.max())
+            if not (span[0] <= low and high <= span[1]):
+                raise InputError(
+                    f"example_input must lie in input_range = {tuple(span)}; its values span "
+                    f"[{low:.4g}, {high:.4g}]. "
+                    "Widen input_range: a wrong one gives a wrong ticket."
+                )
+    inputs = [value.detach().cpu() for value in examples]
+    inputs = [value.float() if value.is_floating_point() else value for value in inputs]
+    try:
+        with torch.no_grad():
+            got = _tensors(target.to_module()(*(value.clone() for value in inputs)))
+            before = [value.clone() for value in inputs]
+            wanted = _tensors(copy.deepcopy(model).cpu().float().eval()(*inputs))
+    except (RuntimeError, ValueError, IndexError, TypeError, InputError) as cause:
+        first = target.maps[0]
+        raise InputError(
+            f"example_input of shape {', '.join(str(tuple(value.shape)) for value in examples)} does not fit the "
+            f"target: {str(cause).splitlines()[0]} Pass one input with its batch axis "
+            f"(the first layer's weight is {first.weight.shape})."
+        ) from cause
+    if any(not torch.equal(old, new) for old, new in zip(before, inputs, strict=True)):
+        raise InputError("the model overwrites its input, which a ticket never does. Copy it first (x = x.clone()).")
+    same = len(got) == len(wanted) and all(
+        a.shape == b.shape and bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+        for a, b in zip(got, wanted, strict=False)
+    )
+    if not same:
+        raise InputError(
+            "the traced graph does not compute what the model computes on example_input: something in it depends on "
+            "values, on randomness or on overwritten tensors. Wrap the part that does not."
+        )
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """The tensors in what a network returned, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [one for part in value for one in _tensors(part)] if isinstance(value, tuple | list) else []

@@ -1,0 +1,65 @@
+"""What is known of the sign of every value in a graph: non-negative inputs need one sign group of a layer, not two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slth.networks.graph import Step
+from slth.networks.operations import FUNCTIONS, KEPT_BY_NAME, METHODS
+from slth.networks.target import KeptModule
+
+
+def propagate_signs(
+    steps: tuple[Step, ...], inputs: Mapping[str, str], modules: Mapping[str, KeptModule], constants: Mapping[str, Any]
+) -> dict[str, str]:
+    """The signs ("+", "-" or "+-") that each step's value can have; a linear map's value can have any.
+
+    Args:
+        steps: in order. inputs: signs of each input. modules: the kept ones by path. constants: by name.
+    """
+    signs: dict[str, str] = {}
+    for step in steps:
+        given = [signs[name] for name in step.references()]
+        if step.kind == "input":
+            signs[step.name] = inputs[step.name]
+        elif step.kind == "constant":
+            signs[step.name] = _of(constants[step.call])
+        elif step.kind == "module":
+            kept = modules.get(step.call)
+            signs[step.name] = _apply(KEPT_BY_NAME[kept.type].effect if kept else "any", given, ())
+        elif step.kind != "output":
+            effect = FUNCTIONS[step.call].effect if step.kind == "function" else METHODS[step.call]
+            literals = (*step.args, *step.options.values()) if effect in ("keep", "product") else ()
+            signs[step.name] = _apply(effect, given, literals if _is_arithmetic(step.call) else ())
+    return signs
+
+
+def _apply(effect: str, given: list[str], literals: tuple[Any, ...]) -> str:
+    if effect == "plus":
+        return "+"
+    given = given + [_of(value) for value in literals if isinstance(value, int | float) and not isinstance(value, bool)]
+    if effect == "any" or not given:
+        return "+-"
+    if effect == "keep":
+        return _join("".join(given))
+    if effect == "flip":
+        return given[0].translate(str.maketrans("+-", "-+"))
+    result = given[0]
+    for other in given[1:]:
+        result = _join("".join("+" if a == b else "-" for a in result for b in other))
+    return result
+
+
+def _is_arithmetic(name: str) -> bool:
+    """Whether number arguments are operands (and not axes or sizes)."""
+    return name.rsplit(".", 1)[-1] in ("add", "mul", "truediv", "div", "multiply", "divide", "true_divide")
+
+
+def _of(value: Any) -> str:
+    low, high = (value, value) if isinstance(value, int | float) else (value.min(initial=0), value.max(initial=0))
+    return _join(("+" if high > 0 else "") + ("-" if low < 0 else ""))
+
+
+def _join(signs: str) -> str:
+    return "".join(sign for sign in "+-" if sign in signs) or "+"

@@ -1,0 +1,148 @@
+"""From a torch model to steps, by symbolic tracing (torch.fx): what calls what, and what slth has no step for."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from slth.errors import InputError
+from slth.networks.graph import Ref, Step
+from slth.networks.operations import ATTRIBUTES, FUNCTION_NAMES, KEPT_MODULES, METHODS
+
+LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# In-place operators, and what they are when they are not.
+_IN_PLACE = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}
+
+
+def trace(model: nn.Module) -> tuple[Step, ...]:
+    """The steps of a model in evaluation mode; modules keep their paths.
+
+    Raises:
+        InputError: control flow that depends on values, and, all in one message, everything that is neither linear
+            nor in :mod:`slth.networks.operations`.
+    """
+    try:
+        graph = _Tracer().trace(model)
+    except Exception as cause:  # user code runs here: whatever it raises is about the model
+        raise InputError(
+            f"the model cannot be traced: {str(cause).splitlines()[0] if str(cause) else type(cause).__name__} "
+            "slth needs a graph that does not depend on the values of its inputs; replace `if`, loops and len() "
+            "over tensors, or wrap the part that can be traced."
+        ) from cause
+    modules = dict(model.named_modules(remove_duplicate=False))
+    wrong: list[str] = []
+    steps = []
+    for node in graph.nodes:
+        step = _step(node, modules, wrong)
+        if step is not None:
+            steps.append(step)
+    _find_overwritten(graph, modules, wrong)
+    if wrong:
+        one = len(wrong) == 1
+        raise InputError(
+            f"{'a part' if one else f'{len(wrong)} parts'} of the model {'is' if one else 'are'} not supported: "
+            f"{'; '.join(dict.fromkeys(wrong))}. slth replaces convolutions, linear layers and BatchNorm, and keeps "
+            "element-wise activations, pooling, additions, concatenations and reshapes; replace these parts, or wrap "
+            "the model without them."
+        )
+    return tuple(steps)
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Torch's own layers are leaves, and so are subclasses that only add a constructor."""
+        leaves = (*LINEAR, *NORMS, *KEPT_MODULES)
+        return plain_kind(m, *leaves) is not None or super().is_leaf_module(m, module_qualified_name)
+
+
+def plain_kind(module: nn.Module, *kinds: type[nn.Module]) -> type[nn.Module] | None:
+    """The one of ``kinds`` that a module computes the same as: a subclass may have a forward of its own."""
+    return next((k for k in kinds if isinstance(module, k) and type(module).forward is k.forward), None)
+
+
+def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Step | None:
+    args, options = _plain(node.args), _plain(dict(node.kwargs))
+    if node.op == "placeholder":
+        if str(node.target).startswith("*"):
+            wrong.append(f"input {node.target} (a variable number of inputs)")
+        return Step(name=node.name, kind="input", args=args)
+    if node.op == "output":
+        return Step(name=node.name, kind="output", args=args)
+    if node.op == "get_attr":
+        return Step(name=node.name, kind="constant", call=str(node.target))
+    if node.op == "call_module":
+        path = str(node.target)
+        module = modules[path]
+        kind = plain_kind(module, *LINEAR, *NORMS, *KEPT_MODULES)
+        if kind is None:
+            wrong.append(f"layer {path} ({type(module).__name__})")
+        elif getattr(module, "return_indices", False):
+            wrong.append(f"layer {path} ({kind.__name__} with return_indices=True, where one output is expected)")
+        return Step(name=node.name, kind="module", call=path, args=args, options=options)
+    if node.op == "call_method":
+        method = str(node.target)
+        method = method[:-1] if method.endswith("_") else method
+        if method not in METHODS:
+            wrong.append(f"method Tensor.{method}{_where(node)}")
+        return Step(name=node.name, kind="method", call=method, args=args, options=options)
+    call: Any = node.target
+    if call is torch._assert:
+        return None
+    options = {name: value for name, value in options.items() if name != "inplace"}
+    name = FUNCTION_NAMES.get(_IN_PLACE.get(call, call), "")
+    if not name or (name == "builtins.getattr" and args[1] not in ATTRIBUTES) or options.get("return_indices"):
+        wrong.append(f"function {getattr(call, '__name__', call)}{_where(node)}{_advice(call)}")
+    return Step(name=node.name, kind="function", call=name, args=args, options=options)
+
+
+def _plain(value: Any) -> Any:
+    """Arguments with nodes as references and torch's immutable containers as ordinary ones."""
+    if isinstance(value, fx.Node):
+        return Ref(value.name)
+    if isinstance(value, tuple):
+        return tuple(_plain(one) for one in value)
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, slice):
+        return slice(*(_plain(one) for one in (value.start, value.stop, value.step)))
+    return value
+
+
+def _where(node: fx.Node) -> str:
+    stack = node.meta.get("nn_module_stack")
+    path = list(stack.values())[-1][0] if stack else ""
+    return f" in {path}" if path else ""
+
+
+def _advice(call: Any) -> str:
+    name = getattr(call, "__name__", "")
+    if name in ("linear", "conv1d", "conv2d", "conv3d", "matmul", "bmm", "mm", "addmm", "einsum", "batch_norm"):
+        return " (weights given to a function; use the nn.Module of the same name)"
+    return ""
+
+
+def _find_overwritten(graph: fx.Graph, modules: dict[str, nn.Module], wrong: list[str]) -> None:
+    """Complain of in-place operations whose old value is an input, or is read again: steps never overwrite."""
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        if not (_writes(node, modules) and node.args and isinstance(node.args[0], fx.Node)):
+            continue
+        old = node.args[0]
+        if old.op in ("placeholder", "get_attr"):
+            wrong.append(f"{node.name} (overwrites {old.name}, an input of the network)")
+        elif any(order[user] > order[node] for user in old.users):
+            wrong.append(f"{node.name} (overwrites {old.name}, which is read again later)")
+
+
+def _writes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(modules[str(node.target)], "inplace", False))
+    if node.op == "call_method":
+        return str(node.target).endswith("_")
+    return node.op == "call_function" and (node.target in _IN_PLACE or bool(node.kwargs.get("inplace")))

@@ -1,0 +1,59 @@
+"""The card beside a ticket: what it is, where it came from, how good it is and how to check that, in Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slth.files import write_whole
+from slth.tickets.ticket import Ticket
+
+# What a card says of these comes from the ticket's info; nobody but its finder knows them.
+STATED = ("task", "data", "licence")
+
+
+def write_card(ticket: Ticket, path: Path) -> Path:
+    """Write the card of the ticket saved at ``path`` beside it (``name.md``)."""
+    return write_whole(path.with_suffix(".md"), card(ticket, path.name))
+
+
+def card(ticket: Ticket, name: str) -> str:
+    """The card's text; ``name`` is the ticket's file."""
+    parent, info = ticket.parent, ticket.info
+    weights = sum(layer.weights for layer in ticket.layers)
+    random = sum(layer.random for layer in ticket.layers)
+    span = info.get("input_range")
+    lines = [
+        f"# {name}: a strong lottery ticket",
+        "",
+        "A subnetwork of a random network that approximates a trained target. No weight was trained: the file holds a "
+        "seed and the numbers of what is kept.",
+        "",
+        *(f"- {key}: {info.get(key, 'not stated')}" for key in STATED),
+        f"- target: {ticket.target.weight_count:,} weights in {len(ticket.target.maps)} layers, SHA-256 "
+        f"`{info.get('target_hash', ticket.target.hash())}`"
+        + (f"; {ticket.target.kept_count:,} trained numbers stay as they are" if ticket.target.kept_count else ""),
+        f"- parent: seed {parent.seed}, {parent.law} law, {random:,} random weights, never stored",
+        f"- kept: {ticket.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
+        f"structure {ticket.structure}",
+        f"- inputs: {f'in [{span[0]:g}, {span[1]:g}]' if isinstance(span, tuple) else 'of any sign'}"
+        if not isinstance(span, dict)
+        else f"- inputs: {span}",
+        f"- certificate: {info.get('certificate', 'kernel errors below are exact; none for the network as a whole')}",
+        f"- found with slth {info.get('environment', {}).get('packages', {}).get('slth', '?')}, method "
+        f"{info.get('method', '?')}",
+        "",
+        "| layer | D | width | kept | density | largest error (exact, rounded up) | relative RMS error |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {one.name} | {one.dimension} | {one.width:,} | {one.kept:,} | {one.density:.2%} | {one.error:.3g} "
+            f"| {one.relative_rms:.2%} |"
+            for one in ticket.layers
+        ),
+        "",
+        "```",
+        f"slth ticket verify {name}    # regenerates the kept channels from the seed, recomputes every error",
+        f"slth ticket show {name}",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
