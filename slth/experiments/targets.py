@@ -11,8 +11,10 @@ from torch import nn
 from slth.errors import InputError
 from slth.networks import models
 
+Example = torch.Tensor | tuple[torch.Tensor, ...] | None
 
-def load_target(*, arch: str | None, weights: Path | None, model: str | None) -> tuple[nn.Module, torch.Tensor | None]:
+
+def load_target(*, arch: str | None, weights: Path | None, model: str | None) -> tuple[nn.Module, Example]:
     """The model, and an example input if one is known.
 
     Args:
@@ -70,7 +72,22 @@ def parse_range(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _from_file(spec: str) -> tuple[nn.Module, torch.Tensor | None]:
+def parse_shape(text: str) -> tuple[int, ...]:
+    """``"1,28,28"`` → (1, 28, 28).
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise InputError(f"--shape must be positive numbers such as 1,28,28; got {text!r}.")
+    return shape
+
+
+def _from_file(spec: str) -> tuple[nn.Module, Example]:
     path_text, _, name = spec.rpartition(":")
     path = Path(path_text)
     if not path_text or not name or not path.is_file():
@@ -86,8 +103,10 @@ def _from_file(spec: str) -> tuple[nn.Module, torch.Tensor | None]:
     except Exception as cause:
         raise InputError(f"{spec} failed: {type(cause).__name__}: {cause}. Run it in Python to see where.") from cause
     network, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    if not isinstance(network, nn.Module) or not (example is None or isinstance(example, torch.Tensor)):
+    examples = example if isinstance(example, tuple) else () if example is None else (example,)
+    if not isinstance(network, nn.Module) or not all(isinstance(one, torch.Tensor) for one in examples):
         raise InputError(
-            f"{spec} must return a torch module, or (module, example input tensor); got {type(made).__name__}."
+            f"{spec} must return a torch module, or (module, example input); got {type(made).__name__}. "
+            "The example is a tensor with its batch axis, or a tuple of them for a model of several inputs."
         )
     return network.eval(), example

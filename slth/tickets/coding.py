@@ -16,6 +16,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from slth.tickets.ticket import Ticket, instance_signs
+
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 # 2^40 is beyond any position: a larger parameter never pays.
@@ -55,6 +57,22 @@ def decode(parameter: int, data: Bytes, count: int) -> Positions:
 def optimal_bits(total: int, kept: int) -> float:
     """log2 of the number of ways to keep ``kept`` of ``total``."""
     return (math.lgamma(total + 1) - math.lgamma(kept + 1) - math.lgamma(total - kept + 1)) / math.log(2)
+
+
+def ideal_bits(ticket: Ticket) -> float:
+    """Σ over the ticket's instances of log2 C(n, k): what the choice of its kept channels takes at least."""
+    total = 0.0
+    for i, linear in enumerate(ticket.target.maps):
+        for channel, block in enumerate(ticket.kept[i]):
+            positive, negative = ticket.parent.count_signs(i, channel)
+            mixing = ticket.parent.mixing(i, channel, block.rows)
+            parts = np.repeat(np.arange(len(block.counts)), block.counts)
+            for sign in instance_signs(linear.signs, channel, linear.channels[0]):
+                inside = mixing > 0 if sign == "+" else mixing < 0
+                kept = np.bincount(parts[inside], minlength=len(block.counts))
+                size = positive if sign == "+" else negative
+                total += sum(optimal_bits(size, int(k)) for k in kept)
+    return total
 
 
 @numba.njit(nogil=True, cache=True)

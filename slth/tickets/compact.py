@@ -134,7 +134,7 @@ def _regenerate(parent: Parent, layer: int, channel: int, block: Block) -> tuple
     used = block.used
     slices = parent.slices(layer, channel, used)
     if len(block.counts) > 1:
-        pieces = slices.reshape(len(used), len(block.counts), -1)
+        pieces = slices.reshape(len(used), len(block.counts), slices.shape[1] // len(block.counts))
         slices = (pieces * block.mask()[:, :, None]).reshape(slices.shape)
     return parent.mixing(layer, channel, used), slices
 

@@ -1,16 +1,16 @@
-"""The ``.slth`` file: safetensors with a JSON header. Nothing in it is ever executed.
+"""The ``.slth`` file: safetensors throughout. Nothing in it is ever executed.
 
 Tensors
     ``kept.{i}`` uint8: the kept hidden channels of layer i, as positions among what could be kept (input channel by
     input channel, sign by sign, part by part), coded as in :mod:`slth.tickets.coding`. ``stays.{path}``: trained
     numbers of what the ticket does not replace (layers left out, normalisations); usually none.
 
-Header (the ``slth`` entry of the safetensors metadata: 64 hexadecimal digits, then JSON)
-    format_version, parent (seed, law, layers), target (steps, maps, modules, hash), structure, codes (count and Rice
-    parameter of each layer), layers (the reports), info. The digits are the SHA-256 over the JSON's bytes and every
-    tensor's name, type, shape and bytes. A file that does not match its digest is not loaded. It guards against
-    damage, not against a forger: what a header claims, ``verify`` recomputes. One metadata entry, because safetensors
-    writes several in any order: the same ticket gives the same file.
+    ``header`` uint8: zlib-compressed JSON of format_version, parent (seed, law, layers), target (steps, maps,
+    modules, hash), structure, codes (count and Rice parameter of each layer), layers (the reports), info.
+
+The ``slth`` entry of the safetensors metadata is the SHA-256 over every tensor's name, type, shape and bytes. A file
+that does not match it is not loaded. It guards against damage, not against a forger: what a header claims, ``verify``
+recomputes. The same ticket gives the same file.
 
 The file holds none of the target's weights: the ticket is rebuilt from the seed. They go into a file of their own
 beside it (``name.target.safetensors``), which verification reads and whose hash the ticket's header states.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +43,8 @@ from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
 FORMAT_VERSION = 2
 # Mixing weights that opening a file may regenerate: 2³² take a minute, more are a forged header.
 MAX_MIXING = 2**32
+# Bytes a header may unpack to: ResNet-110 takes a tenth of a megabyte.
+MAX_HEADER = 2**26
 Tensors = dict[str, npt.NDArray[Any]]
 Weights = Mapping[str, tuple[Array, Array | None]]
 
@@ -64,10 +67,10 @@ def save_ticket(ticket: Ticket, path: str | Path) -> Path:
         "layers": [asdict(report) for report in ticket.layers],
         "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
     }
-    text = json.dumps(header)
+    tensors["header"] = np.frombuffer(zlib.compress(json.dumps(header).encode(), 9), dtype=np.uint8)
     if ticket.target.known:
         _save_target(ticket.target, target_path(path))
-    write_whole(path, save_tensors(tensors, {"slth": _digest(text, tensors) + text}))
+    write_whole(path, save_tensors(tensors, {"slth": _digest(tensors)}))
     write_card(ticket, path)
     return path
 
@@ -89,10 +92,10 @@ def load_ticket(path: str | Path, target: str | Path | Weights | None = None) ->
     """
     path = Path(path)
     raw = _read(path, "a ticket file")
-    header, text, stated = _header(path, raw)
     tensors = _tensors(path, raw)
-    if stated != _digest(text, tensors):
+    if _stated_digest(path, raw) != _digest(tensors):
         raise _damaged(path, "its content does not match its digest")
+    header = _header(path, tensors)
     if target is None and target_path(path).is_file():
         target = target_path(path)
     given = _load_target(Path(target)) if isinstance(target, str | Path) else target
@@ -140,27 +143,33 @@ def _tensors(path: Path, raw: bytes) -> Tensors:
         raise _damaged(path, "its tensors cannot be read") from cause
 
 
-def _header(path: Path, raw: bytes) -> tuple[dict[str, Any], str, str]:
-    """The slth header, its text and the stated digest, from the safetensors frame: 8 bytes of length, then JSON."""
+def _stated_digest(path: Path, raw: bytes) -> str:
+    """The digest that a file states, from the safetensors frame: 8 bytes of length, then JSON."""
     try:
-        size = int.from_bytes(raw[:8], "little")
-        if len(raw) < 8 or size > len(raw) - 8:
-            raise ValueError("shorter than its header says")
-        frame = json.loads(raw[8 : 8 + size])
-        entry = frame["__metadata__"]["slth"]
-        stated, text = entry[:64], entry[64:]
-        header = json.loads(text)
+        frame = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        return str(frame["__metadata__"]["slth"])
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
+        raise _damaged(path, "it states no digest") from cause
+
+
+def _header(path: Path, tensors: Tensors) -> dict[str, Any]:
+    try:
+        reader = zlib.decompressobj()
+        text = reader.decompress(tensors["header"].tobytes(), MAX_HEADER)
+        if not reader.eof:
+            raise ValueError("it does not end")
+        header = dict(json.loads(text))
         version = header["format_version"]
         if not isinstance(version, int):
             raise TypeError("format_version is not a number")
-    except (ValueError, KeyError, TypeError, RecursionError) as cause:
+    except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as cause:
         raise _damaged(path, "its header cannot be read") from cause
     if version != FORMAT_VERSION:
         advice = "Update slth to open it." if version > FORMAT_VERSION else "Find the ticket again."
         raise TicketFileError(
             f"{path.name} has format version {version}; this slth reads version {FORMAT_VERSION}. {advice}"
         )
-    return dict(header), text, stated
+    return header
 
 
 def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Ticket:
@@ -241,8 +250,8 @@ def _blocks(
         raise ValueError(f"layer {layer} keeps what it does not have")
 
 
-def _digest(text: str, tensors: Tensors) -> str:
-    digest = hashlib.sha256(text.encode())
+def _digest(tensors: Tensors) -> str:
+    digest = hashlib.sha256()
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"{name}:{array.dtype.str}:{array.shape}:".encode())
