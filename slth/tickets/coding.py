@@ -92,12 +92,8 @@ def _prior(counts: Places, sizes: Places) -> tuple[float, float, float]:
 @numba.njit(nogil=True, cache=True)
 def _probability(alpha, beta, kept, seen):  # type: ignore[no-untyped-def]
     """P(kept) in 65536ths, never 0 or 1."""
-    share = np.int64((alpha + kept) / ((alpha + beta) + seen) * 65536.0)
-    if share < 1:
-        share = 1
-    if share > 65535:
-        share = 65535
-    return np.uint64(share)
+    share = (alpha + kept) / ((alpha + beta) + seen) * 65536.0
+    return np.uint64(np.int64(max(1.0, min(share, 65535.0))))
 
 
 @numba.njit(nogil=True, cache=True)
