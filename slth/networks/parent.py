@@ -113,10 +113,12 @@ class Parent:
     def mixing(self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """u of the hidden channels ``rows`` (default: all) of a block: float32 (m,)."""
         rows = np.arange(self.layers[layer].width) if rows is None else rows
-        # One Philox block holds four consecutive u: generate whole blocks, then pick.
-        blocks = np.unique(rows >> 2)
-        values = self._rows(layer, 0, channel, blocks, 4).reshape(-1)
-        return values[np.searchsorted(blocks, rows >> 2) * 4 + (rows & 3)]
+        # One Philox block holds four consecutive u: generate whole blocks, then pick. Runs of rows in one block are
+        # generated once; sorting them would take longer than the numbers.
+        numbers = rows >> 2
+        fresh = np.diff(numbers, prepend=-1) != 0
+        values = self._rows(layer, 0, channel, numbers[fresh], 4).reshape(-1)
+        return values[(np.cumsum(fresh) - 1) * 4 + (rows & 3)]
 
     def slices(self, layer: int, channel: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """V of the hidden channels ``rows`` of a block, scaled: float32 (m, D), D in (c_out, d, d) order."""
