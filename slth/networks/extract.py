@@ -100,11 +100,14 @@ def extract(
 def _share(steps: tuple[Step, ...], modules: dict[str, nn.Module]) -> tuple[Step, ...]:
     """Steps in which linear layers that hold the same parameters go by one name: they share one ticket block."""
     first: dict[Any, str] = {}
+    held = []  # a parametrised layer computes its weight at every access: while it is held, no other gets its id
     shared = []
     for step in steps:
         module = modules.get(step.call) if step.kind == "module" else None
         if isinstance(module, LINEAR):
-            key = (id(module.weight), id(module.bias), str(_conv_options(module)), getattr(module, "groups", 1))
+            tensors = module.weight, module.bias
+            held.append(tensors)
+            key = (*map(id, tensors), str(_conv_options(module)), getattr(module, "groups", 1))
             step = replace(step, call=first.setdefault(key, step.call))
         shared.append(step)
     return tuple(shared)
