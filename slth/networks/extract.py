@@ -92,6 +92,10 @@ def extract(
         modules=tuple(kept.values()),
         constants=constants,
     )
+    try:
+        target.hash()
+    except TypeError as cause:
+        raise InputError(f"the target cannot be written to a file: {cause}. Use plain numbers and tuples.") from cause
     if example_input is not None:
         check_example(whole, target, example_input, input_range)
     return target
@@ -203,7 +207,14 @@ def _as_kept(name: str, linear: LinearMap, modules: dict[str, nn.Module]) -> Kep
 
 def _options(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
     values = {name: getattr(module, name) for name in names}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON has it: no tuples, no numpy numbers."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _attribute(model: nn.Module, path: str) -> Any:

@@ -182,7 +182,7 @@ def _encode(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return {"tuple" if isinstance(value, tuple) else "list": [_encode(one) for one in value]}
     if isinstance(value, dict):
-        return {"dict": {name: _encode(one) for name, one in value.items()}}
+        return {"dict": [[_encode(name), _encode(one)] for name, one in value.items()]}
     if isinstance(value, slice):
         return {"slice": [_encode(one) for one in (value.start, value.stop, value.step)]}
     if value is Ellipsis:
@@ -201,7 +201,7 @@ def _decode(value: Any) -> Any:
     if kind in ("tuple", "list"):
         return (tuple if kind == "tuple" else list)(_decode(one) for one in content)
     if kind == "dict":
-        return {str(name): _decode(one) for name, one in content.items()}
+        return {_decode(name): _decode(one) for name, one in content}
     if kind == "slice":
         return slice(*(_decode(one) for one in content))
     if kind == "ellipsis":

@@ -14,6 +14,8 @@ from slth.networks.operations import ATTRIBUTES, FUNCTION_NAMES, KEPT_MODULES, M
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# Options that change where a value lies, not what it is.
+_WITHOUT_EFFECT = ("inplace", "memory_format")
 # In-place operators, and what they are when they are not.
 _IN_PLACE = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}
 
@@ -88,11 +90,12 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
         method = method[:-1] if method.endswith("_") else method
         if method not in METHODS:
             wrong.append(f"method Tensor.{method}{_where(node)}")
+        options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
         return Step(name=node.name, kind="method", call=method, args=args, options=options)
     call: Any = node.target
     if call is torch._assert:
         return None
-    options = {name: value for name, value in options.items() if name != "inplace"}
+    options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
     name = FUNCTION_NAMES.get(_IN_PLACE.get(call, call), "")
     if not name or (name == "builtins.getattr" and args[1] not in ATTRIBUTES) or options.get("return_indices"):
         wrong.append(f"function {getattr(call, '__name__', call)}{_where(node)}{_advice(call)}")
