@@ -65,6 +65,13 @@ def check_example(
         )
 
 
+def as_recorded(input_range: Any) -> Any:
+    """An input range, or one for each name, as a ticket states it: plain numbers in tuples."""
+    if isinstance(input_range, Mapping):
+        return {name: as_recorded(one) for name, one in input_range.items()}
+    return None if input_range is None else tuple(float(value) for value in input_range)
+
+
 def _tensors(value: Any) -> list[torch.Tensor]:
     """The tensors in what a network returned, in order."""
     if isinstance(value, torch.Tensor):

@@ -34,6 +34,7 @@ from safetensors.numpy import save as save_tensors
 
 from slth.errors import SlthError, TicketFileError
 from slth.files import write_whole
+from slth.networks.example import as_recorded
 from slth.networks.parent import Parent
 from slth.networks.target import STRUCTURES, Array, Target
 from slth.tickets.card import write_card
@@ -192,9 +193,7 @@ def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> T
     if structure not in STRUCTURES or len(parent.layers) != len(target.maps) or mixing > MAX_MIXING:
         raise ValueError(f"{len(parent.layers)} layers of {structure!r} with {mixing} mixing weights")
     info = dict(header["info"])
-    span = info.get("input_range")
-    if isinstance(span, list):
-        info["input_range"] = tuple(span)
+    info["input_range"] = as_recorded(info.get("input_range"))
     return Ticket(
         parent=parent,
         target=target,
