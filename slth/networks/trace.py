@@ -71,7 +71,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
     if node.op == "placeholder":
         if str(node.target).startswith("*"):
             wrong.append(f"input {node.target} (a variable number of inputs)")
-        return Step(name=node.name, kind="input", args=args)
+        return Step(name=_name(node), kind="input", args=args)
     if node.op == "output":
         return Step(name=node.name, kind="output", args=args)
     if node.op == "get_attr":
@@ -105,7 +105,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
 def _plain(value: Any) -> Any:
     """Arguments with nodes as references and torch's immutable containers as ordinary ones."""
     if isinstance(value, fx.Node):
-        return Ref(value.name)
+        return Ref(_name(value))
     if isinstance(value, tuple):
         return tuple(_plain(one) for one in value)
     if isinstance(value, list):
@@ -115,6 +115,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, slice):
         return slice(*(_plain(one) for one in (value.start, value.stop, value.step)))
     return value
+
+
+def _name(node: fx.Node) -> str:
+    """torch renames inputs that are called like a Python function; callers pass them by their own name."""
+    return str(node.target) if node.op == "placeholder" else node.name
 
 
 def _where(node: fx.Node) -> str:
