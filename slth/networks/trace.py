@@ -17,7 +17,20 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 # Options that change where a value lies, not what it is.
 _WITHOUT_EFFECT = ("inplace", "memory_format")
 # In-place operators, and what they are when they are not.
-_IN_PLACE = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}
+_IN_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+# What may give back the memory it was given, in evaluation mode: overwriting the one overwrites the other.
+_SAME_MEMORY = {
+    "getitem", "flatten", "unflatten", "reshape", "view", "view_as", "permute", "transpose", "t", "squeeze",
+    "unsqueeze", "chunk", "split", "unbind", "expand", "expand_as", "contiguous", "detach", "float", "select", "narrow",
+    "movedim", "swapaxes", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    "Flatten", "Unflatten", "Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
+    "FeatureAlphaDropout",
+}  # fmt: skip
 
 
 def trace(model: nn.Module) -> tuple[Step, ...]:
@@ -54,7 +67,27 @@ def trace(model: nn.Module) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+class _Proxy(fx.Proxy):
+    """torch.fx takes ``x += y`` for ``x = x + y``, which it is only where nothing else reads x."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __isub__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
+
+
 class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Proxies that tell in-place operators from others."""
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Torch's own layers are leaves, and so are subclasses that only add a constructor."""
         leaves = (*LINEAR, *NORMS, *KEPT_MODULES)
@@ -138,17 +171,39 @@ def _advice(call: Any) -> str:
 def _find_overwritten(graph: fx.Graph, modules: dict[str, nn.Module], wrong: list[str]) -> None:
     """Complain of in-place operations whose old value is an input, or is read again: steps never overwrite."""
     order = {node: i for i, node in enumerate(graph.nodes)}
+    base: dict[fx.Node, fx.Node] = {}  # the value whose memory each node's value lies in
     for node in graph.nodes:
-        if not (_writes(node, modules) and node.args and isinstance(node.args[0], fx.Node)):
+        old = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else node
+        writes = old is not node and _writes(node, modules) and not _is_size(old)
+        views = {old} | {one for one, root in base.items() if writes and root is base[old]}
+        base[node] = base[old] if writes or (old is not node and _kind(node, modules) in _SAME_MEMORY) else node
+        if not writes:
             continue
-        old = node.args[0]
-        if old.op in ("placeholder", "get_attr"):
-            wrong.append(f"{node.name} (overwrites {old.name}, an input of the network)")
-        elif any(order[user] > order[node] for user in old.users):
+        if base[old].op in ("placeholder", "get_attr"):
+            wrong.append(f"{node.name} (overwrites {_name(base[old])}, an input of the network)")
+        elif any(order[user] > order[node] and not _is_size(user) for view in views for user in view.users):
             wrong.append(f"{node.name} (overwrites {old.name}, which is read again later)")
 
 
+def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+    """The name of what a node calls."""
+    if node.op == "call_module":
+        return type(modules[str(node.target)]).__name__
+    return str(getattr(node.target, "__name__", node.target))
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Whether a value is a shape, a size, or arithmetic with them: reading one reads no memory."""
+    if node.op == "call_method" and node.target in ("size", "dim", "numel"):
+        return True
+    if node.op != "call_function":
+        return False
+    return node.target is getattr or (bool(node.all_input_nodes) and all(map(_is_size, node.all_input_nodes)))
+
+
 def _writes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if "dropout" in _kind(node, modules).lower():
+        return False  # nothing is dropped in evaluation mode
     if node.op == "call_module":
         return bool(getattr(modules[str(node.target)], "inplace", False))
     if node.op == "call_method":
