@@ -67,11 +67,17 @@ def extract(
     if plain_kind(model, *LINEAR, *NORMS, *KEPT_MODULES):
         model = nn.Sequential(OrderedDict({LONE: model}))
     training = {module: module.training for module in model.modules()}
+    attributes = set(vars(model))
     try:
         steps = trace(model.eval())
+        constants = {
+            step.call: _constant(step.call, _attribute(model, step.call)) for step in steps if step.kind == "constant"
+        }
     finally:
         for module, mode in training.items():
             module.training = mode
+        for name in set(vars(model)) - attributes:  # torch.fx leaves tensors that forward makes in the model
+            delattr(model, name)
     modules = dict(model.named_modules(remove_duplicate=False))
     steps, maps = _linear_maps(_share(steps, modules), modules)
     if not maps:
@@ -79,9 +85,6 @@ def extract(
     left_out = _left_out(maps, only, skip)
     kept = {step.call: _kept(step.call, modules) for step in steps if step.kind == "module" and step.call not in maps}
     kept |= {name: _as_kept(name, maps[name], modules) for name in left_out}
-    constants = {
-        step.call: _constant(step.call, _attribute(model, step.call)) for step in steps if step.kind == "constant"
-    }
     inputs = _input_signs([step.name for step in steps if step.kind == "input"], input_range)
     signs = propagate_signs(steps, inputs, kept, constants)
     target = Target(
