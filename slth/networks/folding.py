@@ -55,7 +55,7 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
     Raises:
         InputError: complex, empty, not finite, or beyond float32.
     """
-    if torch.nn.parameter.is_lazy(values):
+    if isinstance(values, torch.Tensor) and torch.nn.parameter.is_lazy(values):
         raise InputError(f"{name} has no values: it is a lazy layer's. Call the model once on an input first.")
     if isinstance(values, torch.Tensor) and values.is_complex():
         raise InputError(f"{name} must be real; got {values.dtype}. slth has no complex networks.")
