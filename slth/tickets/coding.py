@@ -25,8 +25,10 @@ MAX_PARAMETER = 40
 
 
 def encode(positions: Positions) -> tuple[int, Bytes]:
-    """(b, bytes) of increasing positions ≥ 0, with the b that takes the fewest bits."""
+    """(b, bytes) of increasing positions ≥ 0, with the b that takes the fewest bits; ValueError for others."""
     gaps = np.diff(positions, prepend=-1) - 1
+    if (gaps < 0).any():
+        raise ValueError("positions must increase from 0 or above")
     sizes = [int((gaps >> b).sum()) + len(gaps) * (1 + b) for b in range(MAX_PARAMETER)]
     parameter = int(np.argmin(sizes))
     quotients = gaps >> parameter
@@ -45,7 +47,9 @@ def decode(parameter: int, data: Bytes, count: int) -> Positions:
     Raises:
         ValueError: the bytes hold fewer, or more than padding after them.
     """
-    if not 0 <= parameter < MAX_PARAMETER or not 0 <= count <= 8 * len(data):
+    room = 8 * len(data)
+    # The largest position that so many bits can hold must be a number of 64 bits.
+    if not 0 <= parameter < MAX_PARAMETER or not 0 <= count <= room or (room + count) << parameter >= 2**62:
         raise ValueError(f"{len(data)} bytes with parameter {parameter} cannot hold {count} positions")
     gaps = np.empty(count, dtype=np.int64)
     used = _read(np.unpackbits(data), parameter, gaps)
