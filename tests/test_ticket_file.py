@@ -272,7 +272,6 @@ LIES = {
     "seed": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, seed=3)), "0: "),
     "law": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, law="uniform")), "0: "),
     "scale": (lambda t: replace_parent_layer(t, scale=t.parent.layers[0].scale * 1.01), "0: error"),
-    "c_in": (lambda t: replace_parent_layer(t, c_in=2), "shape"),
     "target": (replace_weight, "0: "),
     "one channel less": (lambda t: replace_kept(t, lambda rows: rows[1:]), "0: "),
     "other channels": (lambda t: replace_kept(t, lambda rows: np.setdiff1d(np.arange(60), rows)), "0: "),
@@ -294,6 +293,10 @@ def test_a_lie_with_a_right_digest_is_found(lie, ticket, tmp_path):
     ("lie", "words"),
     [
         (lambda t: replace_parent_layer(t, width=10), "0 to width − 1 = 9"),
+        (lambda t: replace_parent_layer(t, c_in=2), "does not have the target's shape"),
+        (lambda t: replace_parent_layer(t, kernel=(3, 1)), "does not have the target's shape"),
+        (lambda t: replace_parent_layer(t, name="other"), "does not have the target's shape"),
+        (lambda t: replace_parent_layer(t, bias=False), "does not have the target's shape"),
         (lambda t: replace_kept(t, lambda rows: np.sort(np.append(rows, rows[0]))), "must increase"),
         (lambda t: replace_kept(t, lambda rows: rows[::-1]), "must increase"),
         (lambda t: replace_kept(t, lambda rows: np.append(-1, rows)), "must increase from 0"),
@@ -304,7 +307,7 @@ def test_a_lie_with_a_right_digest_is_found(lie, ticket, tmp_path):
     ],
 )
 def test_kept_channels_that_cannot_be_are_found(lie, words, ticket):
-    """Indices that no file can state: the code of a file numbers what can be kept."""
+    """Tickets that no file can state: the code of a file numbers what can be kept of a parent that fits."""
     failures = lie(ticket).verify().failures
     assert any(failure.startswith("0: ") and words in failure for failure in failures), failures
 

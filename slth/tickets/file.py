@@ -32,11 +32,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from slth.errors import SlthError, TicketFileError
+from slth.errors import InputError, SlthError, TicketFileError, check_choice, check_int
 from slth.files import write_whole
 from slth.networks.example import as_recorded
 from slth.networks.parent import Parent
-from slth.networks.target import STRUCTURES, Array, Target
+from slth.networks.target import STRUCTURES, Array, Target, assemble, conv_like
 from slth.tickets.card import write_card
 from slth.tickets.coding import decode, encode
 from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
@@ -44,6 +44,8 @@ from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
 FORMAT_VERSION = 2
 # Mixing weights that opening a file may regenerate: 2³² take a minute, more are a forged header.
 MAX_MIXING = 2**32
+# Weights of a target, each of which may have a selection of its own.
+MAX_WEIGHTS = 2**28
 # Bytes a header may unpack to: ResNet-110 takes a tenth of a megabyte.
 MAX_HEADER = 2**26
 Tensors = dict[str, npt.NDArray[Any]]
@@ -53,6 +55,8 @@ Weights = Mapping[str, tuple[Array, Array | None]]
 def save_ticket(ticket: Ticket, path: str | Path) -> Path:
     """Write ``ticket`` to ``path``, its target and its card beside it, each whole or not at all; return ``path``."""
     path = Path(path)
+    if path.suffix == ".md":
+        raise InputError(f"a ticket must not end in .md, which its card does; got {path}. Call it {path.stem}.slth.")
     tensors: Tensors = {f"stays.{name}": values for name, values in ticket.target.kept_tensors().items()}
     codes = []
     for i, _ in enumerate(ticket.target.maps):
@@ -102,7 +106,7 @@ def load_ticket(path: str | Path, target: str | Path | Weights | None = None) ->
     given = _load_target(Path(target)) if isinstance(target, str | Path) else target
     try:
         ticket = _build(header, tensors, given)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, SlthError) as cause:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, SlthError) as cause:
         # Intact, yet not what this version writes: somebody else's file, or an edited one with a new digest.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
     if given is not None and ticket.target.hash() != ticket.info["target_hash"]:
@@ -175,23 +179,29 @@ def _header(path: Path, tensors: Tensors) -> dict[str, Any]:
 
 def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Ticket:
     def weights(one: dict[str, Any]) -> tuple[Array, Array | None]:
-        shape = tuple(int(side) for side in one["shape"])
+        shape = tuple(check_int("shape", side, 1) for side in one["shape"])
+        groups = check_int("groups", one["groups"], 1)
+        if one["kind"] not in ("conv", "linear") or one["signs"] not in ("+", "-", "+-") or shape[0] % groups:
+            raise ValueError(f"{one['name']} is no linear map of {groups} groups")
         if given is None:  # broadcast: a claimed shape takes no memory
             unknown = np.broadcast_to(np.float32(np.nan), shape)
             return unknown, np.broadcast_to(np.float32(np.nan), shape[:1]) if one["bias"] else None
         weight, bias = given[one["name"]]
-        if weight.shape != shape or weight.dtype != np.float32 or (bias is not None) != one["bias"]:
+        found = [(array.shape, array.dtype) for array in (weight, bias) if array is not None]
+        if found != [(shape, np.float32), (shape[:1], np.float32)][: 1 + one["bias"]]:
             raise ValueError(f"the target's {one['name']} is not float32 of shape {shape}")
         return weight, bias
 
     kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
     target = Target.from_description(header["target"], weights, kept)
-    target.to_module() if given else None
+    assemble(target, lambda linear: conv_like(linear, linear.channels[0]))  # names and options; no memory
     parent = Parent.from_description(header["parent"])
-    structure = header["structure"]
-    mixing = sum(layer.width * (layer.c_in + layer.bias) for layer in parent.layers)
-    if structure not in STRUCTURES or len(parent.layers) != len(target.maps) or mixing > MAX_MIXING:
-        raise ValueError(f"{len(parent.layers)} layers of {structure!r} with {mixing} mixing weights")
+    structure = check_choice("structure", header["structure"], STRUCTURES)
+    if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
+        raise ValueError("the parent's layers are not those of the target")
+    mixing = sum(layer.width * len(layer.channels) for layer in parent.layers)
+    if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
+        raise ValueError(f"{mixing} mixing weights for {target.weight_count} weights")
     info = dict(header["info"])
     info["input_range"] = as_recorded(info.get("input_range"))
     return Ticket(
@@ -234,17 +244,17 @@ def _blocks(
         entries = linear.channels[1] if channel == linear.channels[0] else linear.dimension
         parts = entries // linear.part_size(structure, channel)
         counts = dict(zip("+-", parent.count_signs(layer, channel), strict=True))
-        found: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(parts)]
+        found, places = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         for sign in instance_signs(linear.signs, channel, linear.channels[0]):
             size = counts[sign]
             first, last = np.searchsorted(positions, [start, start + parts * size])
             part, ranks = np.divmod(positions[first:last] - start, max(size, 1))
             needed, place = np.unique(ranks, return_inverse=True)
-            rows = parent.rows_of_ranks(layer, channel, sign, needed)[place]
-            for p, chosen in enumerate(np.split(rows, np.searchsorted(part, np.arange(1, parts)))):
-                found[p].append(chosen)
+            found.append(parent.rows_of_ranks(layer, channel, sign, needed)[place])
+            places.append(part)
             start += parts * size
-        yield Block.of([np.sort(np.concatenate(one)) for one in found])
+        rows, part = np.concatenate(found), np.concatenate(places)
+        yield Block(rows[np.lexsort((rows, part))], np.bincount(part, minlength=parts))
     if len(positions) and positions[-1] >= start:
         raise ValueError(f"layer {layer} keeps what it does not have")
 
