@@ -1,10 +1,12 @@
-"""Target architectures: plain ``nn.Sequential`` networks with named layers.
+"""Target architectures: ``nn.Sequential`` networks with named layers.
 
 Each function returns an untrained network; :func:`load_weights` fills one from a safetensors file.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn import functional
 
 from slth.errors import DataError, InputError, check_choice
 
@@ -82,6 +85,80 @@ def conv2(
     )
 
 
+class Residual(nn.Module):
+    """Two 3×3 convolutions with BatchNorm, added to a shortcut: the identity, or a strided 1×1 convolution."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(c_out)
+        same = stride == 1 and c_in == c_out
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = functional.relu(self.norm1(self.conv1(x)))
+        return functional.relu(self.norm2(self.conv2(hidden)) + self.shortcut(x))
+
+
+def resnet20(*, in_channels: int = 1, classes: int = 10) -> nn.Sequential:
+    """ResNet-20 (he2016): three stages of three residual blocks with 16, 32 and 64 channels, global average pooling."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(in_channels, 16, 3, padding=1, bias=False), norm=nn.BatchNorm2d(16), relu=nn.ReLU()
+    )
+    before = 16
+    for stage, channels in enumerate((16, 32, 64), start=1):
+        for block in range(1, 4):
+            stride = 2 if block == 1 and stage > 1 else 1
+            layers[f"stage{stage}_block{block}"] = Residual(before, channels, stride)
+            before = channels
+    layers |= OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(64, classes))
+    return nn.Sequential(layers)
+
+
+def vgg_small(
+    *, channels: tuple[int, ...] = (16, 32, 64), side: int = 28, in_channels: int = 1, classes: int = 10
+) -> nn.Sequential:
+    """VGG's form (simonyan2014) in small: stages of two 3×3 convolutions with BatchNorm and a max-pool, one linear."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    before = in_channels
+    for stage, width in enumerate(channels, start=1):
+        for conv in (1, 2):
+            layers[f"conv{stage}_{conv}"] = nn.Conv2d(before, width, 3, padding=1, bias=False)
+            layers[f"norm{stage}_{conv}"] = nn.BatchNorm2d(width)
+            layers[f"relu{stage}_{conv}"] = nn.ReLU()
+            before = width
+        layers[f"pool{stage}"] = nn.MaxPool2d(2)
+        side //= 2
+    layers |= OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(before * side**2, classes))
+    return nn.Sequential(layers)
+
+
+def separable(*, channels: tuple[int, ...] = (16, 32, 64), in_channels: int = 1, classes: int = 10) -> nn.Sequential:
+    """A depthwise-separable network (howard2017): a strided convolution, then pairs of a 3×3 depthwise and a 1×1."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(in_channels, channels[0], 3, stride=2, padding=1, bias=False),
+        norm=nn.BatchNorm2d(channels[0]),
+        relu=nn.ReLU(),
+    )
+    before = channels[0]
+    for i, width in enumerate(channels[1:], start=1):
+        layers[f"depth{i}"] = nn.Conv2d(before, before, 3, stride=2, padding=1, groups=before, bias=False)
+        layers[f"depth_norm{i}"] = nn.BatchNorm2d(before)
+        layers[f"depth_relu{i}"] = nn.ReLU()
+        layers[f"point{i}"] = nn.Conv2d(before, width, 1, bias=False)
+        layers[f"point_norm{i}"] = nn.BatchNorm2d(width)
+        layers[f"point_relu{i}"] = nn.ReLU()
+        before = width
+    layers |= OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(before, classes))
+    return nn.Sequential(layers)
+
+
 def digits_cnn() -> nn.Sequential:
     """The demo's target: a small CNN for scikit-learn's 1×8×8 digits, with biases and a BatchNorm to fold."""
     return nn.Sequential(
@@ -112,10 +189,13 @@ class Architecture:
 ARCHITECTURES: dict[str, Architecture] = {
     "lenet5": Architecture(lenet5, (1, 28, 28), "LeNet-5, first convolution padded (fc1: 400)"),
     "lenet5-valid": Architecture(
-        lambda **options: lenet5(padding="valid", **options), (1, 28, 28), "LeNet-5, no padding (fc1: 256)"
+        functools.partial(lenet5, padding="valid"), (1, 28, 28), "LeNet-5, no padding (fc1: 256)"
     ),
     "mlp": Architecture(mlp, (1, 28, 28), "784-500-10 ReLU network"),
     "conv2": Architecture(conv2, (1, 28, 28), "Conv-2: two 3×3 convolutions of 64, linear 256-256-10"),
+    "resnet20": Architecture(resnet20, (1, 28, 28), "ResNet-20: nine residual blocks of 16, 32, 64 channels"),
+    "vgg-small": Architecture(vgg_small, (1, 28, 28), "VGG in small: six 3×3 convolutions of 16, 32, 64 channels"),
+    "separable": Architecture(separable, (1, 28, 28), "depthwise-separable: 16, 32, 64 channels"),
     "digits": Architecture(digits_cnn, (1, 8, 8), "the demo's small CNN for 8×8 digits"),
 }
 
@@ -135,7 +215,7 @@ def load_weights(arch: str, path: str | Path) -> nn.Sequential:
         tensors = load_file(path)
     except (SafetensorError, OSError) as cause:
         raise DataError(f"{path} is not a readable safetensors file ({cause}). Re-save or copy it again.") from cause
-    takes_bias = arch != "digits"
+    takes_bias = "bias" in inspect.signature(ARCHITECTURES[arch].build).parameters
     has_bias = any(name.endswith(".bias") for name in tensors)
     model = ARCHITECTURES[arch].build(**({"bias": has_bias} if takes_bias else {}))
     expected = model.state_dict()

@@ -13,6 +13,7 @@ limit it restarts from other points of the box and keeps the best.
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -28,7 +29,7 @@ from slth.rss.pursuit import pursue
 CORE_RATIO = 4
 # Stop pursuing when ‖residual‖ is this fraction of the core's reach in that direction.
 HANDOVER = 0.5
-# Of many large candidates the pursuit looks at this many times D of the smallest, and at this many of the others.
+# Of many large candidates the pursuit looks at this many times D of the smallest, and at least this many others.
 DENSE_RATIO = 16
 SPARSE = 2048
 
@@ -97,15 +98,22 @@ def _approach(
 
 
 def thin(count: int, dense: int) -> Indices:
-    """Places among ``count`` candidates sorted by norm: all of the ``dense`` smallest, SPARSE of the others.
+    """Places among ``count`` candidates sorted by norm: all of the ``dense`` smallest, and some of the others.
 
     How near a pursuit comes is set by how dense the candidates are at the scale of what is left, so none of the
-    small ones may go; of the large ones some at every scale do as well as all.
+    small ones may go; of the large ones, ``dense`` for every factor e in rank do as well as all (at least SPARSE).
     """
     if count <= dense + SPARSE:
         return np.arange(count)
-    others = np.geomspace(dense, count - 1, SPARSE).astype(np.intp)
-    return np.concatenate([np.arange(dense), np.unique(others)])
+    others = np.geomspace(dense, count - 1, thinned_size(count, dense) - dense).astype(np.intp)
+    return np.unique(np.concatenate([np.arange(dense), others]))
+
+
+def thinned_size(count: float, dense: int) -> int:
+    """At most so many places does :func:`thin` return."""
+    if count <= dense + SPARSE:
+        return int(count)
+    return dense + max(SPARSE, int(dense * math.log(count / dense)))
 
 
 def _round(core: FloatArray, goal: FloatArray, rng: np.random.Generator | None) -> BoolArray:

@@ -18,7 +18,7 @@ from slth.networks.extract import extract
 from slth.networks.parent import Parent, make_parent
 from slth.networks.target import STRUCTURES, Target
 from slth.rss import METHODS
-from slth.rss.relax import SPARSE, thin
+from slth.rss.relax import thin, thinned_size
 from slth.rss.threads import map_threads, thread_count
 from slth.tickets.parts import solve_parts
 from slth.tickets.progress import Progress, track
@@ -142,7 +142,7 @@ def refuse_if_too_large(parent: Parent, target: Target, structure: str, workers:
         # A sign group has width/2 ± a few deviations, of which the screen lets this many through; the mixing
         # weights of both signs are needed whole, with the bookkeeping of sorting them.
         dimension = linear.part_size(structure, 0)
-        rows = min(0.55 * layer.width + 200, SCREEN_RATIO * dimension + SPARSE)
+        rows = thinned_size(0.55 * layer.width + 200, SCREEN_RATIO * dimension)
         size = rows * linear.dimension * BYTES_PER_ENTRY + 48.0 * layer.width
         # Gram matrices of the core (4D candidates) and their update.
         size += 3 * 8 * (4.0 * dimension) ** 2
