@@ -26,7 +26,7 @@ def trained():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)), torch.zeros(1, 1, 8, 8)
 
 def unsupported():
-    return nn.Sequential(nn.Linear(64, 8), nn.GELU())
+    return nn.Sequential(nn.Linear(64, 8), nn.RNN(8, 8))
 
 def wrong():
     return 3
@@ -133,7 +133,7 @@ def test_bad_options_are_one_clear_line_and_leave_no_file(slth, user_model: Path
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        ("unsupported", "(GELU) is not supported"),
+        ("unsupported", "is not supported: layer 1 (RNN)"),
         ("wrong", "must return a torch module"),
         ("missing", "AttributeError"),
         ("poisoned", "must be finite; got nan"),

@@ -38,10 +38,13 @@ def test_more_width_gives_a_smaller_error():
 def test_reports_say_what_was_kept(digits_ticket):
     for i, (report, blocks) in enumerate(zip(digits_ticket.layers, digits_ticket.kept, strict=True)):
         linear = digits_ticket.target.maps[i]
-        signs = [digits_ticket.parent.mixing(i, c, rows) for c, rows in enumerate(blocks)]
-        assert all((np.diff(rows) > 0).all() for rows in blocks)
+        signs = [digits_ticket.parent.mixing(i, c, block.rows) for c, block in enumerate(blocks)]
+        assert all((np.diff(block.rows) > 0).all() for block in blocks)
         assert all((u > 0).all() for u in signs)  # every layer here sees non-negative inputs
-        assert report.kept == sum(len(rows) for rows in blocks)
+        assert report.kept == report.channels == sum(len(block.rows) for block in blocks)
+        sizes = [linear.dimension] * linear.channels[0] + [linear.channels[1]] * (linear.bias is not None)
+        assert report.weights == sum(len(b.rows) * (1 + size) for b, size in zip(blocks, sizes, strict=True))
+        assert report.random == 300 * sum(1 + size for size in sizes)
         assert report.usable == sum(len(digits_ticket.parent.sign_group(i, c, "+")) for c in linear.instances)
         assert 0 < report.density < 1
         assert (report.name, report.kind, report.dimension) == (linear.name, linear.kind, linear.dimension)
@@ -61,7 +64,9 @@ def test_the_ticket_depends_on_its_seed_and_not_on_threads():
     without_time = [dataclasses.replace(report, seconds=0.0) for report in one.layers]
     assert without_time == [dataclasses.replace(report, seconds=0.0) for report in two.layers]
     for blocks, same in zip(one.kept, two.kept, strict=True):
-        assert all((rows == again).all() for rows, again in zip(blocks, same, strict=True))
+        for block, again in zip(blocks, same, strict=True):
+            assert (block.rows == again.rows).all()
+            assert (block.counts == again.counts).all()
     assert one.layers[0].error != other.layers[0].error
 
 
@@ -76,7 +81,7 @@ def test_a_huge_width_is_refused_before_any_work(monkeypatch):
     def work(*_, **__):
         raise AssertionError("work was started")
 
-    monkeypatch.setattr("slth.tickets.find.solve", work)
+    monkeypatch.setattr("slth.tickets.find.solve_parts", work)
     monkeypatch.setattr("slth.networks.parent.random_rows", work)
     with pytest.raises(MemoryEstimateError, match=r"0: width 2147483648, D = 27.*\d+ GB of memory; 1 GB may be used"):
         find_ticket(small_conv(), width=2**31, max_memory=1e9)

@@ -16,6 +16,7 @@ from slth.tickets import find_ticket
 from slth.tickets.approximation import approximated_weight
 from slth.tickets.compact import compact_module, everything
 from slth.tickets.explicit import explicit_parent
+from slth.tickets.ticket import Kept
 
 RANGES = {"positive": (0.0, 1.0), "any": None, "negative": (-1.0, 0.0)}
 
@@ -33,6 +34,14 @@ NETWORKS = {
 def inputs(input_range, count=4) -> torch.Tensor:
     x = torch.randn(count, 2, 8, 8)
     return x if input_range is None else torch.rand(x.shape) * (input_range[1] - input_range[0]) + input_range[0]
+
+
+def same(one: Kept, other: Kept) -> bool:
+    return all(
+        (a.counts == b.counts).all() and (a.rows == b.rows).all()
+        for x, y in zip(one, other, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
 
 
 def relative(got: torch.Tensor, expected: torch.Tensor) -> float:
@@ -72,10 +81,13 @@ def test_masks_keep_whole_channels_and_block_the_others(signs):
     assert not mixing[0, :, 1].any()
     assert not mixing[1, :, 0].any()
     for channel in range(2):
-        kept = np.isin(np.arange(30), ticket.kept[0][channel])
+        kept = np.isin(np.arange(30), ticket.kept[0][channel].rows)
         assert (mixing[channel, :, channel] == kept).all()
         assert (kernel[:, channel] == kept[None, :, None]).all()
-    assert masks["bias"].sum() == len(ticket.kept[0][2])
+    kept = np.isin(np.arange(30), ticket.kept[0][2].rows)
+    assert kept.any()
+    assert (masks["bias"] == kept).all()
+    assert (masks["bias_kernel"] == kept[None, :]).all()
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -85,29 +97,30 @@ def test_the_module_holds_the_kept_channels_and_nothing_else(network):
     expected = 0
     for linear, blocks in zip(ticket.target.maps, ticket.kept, strict=True):
         c_in, c_out = linear.channels
-        expected += sum(len(rows) for rows in blocks[:c_in]) * (1 + linear.dimension)
-        expected += sum(len(rows) for rows in blocks[c_in:]) * (1 + c_out)
+        expected += sum(len(block.rows) for block in blocks[:c_in]) * (1 + linear.dimension)
+        expected += sum(len(block.rows) for block in blocks[c_in:]) * (1 + c_out)
     parameters = list(ticket.to_module().parameters())
     assert sum(p.numel() for p in parameters) == expected
     assert all((p != 0).all() for p in parameters)
     assert not any(p.requires_grad for p in parameters)
-    assert ticket.kept_channels == sum(len(rows) for blocks in ticket.kept for rows in blocks)
+    assert sum(report.weights for report in ticket.layers) == expected
+    assert ticket.kept_channels == sum(len(block.rows) for blocks in ticket.kept for block in blocks)
 
 
 def test_the_bias_keeps_only_channels_that_see_its_one():
     """relu(u·1) is zero for u < 0: such channels would be dead weight, whatever signs the layer's inputs have."""
     ticket = find_ticket(NETWORKS["conv"](), width=100)
     assert ticket.target.maps[0].signs == "+-"
-    assert (ticket.parent.mixing(0, 2, ticket.kept[0][2]) > 0).all()
-    assert (ticket.parent.mixing(0, 0, ticket.kept[0][0]) < 0).any()
+    assert (ticket.parent.mixing(0, 2, ticket.kept[0][2].rows) > 0).all()
+    assert (ticket.parent.mixing(0, 0, ticket.kept[0][0].rows) < 0).any()
 
 
 def test_the_mixing_layer_is_a_grouped_convolution():
     """PrunedConv computes it elementwise; torch's grouped 1×1 convolution must agree."""
     ticket = find_ticket(NETWORKS["stride-dilation"](), width=60)
-    block = ticket.to_module()[0]
+    block = ticket.to_module().get_submodule("0")
     x = inputs(None)
-    hidden = functional.conv2d(x[:, block.source], block.mixing, groups=len(block.source))
+    hidden = functional.conv2d(x[:, block.source], block.mixing[:, None], groups=len(block.source))
     assert relative(block.conv(hidden.relu()) + block.bias()[:, None, None], block(x)) < 1e-6
 
 
@@ -145,7 +158,7 @@ def test_the_approximated_weight_is_what_the_layer_applies(signs):
     for sign in ticket.target.maps[0].signs:
         weight = torch.from_numpy(approximated_weight(ticket, 0, sign))
         x = inputs((0.0, 1.0)).double() * (1 if sign == "+" else -1)
-        block = ticket.to_module().double()[0]
+        block = ticket.to_module().double().get_submodule("0")
         assert relative(functional.conv2d(x, weight, padding=1) + block.bias()[:, None, None], block(x)) < 1e-12
         errors.append(float((weight - model[0].weight.detach()).abs().max()))
     assert max(errors) == pytest.approx(ticket.layers[0].error, rel=1e-12)
@@ -172,23 +185,23 @@ def test_a_layer_of_zeros_keeps_nothing_and_is_exact():
     x = torch.rand(3, 1, 8, 8)
     with torch.no_grad():
         assert (ticket.to_module()(x) == 0).all()
-        assert ticket.to_module()[0](x).shape == model[0](x).shape
+        assert ticket.to_module().get_submodule("0")(x).shape == model[0](x).shape
 
 
 def test_a_random_control_has_the_same_counts_and_signs():
     ticket = find_ticket(NETWORKS["deep"](), width=60)
     control = ticket.random_like(seed=1)
     for layer, blocks in enumerate(control):
-        for channel, rows in enumerate(blocks):
+        for channel, block in enumerate(blocks):
             mine = ticket.kept[layer][channel]
-            assert len(np.unique(rows)) == len(mine)
-            assert (np.diff(rows) > 0).all()
-            drawn, found = (np.sign(ticket.parent.mixing(layer, channel, r)).sum() for r in (rows, mine))
+            assert (block.counts == mine.counts).all()
+            assert len(np.unique(block.rows)) == len(mine.rows)
+            assert (np.diff(block.rows) > 0).all()
+            drawn, found = (np.sign(ticket.parent.mixing(layer, channel, b.rows)).sum() for b in (block, mine))
             assert drawn == found
-    assert any((a != b).any() for x, y in zip(control, ticket.kept, strict=True) for a, b in zip(x, y, strict=True))
-    again, other = ticket.random_like(seed=1), ticket.random_like(seed=2)
-    assert all((a == b).all() for x, y in zip(control, again, strict=True) for a, b in zip(x, y, strict=True))
-    assert any((a != b).any() for x, y in zip(control, other, strict=True) for a, b in zip(x, y, strict=True))
+    assert not same(control, ticket.kept)
+    assert same(control, ticket.random_like(seed=1))
+    assert not same(control, ticket.random_like(seed=2))
     x = torch.rand(20, 2, 8, 8)
     with torch.no_grad():
         expected = ticket.target.to_module()(x)

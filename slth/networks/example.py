@@ -29,8 +29,13 @@ def check_example(
     for name, value in zip(names, examples, strict=False):
         if not isinstance(value, torch.Tensor):
             raise InputError(f"example_input must be a torch tensor with a batch axis; got {type(value).__name__}.")
+        if value.numel() == 0 or value.is_meta or value.is_complex():
+            raise InputError(
+                f"example_input must hold at least one real example; got {value.dtype} of shape {tuple(value.shape)} "
+                f"on {value.device}. Pass one input with its batch axis, on the CPU."
+            )
         span = input_range.get(name) if isinstance(input_range, Mapping) else input_range
-        if span is not None and value.numel():
+        if span is not None:
             low, high = float(value.min()), float(value.max())
             if not (span[0] <= low and high <= span[1]):
                 raise InputError(
@@ -41,10 +46,17 @@ def check_example(
     inputs = [value.detach().cpu() for value in examples]
     inputs = [value.float() if value.is_floating_point() else value for value in inputs]
     try:
+        model = copy.deepcopy(model).cpu().float().eval()
+    except RuntimeError as cause:
+        raise InputError(
+            f"the model cannot be copied, to be run beside its graph: {str(cause).splitlines()[0]} Remove hooks that "
+            "compute weights (torch.nn.utils.remove_weight_norm), or leave example_input out."
+        ) from cause
+    try:
         with torch.no_grad():
             got = _tensors(target.to_module()(*(value.clone() for value in inputs)))
             before = [value.clone() for value in inputs]
-            wanted = _tensors(copy.deepcopy(model).cpu().float().eval()(*inputs))
+            wanted = _tensors(model(*inputs))
     except (RuntimeError, ValueError, IndexError, TypeError, InputError) as cause:
         first = target.maps[0]
         raise InputError(
@@ -55,14 +67,26 @@ def check_example(
     if any(not torch.equal(old, new) for old, new in zip(before, inputs, strict=True)):
         raise InputError("the model overwrites its input, which a ticket never does. Copy it first (x = x.clone()).")
     same = len(got) == len(wanted) and all(
-        a.shape == b.shape and bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
-        for a, b in zip(got, wanted, strict=False)
+        a.shape == b.shape and _close(a, b) for a, b in zip(got, wanted, strict=False)
     )
     if not same:
         raise InputError(
             "the traced graph does not compute what the model computes on example_input: something in it depends on "
             "values, on randomness or on overwritten tensors. Wrap the part that does not."
         )
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.is_floating_point() and b.is_floating_point() and a.numel():
+        return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+    return torch.equal(a, b)
+
+
+def as_recorded(input_range: Any) -> Any:
+    """An input range, or one for each name, as a ticket states it: plain numbers in tuples."""
+    if isinstance(input_range, Mapping):
+        return {name: as_recorded(one) for name, one in input_range.items()}
+    return None if input_range is None else tuple(float(value) for value in input_range)
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

@@ -67,11 +67,17 @@ def extract(
     if plain_kind(model, *LINEAR, *NORMS, *KEPT_MODULES):
         model = nn.Sequential(OrderedDict({LONE: model}))
     training = {module: module.training for module in model.modules()}
+    attributes = set(vars(model))
     try:
         steps = trace(model.eval())
+        constants = {
+            step.call: _constant(step.call, _attribute(model, step.call)) for step in steps if step.kind == "constant"
+        }
     finally:
         for module, mode in training.items():
             module.training = mode
+        for name in set(vars(model)) - attributes:  # torch.fx leaves tensors that forward makes in the model
+            delattr(model, name)
     modules = dict(model.named_modules(remove_duplicate=False))
     steps, maps = _linear_maps(_share(steps, modules), modules)
     if not maps:
@@ -79,9 +85,6 @@ def extract(
     left_out = _left_out(maps, only, skip)
     kept = {step.call: _kept(step.call, modules) for step in steps if step.kind == "module" and step.call not in maps}
     kept |= {name: _as_kept(name, maps[name], modules) for name in left_out}
-    constants = {
-        step.call: _constant(step.call, _attribute(model, step.call)) for step in steps if step.kind == "constant"
-    }
     inputs = _input_signs([step.name for step in steps if step.kind == "input"], input_range)
     signs = propagate_signs(steps, inputs, kept, constants)
     target = Target(
@@ -92,6 +95,10 @@ def extract(
         modules=tuple(kept.values()),
         constants=constants,
     )
+    try:
+        target.hash()
+    except TypeError as cause:
+        raise InputError(f"the target cannot be written to a file: {cause}. Use plain numbers and tuples.") from cause
     if example_input is not None:
         check_example(whole, target, example_input, input_range)
     return target
@@ -100,11 +107,14 @@ def extract(
 def _share(steps: tuple[Step, ...], modules: dict[str, nn.Module]) -> tuple[Step, ...]:
     """Steps in which linear layers that hold the same parameters go by one name: they share one ticket block."""
     first: dict[Any, str] = {}
+    held = []  # a parametrised layer computes its weight at every access: while it is held, no other gets its id
     shared = []
     for step in steps:
         module = modules.get(step.call) if step.kind == "module" else None
         if isinstance(module, LINEAR):
-            key = (id(module.weight), id(module.bias), str(_conv_options(module)), getattr(module, "groups", 1))
+            tensors = module.weight, module.bias
+            held.append(tensors)
+            key = (*map(id, tensors), str(_conv_options(module)), getattr(module, "groups", 1))
             step = replace(step, call=first.setdefault(key, step.call))
         shared.append(step)
     return tuple(shared)
@@ -200,7 +210,14 @@ def _as_kept(name: str, linear: LinearMap, modules: dict[str, nn.Module]) -> Kep
 
 def _options(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
     values = {name: getattr(module, name) for name in names}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON has it: no tuples, no numpy numbers."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _attribute(model: nn.Module, path: str) -> Any:

@@ -55,6 +55,8 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
     Raises:
         InputError: complex, empty, not finite, or beyond float32.
     """
+    if isinstance(values, torch.Tensor) and torch.nn.parameter.is_lazy(values):
+        raise InputError(f"{name} has no values: it is a lazy layer's. Call the model once on an input first.")
     if isinstance(values, torch.Tensor) and values.is_complex():
         raise InputError(f"{name} must be real; got {values.dtype}. slth has no complex networks.")
     if isinstance(values, torch.Tensor) and values.is_meta:
@@ -83,6 +85,8 @@ def _affine(name: str, norm: Norm) -> tuple[npt.NDArray[np.float64], ...]:
             f"layer {name} (BatchNorm) must have running statistics to be folded; it has none. "
             "Train it with track_running_stats=True."
         )
+    if norm.running_var.is_meta:
+        raise InputError(f"layer {name} (BatchNorm) has no values: it is on the meta device. Load the target first.")
     if bool((norm.running_var < 0).any()):
         raise InputError(
             f"layer {name} (BatchNorm) must have a running variance ≥ 0; got {float(norm.running_var.min()):.4g}. "

@@ -87,20 +87,22 @@ class GraphNetwork(nn.Module):
         self, steps: tuple[Step, ...], modules: Mapping[str, nn.Module], constants: Mapping[str, torch.Tensor]
     ) -> None:
         super().__init__()
-        self.steps = steps
-        self.inputs = tuple(step for step in steps if step.kind == "input")
+        # Names that no layer of a model has: a model's own "steps" or "inputs" keeps its path.
+        self.network_steps = steps
+        self.network_inputs = tuple(step for step in steps if step.kind == "input")
+        self.network_constants = nn.Module()
+        self.network_places = {path: f"constant{i}" for i, path in enumerate(constants)}
         for path, module in modules.items():
             owner, name = _owner(self, path)
             owner.add_module(name, module)
         for path, value in constants.items():
-            owner, name = _owner(self, path)
-            owner.register_buffer(name, value)
+            self.network_constants.register_buffer(self.network_places[path], value)
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, *args: Any, **options: Any) -> Any:
         values = self._bind(args, options)
-        for step in self.steps:
+        for step in self.network_steps:
             if step.kind == "input":
                 continue
             given = _fill(step.args, values)
@@ -114,12 +116,12 @@ class GraphNetwork(nn.Module):
             elif step.kind == "method":
                 values[step.name] = getattr(given[0], step.call)(*given[1:], **named)
             else:
-                values[step.name] = self.get_buffer(step.call)
+                values[step.name] = getattr(self.network_constants, self.network_places[step.call])
         raise AssertionError("a network ends with an output")
 
     def _bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
-        names = [step.name for step in self.inputs]
-        values: dict[str, Any] = {step.name: step.args[0] for step in self.inputs if step.args}
+        names = [step.name for step in self.network_inputs]
+        values: dict[str, Any] = {step.name: step.args[0] for step in self.network_inputs if step.args}
         values |= dict(zip(names, args, strict=False)) | options
         missing = [name for name in names if name not in values]
         if missing or len(args) > len(names) or set(options) - set(names):
@@ -180,7 +182,7 @@ def _encode(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return {"tuple" if isinstance(value, tuple) else "list": [_encode(one) for one in value]}
     if isinstance(value, dict):
-        return {"dict": {name: _encode(one) for name, one in value.items()}}
+        return {"dict": [[_encode(name), _encode(one)] for name, one in value.items()]}
     if isinstance(value, slice):
         return {"slice": [_encode(one) for one in (value.start, value.stop, value.step)]}
     if value is Ellipsis:
@@ -199,7 +201,7 @@ def _decode(value: Any) -> Any:
     if kind in ("tuple", "list"):
         return (tuple if kind == "tuple" else list)(_decode(one) for one in content)
     if kind == "dict":
-        return {str(name): _decode(one) for name, one in content.items()}
+        return {_decode(name): _decode(one) for name, one in content}
     if kind == "slice":
         return slice(*(_decode(one) for one in content))
     if kind == "ellipsis":

@@ -99,7 +99,6 @@ def _table(effects: dict[str, tuple[str, ...]], *sources: tuple[str, Any]) -> di
     }
 
 
-# A size or an index is no tensor: its effect does not matter.
 FUNCTIONS: dict[str, Function] = {
     **_table(
         {
@@ -153,11 +152,11 @@ METHODS: dict[str, str] = {
             "view", "reshape", "flatten", "unflatten", "permute", "transpose", "contiguous", "squeeze", "unsqueeze",
             "mean", "sum", "amax", "amin", "add", "chunk", "split", "expand", "expand_as", "view_as", "tanh", "t",
             "repeat", "clone", "detach", "float", "select", "narrow", "unbind", "movedim", "swapaxes", "maximum",
-            "minimum", "size", "dim", "numel", "flip", "roll",
+            "minimum", "flip", "roll",
         ),
         "keep",
     ),
-    **dict.fromkeys(("relu", "sigmoid", "abs", "exp", "square", "softmax", "sqrt"), "plus"),
+    **dict.fromkeys(("relu", "sigmoid", "abs", "exp", "square", "softmax", "sqrt", "size", "dim", "numel"), "plus"),
     **dict.fromkeys(("mul", "div", "multiply", "divide"), "product"),
     **dict.fromkeys(("neg", "negative"), "flip"),
     **dict.fromkeys(("sub", "clamp", "clip", "pow", "log_softmax", "log", "rsqrt"), "any"),

@@ -71,6 +71,11 @@ class ParentLayer:
         """Entries of V_t of an input channel: d²·c_out/groups, or c_out for the bias channel."""
         return self.c_out if channel == self.c_in else self.c_out // self.groups * math.prod(self.kernel)
 
+    def fits(self, linear: LinearMap) -> bool:
+        """Whether this is a pair for that linear map: its name, channels, groups, kernel and bias."""
+        mine = self.name, self.c_in, self.c_out, self.groups, self.kernel, self.bias
+        return mine == (linear.name, *linear.channels, linear.groups, linear.kernel, linear.bias is not None)
+
     @property
     def channels(self) -> range:
         """Input channels, the bias channel (number c_in) included if there is one."""
@@ -100,6 +105,8 @@ class Parent:
         check_int("seed", self.seed, 0, 2**64 - 1)
         check_choice("law", self.law, LAWS)
         for layer in self.layers:
+            for count in (layer.c_in, layer.c_out, layer.groups, *layer.kernel):
+                check_int(f"channels, groups and kernel of {layer.name}", count, 1)
             check_int(
                 f"width of {layer.name}",
                 layer.width,
@@ -113,10 +120,12 @@ class Parent:
     def mixing(self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """u of the hidden channels ``rows`` (default: all) of a block: float32 (m,)."""
         rows = np.arange(self.layers[layer].width) if rows is None else rows
-        # One Philox block holds four consecutive u: generate whole blocks, then pick.
-        blocks = np.unique(rows >> 2)
-        values = self._rows(layer, 0, channel, blocks, 4).reshape(-1)
-        return values[np.searchsorted(blocks, rows >> 2) * 4 + (rows & 3)]
+        # One Philox block holds four consecutive u: generate whole blocks, then pick. Runs of rows in one block are
+        # generated once; sorting them would take longer than the numbers.
+        numbers = rows >> 2
+        fresh = np.diff(numbers, prepend=-1) != 0
+        values = self._rows(layer, 0, channel, numbers[fresh], 4).reshape(-1)
+        return values[(np.cumsum(fresh) - 1) * 4 + (rows & 3)]
 
     def slices(self, layer: int, channel: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """V of the hidden channels ``rows`` of a block, scaled: float32 (m, D), D in (c_out, d, d) order."""

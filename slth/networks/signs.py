@@ -27,11 +27,14 @@ def propagate_signs(
             signs[step.name] = _of(constants[step.call])
         elif step.kind == "module":
             kept = modules.get(step.call)
-            signs[step.name] = _apply(KEPT_BY_NAME[kept.type].effect if kept else "any", given, ())
+            effect = KEPT_BY_NAME[kept.type].effect if kept and not _reverses(kept.options) else "any"
+            signs[step.name] = _apply(effect, given, ())
         elif step.kind != "output":
             effect = FUNCTIONS[step.call].effect if step.kind == "function" else METHODS[step.call]
-            literals = (*step.args, *step.options.values()) if effect in ("keep", "product") else ()
-            signs[step.name] = _apply(effect, given, literals if _is_arithmetic(step.call) else ())
+            numbers = (*step.args, *step.options.values()) if _is_arithmetic(step.call) else ()
+            below = not numbers and any(isinstance(value, float) and value < 0 for value in step.args)
+            effect = "any" if below or _reverses(step.options) else effect
+            signs[step.name] = _apply(effect, given, numbers if effect in ("keep", "product") else ())
     return signs
 
 
@@ -49,6 +52,12 @@ def _apply(effect: str, given: list[str], literals: tuple[Any, ...]) -> str:
     for other in given[1:]:
         result = _join("".join("+" if a == b else "-" for a in result for b in other))
     return result
+
+
+def _reverses(options: Mapping[str, Any]) -> bool:
+    """Whether a parameter is below zero: then a − b is called a + α·b, and ELU takes negative numbers to positive."""
+    given = (options.get(name, 0) for name in ("alpha", "beta", "k", "divisor_override"))
+    return any(isinstance(value, int | float) and value < 0 for value in given)
 
 
 def _is_arithmetic(name: str) -> bool:

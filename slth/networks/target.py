@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.graph import GraphNetwork, Ref, Step
+from slth.networks.graph import GraphNetwork, Step
 from slth.networks.operations import KEPT_BY_NAME
 
 Array = npt.NDArray[np.float32]
@@ -125,7 +125,10 @@ class KeptModule:
     def build(self) -> nn.Module:
         """A fresh instance."""
         kind = KEPT_BY_NAME[self.type]
-        module = kind.module(**as_arguments(self.options))
+        with torch.device("meta"):  # what the options claim takes no memory; tensors are those that are given
+            module = kind.module(**as_arguments(self.options))
+        if "num_batches_tracked" in module._buffers:  # which nothing reads
+            module._buffers["num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
         for name in kind.tensors:
             given = self.tensors.get(name)
             value = None if given is None else torch.from_numpy(given.copy())
@@ -235,6 +238,10 @@ class Target:
         steps = tuple(Step.from_description(step) for step in data["steps"])
         known = {linear.name for linear in maps} | {module.name for module in modules}
         lost = [step.name for step in steps if step.kind == "module" and step.call not in known]
+        given: set[str] = set()
+        for step in steps:
+            lost += [step.name] if step.name in given or not given.issuperset(step.references()) else []
+            given.add(step.name)
         if lost or not steps or steps[-1].kind != "output":
             raise ValueError(f"step {lost[0] if lost else 'output'!r} is missing what it needs")
         constants = {name: kept[name] for name in data["constants"]}
@@ -251,18 +258,6 @@ class Pointwise(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.conv(x) if x.ndim == 3 else self.conv(x.unsqueeze(-1)).squeeze(-1)
         return out
-
-
-def sequential(*modules: LinearMap | KeptModule) -> Target:
-    """The target that applies modules one after the other to one input."""
-    steps = [Step(name="x", kind="input")]
-    for module in modules:
-        steps.append(Step(name=f"s{len(steps)}", kind="module", call=module.name, args=(Ref(steps[-1].name),)))
-    return Target(
-        steps=(*steps, Step(name="output", kind="output", args=(Ref(steps[-1].name),))),
-        maps=tuple(module for module in modules if isinstance(module, LinearMap)),
-        modules=tuple(module for module in modules if isinstance(module, KeptModule)),
-    )
 
 
 def assemble(target: Target, build: Callable[[LinearMap], nn.Module]) -> GraphNetwork:

@@ -14,8 +14,23 @@ from slth.networks.operations import ATTRIBUTES, FUNCTION_NAMES, KEPT_MODULES, M
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# Options that change where a value lies, not what it is.
+_WITHOUT_EFFECT = ("inplace", "memory_format")
 # In-place operators, and what they are when they are not.
-_IN_PLACE = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}
+_IN_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+# What may give back the memory it was given, in evaluation mode: overwriting the one overwrites the other.
+_SAME_MEMORY = {
+    "getitem", "flatten", "unflatten", "reshape", "view", "view_as", "permute", "transpose", "t", "squeeze",
+    "unsqueeze", "chunk", "split", "unbind", "expand", "expand_as", "contiguous", "detach", "float", "select", "narrow",
+    "movedim", "swapaxes", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    "Flatten", "Unflatten", "Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
+    "FeatureAlphaDropout",
+}  # fmt: skip
 
 
 def trace(model: nn.Module) -> tuple[Step, ...]:
@@ -52,7 +67,27 @@ def trace(model: nn.Module) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+class _Proxy(fx.Proxy):
+    """torch.fx takes ``x += y`` for ``x = x + y``, which it is only where nothing else reads x."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __isub__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
+
+
 class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Proxies that tell in-place operators from others."""
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Torch's own layers are leaves, and so are subclasses that only add a constructor."""
         leaves = (*LINEAR, *NORMS, *KEPT_MODULES)
@@ -69,7 +104,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
     if node.op == "placeholder":
         if str(node.target).startswith("*"):
             wrong.append(f"input {node.target} (a variable number of inputs)")
-        return Step(name=node.name, kind="input", args=args)
+        return Step(name=_name(node), kind="input", args=args)
     if node.op == "output":
         return Step(name=node.name, kind="output", args=args)
     if node.op == "get_attr":
@@ -88,11 +123,12 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
         method = method[:-1] if method.endswith("_") else method
         if method not in METHODS:
             wrong.append(f"method Tensor.{method}{_where(node)}")
+        options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
         return Step(name=node.name, kind="method", call=method, args=args, options=options)
     call: Any = node.target
     if call is torch._assert:
         return None
-    options = {name: value for name, value in options.items() if name != "inplace"}
+    options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
     name = FUNCTION_NAMES.get(_IN_PLACE.get(call, call), "")
     if not name or (name == "builtins.getattr" and args[1] not in ATTRIBUTES) or options.get("return_indices"):
         wrong.append(f"function {getattr(call, '__name__', call)}{_where(node)}{_advice(call)}")
@@ -102,7 +138,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
 def _plain(value: Any) -> Any:
     """Arguments with nodes as references and torch's immutable containers as ordinary ones."""
     if isinstance(value, fx.Node):
-        return Ref(value.name)
+        return Ref(_name(value))
     if isinstance(value, tuple):
         return tuple(_plain(one) for one in value)
     if isinstance(value, list):
@@ -112,6 +148,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, slice):
         return slice(*(_plain(one) for one in (value.start, value.stop, value.step)))
     return value
+
+
+def _name(node: fx.Node) -> str:
+    """torch renames inputs that are called like a Python function; callers pass them by their own name."""
+    return str(node.target) if node.op == "placeholder" else node.name
 
 
 def _where(node: fx.Node) -> str:
@@ -130,17 +171,39 @@ def _advice(call: Any) -> str:
 def _find_overwritten(graph: fx.Graph, modules: dict[str, nn.Module], wrong: list[str]) -> None:
     """Complain of in-place operations whose old value is an input, or is read again: steps never overwrite."""
     order = {node: i for i, node in enumerate(graph.nodes)}
+    base: dict[fx.Node, fx.Node] = {}  # the value whose memory each node's value lies in
     for node in graph.nodes:
-        if not (_writes(node, modules) and node.args and isinstance(node.args[0], fx.Node)):
+        old = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else node
+        writes = old is not node and _writes(node, modules) and not _is_size(old)
+        views = {old} | {one for one, root in base.items() if writes and root is base[old]}
+        base[node] = base[old] if writes or (old is not node and _kind(node, modules) in _SAME_MEMORY) else node
+        if not writes:
             continue
-        old = node.args[0]
-        if old.op in ("placeholder", "get_attr"):
-            wrong.append(f"{node.name} (overwrites {old.name}, an input of the network)")
-        elif any(order[user] > order[node] for user in old.users):
+        if base[old].op in ("placeholder", "get_attr"):
+            wrong.append(f"{node.name} (overwrites {_name(base[old])}, an input of the network)")
+        elif any(order[user] > order[node] and not _is_size(user) for view in views for user in view.users):
             wrong.append(f"{node.name} (overwrites {old.name}, which is read again later)")
 
 
+def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+    """The name of what a node calls."""
+    if node.op == "call_module":
+        return type(modules[str(node.target)]).__name__
+    return str(getattr(node.target, "__name__", node.target))
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Whether a value is a shape, a size, or arithmetic with them: reading one reads no memory."""
+    if node.op == "call_method" and node.target in ("size", "dim", "numel"):
+        return True
+    if node.op != "call_function":
+        return False
+    return node.target is getattr or (bool(node.all_input_nodes) and all(map(_is_size, node.all_input_nodes)))
+
+
 def _writes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if "dropout" in _kind(node, modules).lower():
+        return False  # nothing is dropped in evaluation mode
     if node.op == "call_module":
         return bool(getattr(modules[str(node.target)], "inplace", False))
     if node.op == "call_method":

@@ -33,7 +33,13 @@ _16 = np.uint64(16)
 
 
 def encode(positions: Places, sizes: Places) -> tuple[float, float, Bytes]:
-    """(α, β, bytes) of increasing positions among instances of ``sizes`` places, numbered one after the other."""
+    """(α, β, bytes) of increasing positions among instances of ``sizes`` places, numbered one after the other.
+
+    Raises:
+        ValueError: the positions do not increase, or there are no such places.
+    """
+    if len(positions) and ((np.diff(positions) <= 0).any() or positions[0] < 0 or positions[-1] >= sizes.sum()):
+        raise ValueError(f"positions must increase from 0 to below {int(sizes.sum())}")
     counts = np.diff(np.searchsorted(positions, np.concatenate([[0], np.cumsum(sizes)])))
     alpha, beta, bits = _prior(counts, sizes)
     # Rounding the probabilities costs below a hundredth of a bit a place: this is room for twice that and more.

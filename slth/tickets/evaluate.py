@@ -57,9 +57,13 @@ def evaluate(ticket: Ticket, data: Split, *, controls: bool = True, seed: int = 
     The controls are a random ticket (as many usable hidden channels in every block and sign, drawn at random) and
     the unpruned random parent, where that fits memory. Both should be near chance.
     """
-    check_labels(data, ticket.target.maps[-1].channels[1])
     parent, target = ticket.parent, ticket.target
-    wanted = predict(target.to_module(), data.images)
+    if not target.known:
+        raise InputError("the target's weights are not at hand: a ticket is evaluated beside it. Pass the target.")
+    reference = target.to_module()
+    wanted = predict(reference, data.images)
+    # The last map need not be the last layer: that one may be left out, or be read by other steps.
+    check_labels(data, int(reference(data.images[:1]).shape[-1]))
     networks: list[tuple[str, Callable[[], nn.Module], int]] = [
         ("target", target.to_module, 0),
         ("ticket", ticket.to_module, ticket.kept_channels),

@@ -77,7 +77,7 @@ def _onnx(module: GraphNetwork, inputs: tuple[torch.Tensor, ...]) -> tuple[bytes
         program = torch.onnx.export(
             module,
             inputs,
-            input_names=[step.name for step in module.inputs][: len(inputs)],
+            input_names=[step.name for step in module.network_inputs][: len(inputs)],
             dynamo=True,
             verbose=False,
             external_data=False,

@@ -32,10 +32,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from slth.errors import SlthError, TicketFileError
+from slth.errors import InputError, SlthError, TicketFileError, check_choice, check_int
 from slth.files import write_whole
+from slth.networks.example import as_recorded
 from slth.networks.parent import Parent
-from slth.networks.target import STRUCTURES, Array, Target
+from slth.networks.target import STRUCTURES, Array, Target, assemble, conv_like
 from slth.tickets.card import write_card
 from slth.tickets.coding import Places, decode, encode
 from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
@@ -43,8 +44,10 @@ from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
 FORMAT_VERSION = 2
 # Mixing weights that opening a file may regenerate: 2³² take a minute, more are a forged header.
 MAX_MIXING = 2**32
-# Places that a layer's code may have: the coder takes about a minute for so many.
+# Places that a layer's code may have: the coder takes a minute for so many.
 MAX_PLACES = 2**31
+# Weights of a target, each of which may have a selection of its own.
+MAX_WEIGHTS = 2**28
 # Bytes a header may unpack to: ResNet-110 takes a tenth of a megabyte.
 MAX_HEADER = 2**26
 Tensors = dict[str, npt.NDArray[Any]]
@@ -54,6 +57,8 @@ Weights = Mapping[str, tuple[Array, Array | None]]
 def save_ticket(ticket: Ticket, path: str | Path) -> Path:
     """Write ``ticket`` to ``path``, its target and its card beside it, each whole or not at all; return ``path``."""
     path = Path(path)
+    if path.suffix == ".md":
+        raise InputError(f"a ticket must not end in .md, which its card does; got {path}. Call it {path.stem}.slth.")
     tensors: Tensors = {f"stays.{name}": values for name, values in ticket.target.kept_tensors().items()}
     codes = []
     for i, _ in enumerate(ticket.target.maps):
@@ -102,7 +107,7 @@ def load_ticket(path: str | Path, target: str | Path | Weights | None = None) ->
     given = _load_target(Path(target)) if isinstance(target, str | Path) else target
     try:
         ticket = _build(header, tensors, given)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, SlthError) as cause:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, SlthError) as cause:
         # Intact, yet not what this version writes: somebody else's file, or an edited one with a new digest.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
     if given is not None and ticket.target.hash() != ticket.info["target_hash"]:
@@ -175,27 +180,31 @@ def _header(path: Path, tensors: Tensors) -> dict[str, Any]:
 
 def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Ticket:
     def weights(one: dict[str, Any]) -> tuple[Array, Array | None]:
-        shape = tuple(int(side) for side in one["shape"])
+        shape = tuple(check_int("shape", side, 1) for side in one["shape"])
+        groups = check_int("groups", one["groups"], 1)
+        if one["kind"] not in ("conv", "linear") or one["signs"] not in ("+", "-", "+-") or shape[0] % groups:
+            raise ValueError(f"{one['name']} is no linear map of {groups} groups")
         if given is None:  # broadcast: a claimed shape takes no memory
             unknown = np.broadcast_to(np.float32(np.nan), shape)
             return unknown, np.broadcast_to(np.float32(np.nan), shape[:1]) if one["bias"] else None
         weight, bias = given[one["name"]]
-        if weight.shape != shape or weight.dtype != np.float32 or (bias is not None) != one["bias"]:
+        found = [(array.shape, array.dtype) for array in (weight, bias) if array is not None]
+        if found != [(shape, np.float32), (shape[:1], np.float32)][: 1 + one["bias"]]:
             raise ValueError(f"the target's {one['name']} is not float32 of shape {shape}")
         return weight, bias
 
     kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
     target = Target.from_description(header["target"], weights, kept)
-    target.to_module() if given else None
+    assemble(target, lambda linear: conv_like(linear, linear.channels[0]))  # names and options; no memory
     parent = Parent.from_description(header["parent"])
-    structure = header["structure"]
-    mixing = sum(layer.width * (layer.c_in + layer.bias) for layer in parent.layers)
-    if structure not in STRUCTURES or len(parent.layers) != len(target.maps) or mixing > MAX_MIXING:
-        raise ValueError(f"{len(parent.layers)} layers of {structure!r} with {mixing} mixing weights")
+    structure = check_choice("structure", header["structure"], STRUCTURES)
+    if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
+        raise ValueError("the parent's layers are not those of the target")
+    mixing = sum(layer.width * len(layer.channels) for layer in parent.layers)
+    if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
+        raise ValueError(f"{mixing} mixing weights for {target.weight_count} weights")
     info = dict(header["info"])
-    span = info.get("input_range")
-    if isinstance(span, list):
-        info["input_range"] = tuple(span)
+    info["input_range"] = as_recorded(info.get("input_range"))
     return Ticket(
         parent=parent,
         target=target,
@@ -241,17 +250,21 @@ def _blocks(
         raise ValueError(f"layer {layer} claims more than {MAX_PLACES} places")
     sizes = np.concatenate([np.full(parts[channel], size, dtype=np.int64) for channel, _, size in groups])
     positions = decode(code["alpha"], code["beta"], data, sizes)
-    found: list[list[list[Places]]] = [[[] for _ in range(count)] for count in parts]
+    found: list[list[Places]] = [[] for _ in linear.instances]
+    places: list[list[Places]] = [[] for _ in linear.instances]
     start = 0
     for channel, sign, size in groups:
         first, last = np.searchsorted(positions, [start, start + parts[channel] * size])
         part, ranks = np.divmod(positions[first:last] - start, max(size, 1))
         needed, place = np.unique(ranks, return_inverse=True)
-        rows = parent.rows_of_ranks(layer, channel, sign, needed)[place]
-        for p, chosen in enumerate(np.split(rows, np.searchsorted(part, np.arange(1, parts[channel])))):
-            found[channel][p].append(chosen)
+        found[channel].append(parent.rows_of_ranks(layer, channel, sign, needed)[place])
+        places[channel].append(part)
         start += parts[channel] * size
-    return tuple(Block.of([np.sort(np.concatenate(one)) for one in channel]) for channel in found)
+    blocks = []
+    for channel in linear.instances:
+        rows, part = np.concatenate(found[channel]), np.concatenate(places[channel])
+        blocks.append(Block(rows[np.lexsort((rows, part))], np.bincount(part, minlength=parts[channel])))
+    return tuple(blocks)
 
 
 def _digest(tensors: Tensors) -> str:

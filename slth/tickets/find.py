@@ -13,7 +13,7 @@ from torch import nn
 
 from slth.environment import environment
 from slth.errors import InputError, check_choice, check_int, check_memory
-from slth.networks.example import Range
+from slth.networks.example import Range, as_recorded
 from slth.networks.extract import extract
 from slth.networks.parent import Parent, make_parent
 from slth.networks.target import STRUCTURES, Target
@@ -128,7 +128,7 @@ def find_ticket(
     kept = tuple(
         tuple(results[i, channel].block for channel in linear.instances) for i, linear in enumerate(target.maps)
     )
-    info: dict[str, Any] = {"method": method, "input_range": input_range, "environment": environment()}
+    info: dict[str, Any] = {"method": method, "input_range": as_recorded(input_range), "environment": environment()}
     if example_input is not None:
         examples = example_input if isinstance(example_input, tuple) else (example_input,)
         info["input_shapes"] = [list(one.shape[1:]) for one in examples]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slth.errors import check_int, check_positive
 from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent
 from slth.networks.target import Target
@@ -88,6 +89,14 @@ class LayerReport:
     bias_error: float | None
     relative_rms: float
     seconds: float
+
+    def __post_init__(self) -> None:
+        for name in ("dimension", "width", "usable", "kept", "channels", "weights", "random"):
+            check_int(name, getattr(self, name), 0)
+        for name in ("error", "relative_rms", "seconds"):
+            check_positive(name, getattr(self, name), zero_ok=True)
+        if self.bias_error is not None:
+            check_positive("bias_error", self.bias_error, zero_ok=True)
 
     @property
     def density(self) -> float:

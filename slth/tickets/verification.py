@@ -149,8 +149,7 @@ def _usable(ticket: Ticket, layer: int) -> int:
 def _shape(ticket: Ticket, layer: int) -> str | None:
     """What is wrong with a layer's shapes and indices, if anything."""
     linear, spec = ticket.target.maps[layer], ticket.parent.layers[layer]
-    same = (spec.c_in, spec.c_out, spec.groups) == (*linear.channels, linear.groups) and spec.kernel == linear.kernel
-    if not same or spec.bias != (linear.bias is not None):
+    if not spec.fits(linear):
         return "the parent's layer does not have the target's shape"
     if len(ticket.kept[layer]) != len(linear.instances):
         return f"expected kept channels for {len(linear.instances)} blocks, got {len(ticket.kept[layer])}"
