@@ -30,7 +30,7 @@ def check_solution(problem: Problem, solution: Solution, best: Fraction, method:
     assert solution.method in (METHODS if method == "auto" else [method])
     error = exact_error(problem, solution.selected)
     assert best <= error  # or the oracle is wrong
-    assert error <= Fraction(solution.error) <= error + 2 * Fraction(math.ulp(solution.error))
+    assert error <= Fraction(solution.error) <= error + Fraction(math.ulp(solution.error))
     assert Fraction(solution.lower_bound) <= best
     if solution.status is Status.optimal:
         assert error == best

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from instances import nsn
 
-from slth.rss import meet, solve, vertex
+from slth.rss import meet, pursuit, solve, vertex
+from slth.rss.control import Control
 from slth.rss.local import MIN_GAIN, improve
 from slth.rss.relax import SPARSE, thin
 
@@ -155,6 +156,29 @@ def test_improve_finds_a_pair_that_no_single_flip_finds():
     selected, moves = improve(rows, np.array([0.0, 2.0]), np.array([False, True]))
     assert selected.tolist() == [True, False]
     assert moves == 1
+
+
+@pytest.mark.parametrize(("n", "D", "stop"), [(1, 1, 0.0), (40, 3, 0.0), (200, 6, 0.4), (25, 30, 0.0)])
+def test_pursue_takes_the_best_flip_until_none_helps(n, D, stop, monkeypatch):
+    """Against the same in numpy, one flip at a time; however often the clock is looked at."""
+    for seed in range(5):
+        problem = nsn(n, D, seed)
+        vectors, norms = problem.vectors, np.square(problem.vectors).sum(axis=1)
+        sign, left, flips = np.ones(n), problem.target.copy(), 0
+        while np.linalg.norm(left) > stop:
+            gain = 2 * sign * (vectors @ left) - norms
+            best = gain.argmax()
+            if gain[best] <= MIN_GAIN * (left @ left):
+                break
+            left -= sign[best] * vectors[best]
+            sign[best] *= -1
+            flips += 1
+        for look in (1, 2**24):
+            monkeypatch.setattr(pursuit, "LOOK", look)
+            selected, residual, made = pursuit.pursue(vectors, problem.target, norms, control=Control(), stop=stop)
+            assert (selected == (sign < 0)).all()
+            assert made == flips
+            assert np.allclose(residual, left, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("m", "D"), [(0, 2), (1, 1), (7, 3)])

@@ -65,7 +65,7 @@ class Problem:
                 f"target must have shape (D,) = ({vectors.shape[1]},) to match vectors {vectors.shape}; "
                 f"got {target.shape}. Check which axis holds the candidates."
             )
-        largest = float(np.abs(vectors).max(initial=0.0)) * vectors.shape[0] + float(np.abs(target).max())
+        largest = float(max(vectors.max(), -vectors.min())) * vectors.shape[0] + float(np.abs(target).max())
         if not largest < 1e300:
             raise InputError(
                 f"n·max|vectors| + max|target| must stay below 1e300 so that sums cannot overflow; "

@@ -23,7 +23,7 @@ from slth.rss.problem import BatchSolution, BoolArray, Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
-from slth.rss.verify import below, exceeds, verify
+from slth.rss.verify import below, verify
 
 # One line per method: a function (Problem, Control) → Outcome. A new method is a new file and a line here.
 METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
@@ -191,9 +191,10 @@ def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
     bound = outcome.lower_bound if exact else 0.0
     if exponent and math.isfinite(bound):
         bound = math.nextafter(math.ldexp(bound, exponent), 0.0)  # a subnormal result may have been rounded up
-    proved = bound >= error or (bound > 0 and exceeds(problem, bound, outcome.selected))
+    # The error is the smallest float64 that is not below the exact one: a bound is no less than one if it is than both.
+    proved = bound >= error
     # A bound above the error says "nothing better exists": report it as the error it proves.
-    lower_bound = below(problem, error, outcome.selected) if proved else min(bound, error)
+    lower_bound = below(problem, outcome.selected) if proved else bound
     reached = eps is None or error <= eps
     if eps is not None and lower_bound > eps:
         status = Status.infeasible
