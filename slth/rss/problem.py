@@ -81,14 +81,6 @@ class Problem:
         """The norm of a residual (D,), in plain float64: what searches go by, and no more."""
         return float(np.abs(residual).max()) if self.norm == "linf" else math.sqrt(float(residual @ residual))
 
-    def refuse_fixed_size(self, method: str) -> None:
-        """Raise InputError when the size is fixed: for methods that have no such form."""
-        if self.cardinality is not None:
-            raise InputError(
-                f"method '{method}' has no fixed-size form; got cardinality = {self.cardinality}. "
-                "Use method='pursuit', or 'exact' for small n."
-            )
-
     @property
     def size(self) -> int:
         """n, the number of candidates."""
