@@ -12,7 +12,7 @@ from slth.errors import InputError
 from slth.rss import Problem, solve, solve_batch, solve_stream, verify
 from slth.rss.control import Control
 from slth.rss.core import solve_core
-from slth.rss.polish import polish, solve_local
+from slth.rss.polish import polish
 from slth.rss.relax import solve_relax, thin
 
 
@@ -76,11 +76,41 @@ def test_progress_is_in_the_units_of_the_problem():
     assert told[-1] == pytest.approx(solution.error, rel=1e-9)
 
 
-@pytest.mark.parametrize("method", [solve_core, solve_local, solve_relax])
-def test_methods_without_a_fixed_size_form_say_so(method):
-    problem = Problem(vectors=np.ones((5, 2)), target=np.ones(2), cardinality=2)
-    with pytest.raises(InputError, match="no fixed-size form"):
-        method(problem, Control())
+@pytest.mark.parametrize(("n", "dimension", "size"), [(600, 9, 300), (600, 9, 90), (1500, 36, 750), (1500, 36, 1200)])
+def test_a_fixed_size_costs_relax_little(n, dimension, size):
+    """Deterministic seeds: beside the free problem within a factor, and far better than a pursuit of that size."""
+    found = {"free": [], "relax": [], "pursuit": []}
+    for seed in range(5):
+        free = nsn(n, dimension, seed=seed)
+        fixed = Problem(vectors=free.vectors, target=free.target, cardinality=size)
+        found["free"].append(solve(free, "relax").error)
+        for method in ("relax", "pursuit"):
+            found[method].append(solve(fixed, method).error)
+    free, relax, pursuit = (np.median(found[name]) for name in ("free", "relax", "pursuit"))
+    assert relax < 2 * free
+    assert relax < 0.7 * pursuit
+
+
+def test_few_candidates_to_select_are_no_worse_than_a_pursuit():
+    for size in (3, 10, 40, 290, 297):
+        problem = nsn(300, 12, seed=size, cardinality=size)
+        assert solve(problem, "relax").error <= solve(problem, "pursuit").error
+
+
+@pytest.mark.parametrize("size", [40, 200])
+def test_polish_keeps_the_size(size):
+    problem = nsn(400, 12, seed=size, cardinality=size)
+    start = solve_relax(problem, Control()).selected
+    better, moves = polish(problem, start, Control())
+    assert moves > 0
+    assert better.sum() == size
+    assert error(problem, better) < error(problem, start)
+
+
+def test_core_with_a_fixed_size_beats_relax_by_far():
+    for size in (12, 60, 105):
+        problem = nsn(120, 3, seed=size, cardinality=size)
+        assert solve(problem, "core").error < 0.3 * solve(problem, "relax").error
 
 
 def test_thin_keeps_all_small_and_some_of_every_scale():

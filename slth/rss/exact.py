@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from slth.errors import MemoryEstimateError, human_bytes
 from slth.rss.control import Control, Outcome
-from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, scan, subset_sums
+from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, popcounts, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.verify import exact_objective
@@ -160,11 +160,13 @@ class _Search:
 
     def __init__(self, problem: Problem, vectors: FloatArray, left: int, right: int, slack: float) -> None:
         self.left, self.right, self.slack = left, right, slack
-        self.cardinality = -1 if problem.cardinality is None else problem.cardinality
         low = min(RUN, left)
         self.low = subset_sums(vectors[:low])
         self.high = subset_sums(vectors[low:left])
         self.sums = subset_sums(vectors[left:])
+        self.wanted, self.sizes = problem.cardinality or 0, None
+        if problem.cardinality is not None:
+            self.sizes = popcounts(len(self.low)), popcounts(len(self.high)), popcounts(len(self.sums))
         self.target = problem.target
         self.euclidean = problem.norm == "l2"
         self.vectors = vectors
@@ -180,7 +182,7 @@ class _Search:
             ties = np.empty((MAX_TIES, 2), dtype=np.int64)
             best, number = scan(
                 grid, self.low, self.high, self.target, radius=radius, tie=2 * self.slack, span=span,
-                cardinality=self.cardinality, ties=ties, euclidean=self.euclidean,
+                ties=ties, euclidean=self.euclidean, sizes=self.sizes, wanted=self.wanted,
             )  # fmt: skip
             return best, ties[:number], number
 

@@ -2,14 +2,15 @@ r"""pursuit — greedy flips over all candidates, then 1- and 2-flips on the sma
 
 Each greedy step flips the candidate that lowers ‖z − Xᵀs‖₂ most, one product with X a step. The reach at large D
 is about 0.7·D^{3/2}/n for NSN candidates, whatever the size of the target: the product law offers candidates of
-every scale. With a fixed cardinality k, the k best are added first and then exchanged one for one.
+every scale. With a fixed cardinality k it starts from every other one of the 2k smallest candidates (of the 2(n − k)
+smallest, with all others, when that is less) and swaps: the one that leaves best, then the best for its place.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+import numba
 import numpy as np
+import numpy.typing as npt
 
 from slth.rss.control import Control, Outcome
 from slth.rss.local import MIN_GAIN, improve
@@ -17,18 +18,22 @@ from slth.rss.problem import BoolArray, FloatArray, Problem
 
 # Candidates that the pair search looks at: its Gram matrix is 8·m² bytes.
 LOCAL_SIZE = 768
+# Multiply-adds between two looks at the clock: some milliseconds.
+LOOK = 2**24
 
 
 def solve_pursuit(problem: Problem, control: Control) -> Outcome:
     """The pursuit method; see the module's docstring."""
     vectors, target = problem.vectors, problem.target
     norms = np.einsum("nd,nd->n", vectors, vectors)
+    sized = problem.cardinality is not None
     if problem.cardinality is None:
         selected, residual, flips = pursue(vectors, target, norms, control=control)
     else:
-        selected, residual, flips = _exchange(vectors, target, norms, problem.cardinality, control)
-    local = _local_set(norms, selected, problem.cardinality is not None)
-    improved, moves = improve(vectors[local], residual, selected[local], swaps_only=problem.cardinality is not None)
+        start = spread(np.argsort(norms, kind="stable"), problem.cardinality)
+        selected, residual, flips = exchange(vectors, target - start @ vectors, start, norms, control=control)
+    local = smallest(norms, selected, LOCAL_SIZE, sized=sized)
+    improved, moves = improve(vectors[local], residual, selected[local], swaps_only=sized)
     selected[local] = improved
     return Outcome(selected=selected, stats={"flips": flips, "local_moves": moves})
 
@@ -41,53 +46,99 @@ def pursue(
     A step reads X once (8·n·D bytes) for 2·n·D operations: it runs at memory speed, so X is kept contiguous and
     the product is the whole cost.
     """
-    sign = np.ones(len(vectors))
-    residual = target.copy()
+    sign, residual = np.ones(len(vectors)), target.copy()
+    steps = max(1, LOOK // vectors.size)
     flips = 0
-    while (energy := float(residual @ residual)) > stop * stop and not control.expired():
-        gain = vectors @ residual
-        gain *= 2.0 * sign
-        gain -= norms
-        best = int(gain.argmax())
-        if gain[best] <= MIN_GAIN * energy:
+    while not control.expired():
+        made = _flip_best(vectors, norms, sign, residual, stop, steps)
+        flips += made
+        if made < steps:
             break
-        residual -= sign[best] * vectors[best]
-        sign[best] = -sign[best]
-        flips += 1
     return sign < 0, residual, flips
 
 
-def _exchange(
-    vectors: FloatArray, target: FloatArray, norms: FloatArray, cardinality: int, control: Control
-) -> tuple[BoolArray, FloatArray, int]:
-    """Fixed size: add the best k one by one, then swap the best pair of (worst kept, best left out)."""
-    selected = np.zeros(len(vectors), dtype=bool)
-    residual = target.copy()
-    for _ in range(cardinality):
-        gain = np.where(selected, -np.inf, 2.0 * (vectors @ residual) - norms)
-        best = int(gain.argmax())
-        residual -= vectors[best]
-        selected[best] = True
+@numba.njit(nogil=True, cache=True)
+def _flip_best(vectors, norms, sign, residual, stop, steps):  # type: ignore[no-untyped-def]
+    """Up to ``steps`` best flips in ``sign`` and ``residual``; fewer when none helps or ‖residual‖₂ ≤ ``stop``."""
+    for step in range(steps):
+        energy = np.dot(residual, residual)
+        if energy <= stop * stop:
+            return step
+        inner = np.dot(vectors, residual)
+        best, top = 0, -np.inf
+        for i in range(norms.size):
+            gain = 2.0 * sign[i] * inner[i] - norms[i]
+            if gain > top:
+                best, top = i, gain
+        if top <= MIN_GAIN * energy:
+            return step
+        for d in range(residual.size):
+            residual[d] -= sign[best] * vectors[best, d]
+        sign[best] = -sign[best]
+    return steps
+
+
+def spread(order: npt.NDArray[np.intp], size: int) -> BoolArray:
+    """A selection with ``size`` ones: every other one of the smallest candidates, those above all in or all out.
+
+    Whatever is then exchanged, candidates of every small size wait on both sides.
+    """
+    selected = np.full(len(order), 2 * size > len(order))
+    rare = min(size, len(order) - size)
+    selected[order[: 2 * rare : 2]] = ~selected[:1]
+    return selected
+
+
+def exchange(
+    vectors: FloatArray, residual: FloatArray, selected: BoolArray, norms: FloatArray, *, control: Control,
+    stop: float = 0.0,
+) -> tuple[BoolArray, FloatArray, int]:  # fmt: skip
+    """:func:`pursue` with a fixed size: swap the best one out, then the best one for its place in, until none helps."""
+    sign, residual = np.where(selected, -1.0, 1.0), residual.copy()
+    steps = max(1, LOOK // vectors.size)
     swaps = 0
-    while 0 < cardinality < len(vectors) and not control.expired():
-        out_gain = np.where(selected, -2.0 * (vectors @ residual) - norms, -np.inf)
-        out = int(out_gain.argmax())
-        freed = residual + vectors[out]
-        in_gain = np.where(selected, -np.inf, 2.0 * (vectors @ freed) - norms)
-        into = int(in_gain.argmax())
-        if out_gain[out] + in_gain[into] <= MIN_GAIN * float(residual @ residual):
+    while 0 < np.count_nonzero(selected) < len(selected) and not control.expired():
+        made = _swap_best(vectors, norms, sign, residual, stop, steps)
+        swaps += made
+        if made < steps:
             break
-        residual = freed - vectors[into]
-        selected[out], selected[into] = False, True
-        swaps += 1
-    return selected, residual, cardinality + swaps
+    return sign < 0, residual, swaps
 
 
-def _local_set(norms: FloatArray, selected: BoolArray, fixed_size: bool) -> Any:
-    """Indices of the smallest candidates; with a fixed size, half of them kept ones and half left out."""
-    if not fixed_size:
-        return np.argsort(norms, kind="stable")[:LOCAL_SIZE]
+@numba.njit(nogil=True, cache=True)
+def _swap_best(vectors, norms, sign, residual, stop, steps):  # type: ignore[no-untyped-def]
+    """Up to ``steps`` swaps in ``sign`` and ``residual``; fewer when none helps or ‖residual‖₂ ≤ ``stop``."""
+    freed = np.empty_like(residual)
+    for step in range(steps):
+        energy = np.dot(residual, residual)
+        if energy <= stop * stop:
+            return step
+        out, lost = _best_of(np.dot(vectors, residual), norms, sign, -1.0)
+        freed[:] = residual + vectors[out]
+        into, won = _best_of(np.dot(vectors, freed), norms, sign, 1.0)
+        if lost + won <= MIN_GAIN * energy:
+            return step
+        residual[:] = freed - vectors[into]
+        sign[out], sign[into] = 1.0, -1.0
+    return steps
+
+
+@numba.njit(nogil=True, cache=True)
+def _best_of(inner, norms, sign, side):  # type: ignore[no-untyped-def]
+    """The best flip among the candidates whose sign is ``side``, and its gain."""
+    best, top = 0, -np.inf
+    for i in range(norms.size):
+        if sign[i] == side:
+            gain = 2.0 * side * inner[i] - norms[i]
+            if gain > top:
+                best, top = i, gain
+    return best, top
+
+
+def smallest(norms: FloatArray, selected: BoolArray, count: int, *, sized: bool) -> npt.NDArray[np.intp]:
+    """The ``count`` smallest candidates; with a fixed size, half of them kept ones and half left out."""
     order = np.argsort(norms, kind="stable")
-    kept = order[selected[order]][: LOCAL_SIZE // 2]
-    out = order[~selected[order]][: LOCAL_SIZE // 2]
-    return np.sort(np.concatenate([kept, out]))
+    if not sized:
+        return order[:count]
+    kept, out = order[selected[order]], order[~selected[order]]
+    return np.sort(np.concatenate([kept[: count // 2], out[: count // 2]]))

@@ -23,7 +23,7 @@ from slth.rss.problem import BatchSolution, BoolArray, Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
-from slth.rss.verify import below, exceeds, verify
+from slth.rss.verify import below, verify
 
 # One line per method: a function (Problem, Control) → Outcome. A new method is a new file and a line here.
 METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
@@ -40,8 +40,8 @@ METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
 
 # auto proves the optimum when that costs at most about 2^26 look-ups (a second), and searches otherwise.
 AUTO_EXACT_LOG2_WORK = 26
-# Up to this dimension core enumeration beats restarts and flips (measured at n = 1000).
-CORE_DIMENSION = 12
+# Up to this dimension core enumeration beats restarts and flips (measured at n = 1000, 5 s).
+CORE_DIMENSION = 8
 # Problems whose largest entry lies within 2^±64 are solved as they are.
 HARMLESS_EXPONENT = 64
 
@@ -65,9 +65,9 @@ def solve(
     Args:
         problem: X (n, D), z (D,), and k or None.
         method: ``auto``, which says in ``stats["chosen"]`` what it took and why; ``exact`` (proved, small n);
-            ``core`` (D ≤ 12, uses the time it is given); ``local`` (large D, likewise); ``relax`` (fast, large n);
-            ``pursuit`` (fastest, or fixed size); ``differencing`` (the classical reference); ``cpsat``, ``highs``,
-            ``scip`` (integer solvers of others).
+            ``core`` (D ≤ 8, uses the time it is given); ``local`` (larger D, likewise); ``relax`` (fast, large n);
+            ``pursuit`` (greedy); ``differencing`` (the classical reference); ``cpsat``, ``highs``, ``scip`` (integer
+            solvers of others). All of them keep a fixed size.
         eps: an error, in the problem's norm, that is good enough; statuses then tell whether it was reached (≥ 0).
         time_limit: seconds (≥ 0). The incumbent is returned when they have passed; ``relax``, ``local`` and
             ``core`` use all of them unless eps is reached.
@@ -160,8 +160,6 @@ def choose(problem: Problem, control: Control) -> tuple[str, str]:
         work = expected_log2_work(problem.vectors, problem.target)
         if work <= AUTO_EXACT_LOG2_WORK:
             return "exact", f"n = {n}, D = {dim}: about 2^{work:.0f} look-ups prove the optimum"
-    if problem.cardinality is not None:
-        return "pursuit", f"n = {n} is too large to prove, and the size is fixed"
     if control.deadline is None and control.eps is None:
         return "relax", f"n = {n}, D = {dim}: too large to prove, and no time limit to use up"
     if dim <= CORE_DIMENSION:
@@ -191,9 +189,10 @@ def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
     bound = outcome.lower_bound if exact else 0.0
     if exponent and math.isfinite(bound):
         bound = math.nextafter(math.ldexp(bound, exponent), 0.0)  # a subnormal result may have been rounded up
-    proved = bound >= error or (bound > 0 and exceeds(problem, bound, outcome.selected))
+    # The error is the smallest float64 that is not below the exact one: a bound is no less than one if it is than both.
+    proved = bound >= error
     # A bound above the error says "nothing better exists": report it as the error it proves.
-    lower_bound = below(problem, error, outcome.selected) if proved else min(bound, error)
+    lower_bound = below(problem, outcome.selected) if proved else bound
     reached = eps is None or error <= eps
     if eps is not None and lower_bound > eps:
         status = Status.infeasible
