@@ -39,43 +39,65 @@ def solve_pursuit(problem: Problem, control: Control) -> Outcome:
 
 
 def pursue(
-    vectors: FloatArray, target: FloatArray, norms: FloatArray, *, control: Control, stop: float = 0.0
+    vectors: FloatArray,
+    target: FloatArray,
+    norms: FloatArray,
+    *,
+    control: Control,
+    stop: float = 0.0,
+    share: float = 1.0,
 ) -> tuple[BoolArray, FloatArray, int]:
     """Flip greedily until nothing helps, ‖residual‖₂ ≤ ``stop`` or time is up: (selected, residual, flips).
 
     A step reads X once (8·n·D bytes) for 2·n·D operations: it runs at memory speed, so X is kept contiguous and
-    the product is the whole cost.
+    the product is the whole cost. With ``share`` below 1 a step makes, after the best flip, also those whose gain,
+    recomputed, is still at least that share of the best one's: in many dimensions candidates are nearly orthogonal,
+    and one reading of X serves dozens of flips.
     """
     sign, residual = np.ones(len(vectors)), target.copy()
     steps = max(1, LOOK // vectors.size)
     flips = 0
     while not control.expired():
-        made = _flip_best(vectors, norms, sign, residual, stop, steps)
+        made, ended = _flip_best(vectors, norms, sign, residual, stop, steps, share)
         flips += made
-        if made < steps:
+        if ended:
             break
     return sign < 0, residual, flips
 
 
 @numba.njit(nogil=True, cache=True)
-def _flip_best(vectors, norms, sign, residual, stop, steps):  # type: ignore[no-untyped-def]
-    """Up to ``steps`` best flips in ``sign`` and ``residual``; fewer when none helps or ‖residual‖₂ ≤ ``stop``."""
-    for step in range(steps):
+def _flip_best(vectors, norms, sign, residual, stop, steps, share):  # type: ignore[no-untyped-def]
+    """Up to ``steps`` readings of X; flips in ``sign`` and ``residual``: (flips, whether no more helps or is wanted)."""
+    flips = 0
+    gains = np.empty_like(norms)
+    for _ in range(steps):
         energy = np.dot(residual, residual)
         if energy <= stop * stop:
-            return step
+            return flips, True
         inner = np.dot(vectors, residual)
         best, top = 0, -np.inf
         for i in range(norms.size):
-            gain = 2.0 * sign[i] * inner[i] - norms[i]
-            if gain > top:
-                best, top = i, gain
+            gains[i] = 2.0 * sign[i] * inner[i] - norms[i]
+            if gains[i] > top:
+                best, top = i, gains[i]
         if top <= MIN_GAIN * energy:
-            return step
-        for d in range(residual.size):
-            residual[d] -= sign[best] * vectors[best, d]
-        sign[best] = -sign[best]
-    return steps
+            return flips, True
+        least = share * top
+        if share < 1.0:
+            good = np.flatnonzero(gains >= least)
+            order = good[np.argsort(-gains[good])]
+        else:
+            order = np.array([best])
+        for i in order:
+            if i != best and 2.0 * sign[i] * np.dot(vectors[i], residual) - norms[i] < least:
+                continue
+            for d in range(residual.size):
+                residual[d] -= sign[i] * vectors[i, d]
+            sign[i] = -sign[i]
+            flips += 1
+            if np.dot(residual, residual) <= stop * stop:
+                return flips, True
+    return flips, False
 
 
 def spread(order: npt.NDArray[np.intp], size: int) -> BoolArray:

@@ -38,6 +38,8 @@ WIDE_RATIO = 6
 SIZE_WEIGHT = 2.0
 # Stop pursuing when ‖residual‖ is this fraction of the core's reach in that direction.
 HANDOVER = 0.5
+# Flips of one reading of X gain at least this share of the best one: at D = 576 a tenth of the time, as many flips.
+SHARE = 0.5
 # Of many large candidates the pursuit looks at this many times D of the smallest, and at least this many others.
 DENSE_RATIO = 16
 SPARSE = 2048
@@ -123,7 +125,9 @@ def _approach(
         rows = np.sort(sample)
         if problem.cardinality is None:
             rows = rows[~selected[rows]]
-            chosen, residual, more = pursue(vectors[rows], residual, norms[rows], control=control, stop=stop)
+            chosen, residual, more = pursue(
+                vectors[rows], residual, norms[rows], control=control, stop=stop, share=SHARE
+            )
         else:
             own = selected[rows]
             chosen, residual, more = exchange(vectors[rows], residual, own, norms[rows], control=control, stop=stop)
