@@ -9,7 +9,6 @@ from instances import nsn
 from slth.rss import meet, pursuit, solve, vertex
 from slth.rss.control import Control
 from slth.rss.local import MIN_GAIN, improve
-from slth.rss.relax import SPARSE, thin
 
 
 def core(D: int, m: int, seed: int) -> np.ndarray:
@@ -312,15 +311,6 @@ def test_the_scan_counts_ties_that_it_cannot_list():
     assert best == 0
     assert number > len(ties)
     assert (meet.popcounts(64)[ties[:, 0]] + meet.popcounts(64)[ties[:, 1]] == 6).all()
-
-
-def test_thin_keeps_every_small_candidate_and_some_of_every_size():
-    assert thin(100, 10).tolist() == list(range(100))
-    places = thin(100_000, 500)
-    assert places[:500].tolist() == list(range(500))
-    assert (np.diff(places) > 0).all()
-    assert places[-1] == 100_000 - 1
-    assert 500 + SPARSE / 2 < len(places) <= 500 + SPARSE
 
 
 # A regression test of quality, not a statistical one: five fixed instances. The docstring of slth.rss.relax states

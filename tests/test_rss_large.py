@@ -13,7 +13,7 @@ from slth.rss import Problem, solve, solve_batch, solve_stream, verify
 from slth.rss.control import Control
 from slth.rss.core import solve_core
 from slth.rss.polish import polish
-from slth.rss.relax import solve_relax, thin
+from slth.rss.relax import solve_relax, thin, thinned_size
 
 
 def error(problem: Problem, selected: np.ndarray) -> float:
@@ -118,7 +118,9 @@ def test_thin_keeps_all_small_and_some_of_every_scale():
     assert (places[:500] == np.arange(500)).all()
     assert (np.diff(places) > 0).all()
     assert places[-1] == 99_999
-    assert len(places) < 3000
+    assert len(places) <= thinned_size(100_000, 500) < 3200
+    for start in np.geomspace(500, 90_000 / np.e, 8):  # about as many for every factor e in rank as small ones
+        assert 450 < ((places >= start) & (places < np.e * start)).sum() < 550
     assert thin(1000, 500).tolist() == list(range(1000))
 
 

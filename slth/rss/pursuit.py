@@ -67,7 +67,7 @@ def pursue(
 
 @numba.njit(nogil=True, cache=True)
 def _flip_best(vectors, norms, sign, residual, stop, steps, share):  # type: ignore[no-untyped-def]
-    """Up to ``steps`` readings of X; flips in ``sign`` and ``residual``: (flips, whether no more helps or is wanted)."""
+    """Up to ``steps`` readings of X; flips in ``sign`` and ``residual``: (flips, whether that was all)."""
     flips = 0
     gains = np.empty_like(norms)
     for _ in range(steps):
