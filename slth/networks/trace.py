@@ -57,10 +57,11 @@ def trace(model: nn.Module) -> tuple[Step, ...]:
             steps.append(step)
     _find_overwritten(graph, modules, wrong)
     if wrong:
+        wrong = list(dict.fromkeys(wrong))
         one = len(wrong) == 1
         raise InputError(
             f"{'a part' if one else f'{len(wrong)} parts'} of the model {'is' if one else 'are'} not supported: "
-            f"{'; '.join(dict.fromkeys(wrong))}. slth replaces convolutions, linear layers and BatchNorm, and keeps "
+            f"{'; '.join(wrong)}. slth replaces convolutions, linear layers and BatchNorm, and keeps "
             "element-wise activations, pooling, additions, concatenations and reshapes; replace these parts, or wrap "
             "the model without them."
         )
