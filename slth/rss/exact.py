@@ -28,7 +28,7 @@ from slth.errors import MemoryEstimateError, human_bytes
 from slth.rss.control import Control, Outcome
 from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, popcounts, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
-from slth.rss.pursuit import solve_pursuit
+from slth.rss.pursuit import pursue_once
 from slth.rss.verify import exact_objective
 
 # Ties within rounding that are compared exactly; beyond it the result is reported as not proved.
@@ -41,7 +41,7 @@ RUN = 12
 
 def solve_exact(problem: Problem, control: Control) -> Outcome:
     """The exact method; see the module's docstring. Returns the incumbent when time runs out."""
-    incumbent = solve_pursuit(problem, control)
+    incumbent = pursue_once(problem, control)
     useful: BoolArray = np.ones(problem.size, dtype=bool)
     if problem.cardinality is None:  # a zero vector changes nothing, unless it counts
         useful &= (problem.vectors != 0).any(axis=1)
