@@ -98,6 +98,7 @@ def solve_batch(
     *,
     vectors: npt.ArrayLike,
     targets: npt.ArrayLike,
+    cardinality: int | None = None,
     norm: str = "linf",
     method: str = "auto",
     eps: float | None = None,
@@ -110,7 +111,7 @@ def solve_batch(
     """Solve b instances of one shape on all cores; each is what :func:`solve` would return for it.
 
     Args:
-        vectors: float64 (b, n, D). targets: float64 (b, D). norm: of every instance.
+        vectors: float64 (b, n, D). targets: float64 (b, D). cardinality, norm: of every instance.
         time_limit: seconds for the whole batch; instances not reached by then get a first incumbent.
         max_memory: bytes for the tables of all workers together; fewer instances run at once where they need more.
         device: a torch device (``cuda``, ``cpu``) for ``pursuit`` on all instances at once; None for the cores.
@@ -136,10 +137,16 @@ def solve_batch(
     if device is not None:
         if method not in ("auto", "pursuit"):
             raise InputError(f"device needs method 'pursuit'; got {method!r}. Leave device out for the others.")
+        if cardinality is not None:
+            raise InputError(f"device takes selections of any size; got cardinality = {cardinality}. Leave device out.")
         selections = pursue_on_device(stacked, goals, device)
 
     places = range(len(stacked))
-    problems = map_threads(lambda i: Problem(vectors=stacked[i], target=goals[i], norm=norm), places, workers)
+
+    def state(i: int) -> Problem:
+        return Problem(vectors=stacked[i], target=goals[i], cardinality=cardinality, norm=norm)
+
+    problems = map_threads(state, places, workers)
     together = workers if device is not None else _together(problems, method, control, workers)
     # Threads that cannot have an instance each, for want of memory, share one.
     control = replace(control, threads=workers // together)
