@@ -7,6 +7,7 @@ import pytest
 from instances import nsn
 
 from slth.rss import meet, pursuit, solve, vertex
+from slth.rss.beam import KEEP, beam
 from slth.rss.control import Control
 from slth.rss.local import MIN_GAIN, improve
 
@@ -207,6 +208,65 @@ def test_exchange_swaps_the_best_out_and_the_best_in(n, D, size, monkeypatch):
             assert (selected == chosen).all()
             assert made == swaps
             assert np.allclose(residual, left, rtol=0, atol=1e-12)
+
+
+def plain_beam(problem, width: int, size: int | None) -> set[tuple[bool, ...]]:
+    """What the beam must return at its best, one state and one move at a time, for n small enough to pair all."""
+    vectors, n = problem.vectors, problem.size
+
+    def energy(state):
+        return np.square(problem.target - np.array(state) @ vectors).sum()
+
+    start = (
+        np.zeros(n, dtype=bool) if size is None else pursuit.spread(np.argsort(np.square(vectors).sum(axis=1)), size)
+    )
+    states, finished = [tuple(start)], []
+    while states:
+        reached = set()
+        for state in states:
+            moved = []
+            for i in range(n):
+                for j in range(n) if size is not None else [i]:
+                    if size is None or (state[i] and not state[j]):
+                        other = list(state)
+                        other[i], other[j] = (not state[i], not state[j]) if i != j else (not state[i],) * 2
+                        moved.append(tuple(other))
+            better = [other for other in moved if energy(state) - energy(other) > MIN_GAIN * energy(state)]
+            reached |= set(better)
+            if not better:
+                finished.append(state)
+        states = sorted(reached, key=energy)[:width]
+    return set(sorted(finished, key=energy)[:KEEP])
+
+
+@pytest.mark.parametrize("size", [None, 3, 5])
+@pytest.mark.parametrize("width", [1, 3, 20])
+def test_the_beam_keeps_the_best_distinct_states(width, size):
+    """Sizes up to SWAP_SIDE on both sides, so that every swap is scored."""
+    for seed in range(6):
+        problem = nsn(9, 3, seed, reach=3.0)
+        norms = np.square(problem.vectors).sum(axis=1)
+        start = np.zeros(9, dtype=bool) if size is None else pursuit.spread(np.argsort(norms), size)
+        residual = problem.target - start @ problem.vectors
+        found, _ = beam(problem.vectors, residual, start, norms, width=width, sized=size is not None, control=Control())
+        assert {tuple(state) for state in found} == plain_beam(problem, width, size)
+        assert all(state.sum() == size for state in found) or size is None
+        if width == 1 and size is None:
+            greedy = pursuit.pursue(problem.vectors, problem.target, norms, control=Control())[0]
+            assert (found[0] == greedy).all()
+
+
+@pytest.mark.parametrize("size", [None, 100])
+def test_a_time_limit_buys_pursuit_a_beam_that_is_no_worse(size):
+    """Deterministic seeds; the limit is far above what the beam takes."""
+    better = 0
+    for seed in range(5):
+        problem = nsn(300, 9, seed, cardinality=size)
+        greedy, wide = solve(problem, "pursuit"), solve(problem, "pursuit", time_limit=60)
+        assert wide.error <= greedy.error
+        assert wide.stats["beam"] == pursuit.WIDTHS[-1]
+        better += wide.error < 0.7 * greedy.error
+    assert better >= 3
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 10])

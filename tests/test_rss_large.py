@@ -9,9 +9,10 @@ import pytest
 from instances import nsn
 
 from slth.errors import InputError
-from slth.rss import Problem, solve, solve_batch, solve_stream, verify
+from slth.rss import Problem, device, solve, solve_batch, solve_stream, verify
 from slth.rss.control import Control
 from slth.rss.core import solve_core
+from slth.rss.device import pursue_on_device
 from slth.rss.polish import polish
 from slth.rss.relax import solve_relax, thin, thinned_size
 
@@ -173,6 +174,24 @@ def test_the_torch_backend_agrees_with_the_numpy_one():
         assert there.error[i] == verify(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
 
 
+def test_the_torch_backend_ends_where_no_flip_and_no_pair_of_small_candidates_helps(monkeypatch):
+    """Every instance of the batch for itself, whether or not others still move; the batch in parts or whole."""
+    vectors, targets = batch(7, 120, 5)
+    whole = pursue_on_device(vectors, targets, "cpu")
+    monkeypatch.setattr(device, "PAIR_BATCH", 3)
+    monkeypatch.setattr(device, "PAIR_SIZE", 40)
+    parts = pursue_on_device(vectors, targets, "cpu")
+    for selections, size in ((whole, 256), (parts, 40)):
+        for rows, goal, selected in zip(vectors, targets, selections, strict=True):
+            change = np.where(selected, -1.0, 1.0)[:, None] * rows
+            residual = goal - selected @ rows
+            small = np.argsort(np.square(rows).sum(axis=1), kind="stable")[:size]
+            first, second = np.triu_indices(len(small), 1)
+            pairs = residual - change[small][first] - change[small][second]
+            after = np.square(np.vstack([residual - change[small], pairs])).sum(axis=1)
+            assert after.min() >= (residual @ residual) * (1 - 1e-9)
+
+
 def test_the_torch_backend_on_a_gpu():
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
@@ -189,3 +208,5 @@ def test_a_device_that_is_not_there_is_named():
         solve_batch(vectors=vectors, targets=targets, device="nosuchdevice")
     with pytest.raises(InputError, match="device needs method 'pursuit'"):
         solve_batch(vectors=vectors, targets=targets, method="exact", device="cpu")
+    with pytest.raises(InputError, match="device takes selections of any size; got cardinality = 3"):
+        solve_batch(vectors=vectors, targets=targets, cardinality=3, device="cpu")

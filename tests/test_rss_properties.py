@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instances import INTEGER, guard, nsn
+from instances import INTEGER, all_errors, guard, nsn
 
 from slth.errors import InputError
 from slth.rss import METHODS, Problem, exact_error, solve, solve_batch
@@ -120,9 +120,11 @@ def test_ties_do_not_depend_on_the_number_of_threads():
     ],
 )
 def test_a_batch_is_its_instances_one_by_one(method, n):
-    problems = [nsn(n, 4, seed) for seed in range(6)]
+    size = n // 3 if method == "relax" else None
+    problems = [nsn(n, 4, seed, cardinality=size) for seed in range(6)]
     stacked = {"vectors": np.stack([p.vectors for p in problems]), "targets": np.stack([p.target for p in problems])}
-    batches = [solve_batch(**stacked, method=method, seed=5, threads=threads) for threads in (1, 2)]
+    options = {"cardinality": size, "method": method, "seed": 5}
+    batches = [solve_batch(**stacked, **options, threads=threads) for threads in (1, 2)]
     singles = [solve(problem, method, seed=5) for problem in problems]
     for batch in batches:
         assert (batch.selected == np.stack([single.selected for single in singles])).all()
@@ -130,6 +132,33 @@ def test_a_batch_is_its_instances_one_by_one(method, n):
         assert batch.lower_bound.tolist() == [single.lower_bound for single in singles]
         assert batch.status == tuple(single.status for single in singles)
         assert batch.methods == tuple(single.method for single in singles)
+
+
+@pytest.mark.parametrize("method", ["exact", "auto", "core"])
+def test_a_batch_with_little_memory_is_still_its_instances_one_by_one(method):
+    """Many ties, and memory for less than one whole table: the halves must not depend on how many threads there are."""
+    rng = np.random.default_rng(12)
+    vectors, targets = rng.integers(-2, 3, (4, 18, 2)).astype(float), rng.integers(-3, 4, (4, 2)) / 2
+    options = {"method": method, "max_memory": 40_000}
+    batches = [solve_batch(vectors=vectors, targets=targets, threads=threads, **options) for threads in (1, 3)]
+    for i in range(4):
+        single = solve(Problem(vectors=vectors[i], target=targets[i]), **options)
+        for batch in batches:
+            assert (batch.selected[i] == single.selected).all()
+            assert batch.methods[i] == single.method
+
+
+def test_of_equal_optima_the_smallest_binary_number_is_taken():
+    """However the candidates are split: by the memory for the table, and against brute force."""
+    rng = np.random.default_rng(4)
+    for trial in range(20):
+        size = [None, 5][trial % 2]
+        problem = Problem(vectors=rng.integers(-2, 3, (11, 2)), target=rng.integers(-3, 4, 2) / 2, cardinality=size)
+        errors = all_errors(problem)
+        best = min(errors.values())
+        wanted = min((bits for bits, error in errors.items() if error == best), key=lambda bits: bits[::-1])
+        for memory in (1e9, 3000):
+            assert tuple(solve(problem, "exact", max_memory=memory).selected.astype(int)) == wanted
 
 
 def test_a_batch_of_the_wrong_shape_is_refused():

@@ -51,9 +51,8 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
     error = problem.length(best @ vectors - target)
     order = np.argsort(np.einsum("nd,nd->n", vectors, vectors), kind="stable")
     hurried = control.deadline is None or control.deadline - time.monotonic() < HURRY
-    table = min(TABLE - 3 if hurried else TABLE, len(order) // 2)
-    while table > 4 and grid_bytes(table, problem.dimension) > 0.8 * control.max_memory:
-        table -= 1
+    table = table_size(problem.size, problem.dimension, control.max_memory)
+    table = min(table, TABLE - 3) if hurried else table
     left = min(LEFT - 3 if hurried else LEFT, len(order) - table)
     # Small and less small candidates alternate between the halves, so that both have the same spread.
     small = order[: table + left]
@@ -111,6 +110,14 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
         selected=best,
         stats={"table": table, "left": left, "settlements": met, **first.stats},
     )
+
+
+def table_size(count: int, dimension: int, max_memory: float) -> int:
+    """How many candidates the table is made of: up to TABLE, of at most half of all, that fit ``max_memory``."""
+    table = min(TABLE, count // 2)
+    while table > 4 and grid_bytes(table, dimension) > 0.8 * max_memory:
+        table -= 1
+    return table
 
 
 def _deal(small: npt.NDArray[np.intp], table: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -4,6 +4,10 @@ Each greedy step flips the candidate that lowers ‖z − Xᵀs‖₂ most, one 
 is about 0.7·D^{3/2}/n for NSN candidates, whatever the size of the target: the product law offers candidates of
 every scale. With a fixed cardinality k it starts from every other one of the 2k smallest candidates (of the 2(n − k)
 smallest, with all others, when that is less) and swaps: the one that leaves best, then the best for its place.
+
+With a time limit it is repeated with a beam of 4, 16 and 64 (:mod:`slth.rss.beam`) instead of one greedy selection, and
+the best of all is kept; it then ends, whatever time is left. Measured errors, greedy → beam: 0.041 → 0.009 (D = 9,
+n = 1000, 0.05 s), 0.26 → 0.12 (D = 36, n = 2000, 0.15 s), 0.31 → 0.20 (D = 72, n = 5000, 0.7 s).
 """
 
 from __future__ import annotations
@@ -12,30 +16,69 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from slth.rss.beam import beam
 from slth.rss.control import Control, Outcome
 from slth.rss.local import MIN_GAIN, improve
 from slth.rss.problem import BoolArray, FloatArray, Problem
 
 # Candidates that the pair search looks at: its Gram matrix is 8·m² bytes.
 LOCAL_SIZE = 768
+# Widths of the beam, one after the other while there is time: 64 takes fifty times the greedy pursuit's time.
+WIDTHS = (4, 16, 64)
 # Multiply-adds between two looks at the clock: some milliseconds.
 LOOK = 2**24
 
 
 def solve_pursuit(problem: Problem, control: Control) -> Outcome:
     """The pursuit method; see the module's docstring."""
-    vectors, target = problem.vectors, problem.target
-    norms = np.einsum("nd,nd->n", vectors, vectors)
-    sized = problem.cardinality is not None
-    if problem.cardinality is None:
-        selected, residual, flips = pursue(vectors, target, norms, control=control)
+    first = pursue_once(problem, control)
+    best, error, width = first.selected, problem.length(problem.target - first.selected @ problem.vectors), 1
+    control.improved(error)
+    start, norms, sized = _start(problem)
+    residual = problem.target - start @ problem.vectors
+    for wider in WIDTHS if control.deadline is not None else ():
+        if control.expired() or error <= (control.eps or 0.0):
+            break
+        width = wider
+        found, more = beam(problem.vectors, residual, start, norms, width=width, sized=sized, control=control)
+        for selected in found:
+            left = problem.target - selected @ problem.vectors
+            refined, _ = _refine(problem, selected, left, norms)
+            length = problem.length(problem.target - refined @ problem.vectors)
+            if length < error:
+                best, error = refined, length
+                control.improved(error)
+        if not more:
+            break
+    return Outcome(selected=best, stats={**first.stats, "beam": width})
+
+
+def pursue_once(problem: Problem, control: Control) -> Outcome:
+    """The greedy pursuit, time limit or not: a first incumbent for other methods."""
+    start, norms, sized = _start(problem)
+    if sized:
+        residual = problem.target - start @ problem.vectors
+        selected, residual, flips = exchange(problem.vectors, residual, start, norms, control=control)
     else:
-        start = spread(np.argsort(norms, kind="stable"), problem.cardinality)
-        selected, residual, flips = exchange(vectors, target - start @ vectors, start, norms, control=control)
-    local = smallest(norms, selected, LOCAL_SIZE, sized=sized)
-    improved, moves = improve(vectors[local], residual, selected[local], swaps_only=sized)
-    selected[local] = improved
+        selected, residual, flips = pursue(problem.vectors, problem.target, norms, control=control)
+    selected, moves = _refine(problem, selected, residual, norms)
     return Outcome(selected=selected, stats={"flips": flips, "local_moves": moves})
+
+
+def _start(problem: Problem) -> tuple[BoolArray, FloatArray, bool]:
+    """(first selection, squared norms, whether the size is fixed)."""
+    norms = np.einsum("nd,nd->n", problem.vectors, problem.vectors)
+    if problem.cardinality is None:
+        return np.zeros(problem.size, dtype=bool), norms, False
+    return spread(np.argsort(norms, kind="stable"), problem.cardinality), norms, True
+
+
+def _refine(problem: Problem, selected: BoolArray, residual: FloatArray, norms: FloatArray) -> tuple[BoolArray, int]:
+    """1- and 2-flips (or swaps) among the small candidates: (selection, moves)."""
+    sized, selected = problem.cardinality is not None, selected.copy()
+    local = smallest(norms, selected, LOCAL_SIZE, sized=sized)
+    selected[local], moves = improve(problem.vectors[local], residual, selected[local], swaps_only=sized)
+    return selected, moves
 
 
 def pursue(

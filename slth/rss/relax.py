@@ -27,7 +27,7 @@ from slth.rss import vertex
 from slth.rss.control import Control, Outcome
 from slth.rss.local import improve
 from slth.rss.problem import BoolArray, FloatArray, Problem
-from slth.rss.pursuit import exchange, pursue, smallest, solve_pursuit, spread
+from slth.rss.pursuit import exchange, pursue, pursue_once, smallest, spread
 
 # Core size in units of D. 2 is often infeasible, 3 nearly always feasible, above 5 the selection only grows.
 CORE_RATIO = 4
@@ -101,7 +101,7 @@ def _sized_start(
         if near:
             return start, order[:count], None, swaps
     # Few to select or to leave out, or a target that only few selections come near: refine the best pursuit.
-    first = solve_pursuit(problem, control)
+    first = pursue_once(problem, control)
     small = smallest(norms, first.selected, count, sized=True)
     return first.selected.copy(), small, first.selected, first.stats["flips"]
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_array, check_choice, check_int, check_positive
 from slth.rss.control import Control, Outcome
-from slth.rss.core import solve_core
+from slth.rss.core import solve_core, table_size
 from slth.rss.device import pursue_on_device
 from slth.rss.differencing import solve_differencing
-from slth.rss.exact import expected_log2_work, solve_exact
+from slth.rss.exact import expected_log2_work, solve_exact, table_bytes
 from slth.rss.integer import solve_cpsat, solve_highs, solve_scip
 from slth.rss.meet import grid_bytes
 from slth.rss.polish import solve_local
@@ -98,6 +98,7 @@ def solve_batch(
     *,
     vectors: npt.ArrayLike,
     targets: npt.ArrayLike,
+    cardinality: int | None = None,
     norm: str = "linf",
     method: str = "auto",
     eps: float | None = None,
@@ -110,9 +111,9 @@ def solve_batch(
     """Solve b instances of one shape on all cores; each is what :func:`solve` would return for it.
 
     Args:
-        vectors: float64 (b, n, D). targets: float64 (b, D). norm: of every instance.
+        vectors: float64 (b, n, D). targets: float64 (b, D). cardinality, norm: of every instance.
         time_limit: seconds for the whole batch; instances not reached by then get a first incumbent.
-        max_memory: bytes for the tables of all workers together.
+        max_memory: bytes for the tables of all workers together; fewer instances run at once where they need more.
         device: a torch device (``cuda``, ``cpu``) for ``pursuit`` on all instances at once; None for the cores.
 
     Returns:
@@ -130,19 +131,32 @@ def solve_batch(
         )
     check_choice("method", method, ("auto", *METHODS))
     workers = thread_count(threads)
-    control = _control(eps, time_limit, seed, 1, max_memory / workers)
+    control = _control(eps, time_limit, seed, 1, max_memory)
     began = time.monotonic()
 
     if device is not None:
         if method not in ("auto", "pursuit"):
             raise InputError(f"device needs method 'pursuit'; got {method!r}. Leave device out for the others.")
+        if cardinality is not None:
+            raise InputError(f"device takes selections of any size; got cardinality = {cardinality}. Leave device out.")
         selections = pursue_on_device(stacked, goals, device)
 
-    def run(i: int) -> Solution:
-        problem = Problem(vectors=stacked[i], target=goals[i], norm=norm)
-        return _solve_one(problem, method, control) if device is None else _found(problem, selections[i], control)
+    places = range(len(stacked))
 
-    solutions = map_threads(run, range(len(stacked)), workers)
+    def state(i: int) -> Problem:
+        return Problem(vectors=stacked[i], target=goals[i], cardinality=cardinality, norm=norm)
+
+    problems = map_threads(state, places, workers)
+    together = workers if device is not None else _together(problems, method, control, workers)
+    # Threads that cannot have an instance each, for want of memory, share one.
+    control = replace(control, threads=workers // together)
+
+    def run(i: int) -> Solution:
+        if device is not None:
+            return _found(problems[i], selections[i], control)
+        return _solve_one(problems[i], method, control)
+
+    solutions = map_threads(run, places, together)
     return BatchSolution(
         selected=np.stack([solution.selected for solution in solutions]),
         error=np.array([solution.error for solution in solutions]),
@@ -165,6 +179,21 @@ def choose(problem: Problem, control: Control) -> tuple[str, str]:
     if dim <= CORE_DIMENSION:
         return "core", f"n = {n} is too large to prove; D = {dim} is small enough to enumerate a core"
     return "local", f"n = {n}, D = {dim}: too large to prove or to enumerate a core"
+
+
+def _together(problems: list[Problem], method: str, control: Control, workers: int) -> int:
+    """How many instances of one shape fit ``max_memory`` at once, each with the tables it would have alone.
+
+    The tables do not shrink with the number of threads: what is found would change with them.
+    """
+    methods = {method} if method != "auto" else {choose(problem, control)[0] for problem in problems}
+    n, dim, limit = problems[0].size, problems[0].dimension, control.max_memory
+    need = 1.0
+    if "exact" in methods:
+        need = max(need, table_bytes(n, dim, limit))
+    if "core" in methods:
+        need = max(need, grid_bytes(table_size(n, dim, limit), dim))
+    return int(min(workers, max(1.0, limit // need)))
 
 
 def _control(eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float) -> Control:
