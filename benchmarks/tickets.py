@@ -63,7 +63,7 @@ SEARCHES = {
     ),
     "lenet5 weights, 50": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 50, "conv": 50}, 10_000, "weight"),
     "mlp 784-500-10, 10,000": Search("mlp", "pensia_fc2.safetensors", {"linear": 10_000}, 2_000),
-    "resnet20": Search("resnet20", None, {"linear": 10_000, "conv": 30_000}, 1_000, epochs=2),
+    "resnet20": Search("resnet20", None, {"linear": 10_000, "conv": 30_000}, 1_000, epochs=1),
     "vgg-small": Search("vgg-small", None, {"linear": 10_000, "conv": 30_000}, 1_000, epochs=2),
     "separable": Search("separable", None, {"linear": 10_000, "conv": 20_000}, 10_000, epochs=5),
 }
