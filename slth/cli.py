@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slth import __version__
+from slth.cli_bounds import bounds_app
 from slth.cli_rss import reproduce_app, rss_app
 from slth.errors import InputError, SlthError
 from slth.show import Json, console, table
@@ -31,6 +32,7 @@ data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(ticket_app, name="ticket")
 app.add_typer(rss_app, name="rss")
 app.add_typer(reproduce_app, name="reproduce")
+app.add_typer(bounds_app, name="bounds")
 app.add_typer(data_app, name="data")
 INTERRUPTED = 130
 

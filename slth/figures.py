@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from slth.tickets.approximation import approximated_weight
 
 if TYPE_CHECKING:
     from slth.tickets import Ticket
@@ -70,6 +68,8 @@ def filters_side_by_side(ticket: Ticket, layer: int = 0, limit: int = 8, ax: Axe
 
     The grey scale is shared; the third row is their difference, magnified by a power of ten so that it shows.
     """
+    from slth.tickets.approximation import approximated_weight  # imports torch, which the other figures do without
+
     ax = ax or _new_axes(6.4, 2.9)
     linear = ticket.target.maps[layer]
     count = min(limit, linear.channels[1])
@@ -96,6 +96,28 @@ def filters_side_by_side(ticket: Ticket, layer: int = 0, limit: int = 8, ax: Axe
         figure.colorbar(shown, ax=ax, shrink=0.8, label="weight")
     ax.set_title(f"{linear.name}: trained filters and sums of random ones", fontsize=10)
     return ax
+
+
+def width_against_eps(
+    *, eps: Sequence[float], curves: Mapping[str, Sequence[float]], dimension: int, ax: Axes | None = None
+) -> Axes:
+    """Bounds on the number of candidates of one subset sum against its tolerance.
+
+    Args:
+        eps: tolerances, L∞. curves: label → n at each of them, from the largest to the smallest; a label says what
+            its constant is. dimension: D.
+    """
+    ax = ax or _new_axes(6.0, 5.0)
+    for i, (label, values) in enumerate(curves.items()):
+        color, dashes = (INK, MUTED, ACCENT)[i % 3], ("-", "--", ":", "-.")[i % 4]
+        ax.plot([1 / one for one in eps], values, color=color, linestyle=dashes, linewidth=1.6, label=label)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("1/ε, the inverse tolerance of one subset sum (L∞)")
+    ax.set_ylabel("candidates n")
+    ax.set_title(f"How many candidates one subset sum needs, D = {dimension}", fontsize=10)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(-0.02, -0.16), frameon=False)
+    return _clean(ax)
 
 
 def _new_axes(width: float, height: float) -> Axes:
