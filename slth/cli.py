@@ -12,6 +12,7 @@ import typer
 
 from slth import __version__
 from slth.cli_bounds import bounds_app
+from slth.cli_existence import existence
 from slth.cli_rss import reproduce_app, rss_app
 from slth.errors import InputError, SlthError
 from slth.show import Json, console, table
@@ -93,6 +94,9 @@ def doctor(as_json: Json = False) -> None:
         table(("check", "", "found"), [(c.name, "ok" if c.ok else "FAILED", c.found) for c in checks], numbers=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+app.command("existence", epilog="Example: slth existence --out existence --quick")(existence)
 
 
 @ticket_app.command(
