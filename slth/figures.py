@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
     from slth.tickets import Ticket
@@ -138,6 +139,7 @@ def success_against_size(
         ax.plot(curve["n"], bound, color=ACCENT, linestyle=":", label="min(1, E[Y])" if i == 0 else None)
     ax.axhline(0.5, color=MUTED, linewidth=0.6)
     ax.set_ylim(-0.02, 1.04)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("candidates n")
     ax.set_ylabel("P(a subset within ε exists)")
     ax.set_title(f"D = {dimension}", fontsize=10)
@@ -160,16 +162,14 @@ def three_worlds(
 
     Args:
         eps: tolerances. measured: n_½ of existence at each, as ``n``, ``low``, ``high``; None where unknown.
-        found: method → the same, with ``seconds_each``. first_moment: where E[number of solutions] = 1.
+        found: label of a method → the same. first_moment: where E[number of solutions] = 1.
         certified: proved widths or None. paper: its form with C = 1 assumed. dimension: D.
     """
     ax = ax or _new_axes(5.2, 4.2)
     inverse = 1 / np.asarray(eps)
     ax.plot(inverse, first_moment, color=INK, linewidth=1, label="first moment: E[Y] = 1")
     _points(ax, inverse, measured, color=INK, marker="o", label="exists: measured n_½")
-    for marker, (method, values) in zip("sD^v", found.items(), strict=False):
-        times = [one["seconds_each"] for one in values if one is not None]
-        label = f"found by {method} in {max(times):.1g} s" if times else f"found by {method}: not in range"
+    for marker, (label, values) in zip("sD^v", found.items(), strict=False):
         _points(ax, inverse, values, color=ACCENT, marker=marker, label=label, hollow=True)
     proved = np.array([np.nan if one is None else one for one in certified])
     if np.isfinite(proved).any():

@@ -197,7 +197,7 @@ def test_summary_and_figures(rows):
     assert [ax.get_title() for ax in worlds] == ["D = 1", "D = 2"]
     labels = worlds[0].get_legend_handles_labels()[1]
     assert any("C = 1 assumed" in label for label in labels)
-    assert any("found by core in" in label and label.endswith("s") for label in labels)
+    assert any("found by core within" in label and label.endswith("s") for label in labels)
     assert not any("certified" in label for label in labels)
     assert len(fit.curves_figure(summary)) == 2
 

@@ -111,13 +111,13 @@ def half_point(sizes: Array, frequencies: Array, trials: Array) -> float | None:
 def figure(summary: dict[str, Any]) -> list[Axes]:
     """The three worlds, a panel per D: what exists, what is found and in how long, what is proved."""
     dimensions = sorted({one["D"] for one in summary["thresholds"]})
-    axes = _panels(len(dimensions))
+    axes, labels = _panels(len(dimensions)), {name: _found_label(name, summary) for name in FINDERS}
     for ax, D in zip(axes, dimensions, strict=True):
         lines = [one for one in summary["thresholds"] if one["D"] == D]
         three_worlds(
             eps=[one["eps"] for one in lines],
             measured=[one["exact"] for one in lines],
-            found={name: [one[name] for one in lines] for name in FINDERS},
+            found={labels[name]: [one[name] for one in lines] for name in FINDERS},
             first_moment=[one["first_moment"] for one in lines],
             certified=[(one["certified"] or {}).get("n") for one in lines],
             paper=[one["paper"]["value"] for one in lines],
@@ -140,6 +140,12 @@ def curves_figure(summary: dict[str, Any]) -> list[Axes]:
         ]
         success_against_size(curves=curves, expected=expected, dimension=D, ax=ax)
     return axes
+
+
+def _found_label(method: str, summary: dict[str, Any]) -> str:
+    """In how long the method finds, at its slowest threshold of the study."""
+    times = [one[method]["seconds_each"] for one in summary["thresholds"] if one[method] is not None]
+    return f"found by {method} within {max(times):.1g} s" if times else f"{method}: not in range"
 
 
 _PROOF = ("n", "k", "success", "note")
