@@ -97,7 +97,8 @@ def run_point(spec: Spec, *, threads: int | None = None) -> Row:
 
     Returns:
         spec, seconds, and for a method of slth.rss: ``errors`` (rounded up) and ``lower_bounds`` (proved), one each a
-        trial, and ``seconds_each``, wall seconds times threads an instance; for ``certified``: n, k and success, or a note.
+        trial, and ``seconds_each``, wall seconds times threads an instance; for ``certified``: n, k and success, or
+        a note.
     """
     began = time.perf_counter()
     found = _certify(spec) if spec["method"] == "certified" else _solve(spec, thread_count(threads))
