@@ -121,15 +121,19 @@ class FoldedMap:
         """Products in one output."""
         return int(np.prod(self.linear.weight.shape[1:]))
 
+    @functools.cached_property
+    def conv(self) -> nn.Module:
+        """The map's convolution, without a weight."""
+        return conv_like(self.linear, self.linear.channels[0])
+
     def operate(self, x: Tensor, weight: Tensor) -> Tensor:
         """The linear operation with another weight: stride, padding, dilation and groups of the map, no bias."""
         linear = self.linear
         if linear.kind == "linear" and linear.groups == 1:
             return functional.linear(x, weight)
-        conv = conv_like(linear, linear.channels[0])
         flat = linear.kind == "linear" and x.ndim == 2
         tied = weight.unsqueeze(-1) if linear.kind == "linear" else weight
-        out: Tensor = functional_call(conv, {"weight": tied}, (x.unsqueeze(-1) if flat else x,))
+        out: Tensor = functional_call(self.conv, {"weight": tied}, (x.unsqueeze(-1) if flat else x,))
         return out.squeeze(-1) if flat else out
 
     def beside(self, bias: Tensor) -> Tensor:

@@ -48,13 +48,14 @@ class Box:
     lo: Tensor
     hi: Tensor
 
-    def __post_init__(self) -> None:
-        # Two enclosures of one value always meet: were they disjoint, one of them would be wrong.
-        assert bool((self.lo <= self.hi).all()), "an empty interval: a transformer is unsound"
-
     def meet(self, other: Box) -> Box:
         """What both say."""
         return Box(torch.maximum(self.lo, other.lo), torch.minimum(self.hi, other.hi))
+
+    def checked(self) -> Box:
+        """The same; two enclosures of one value always meet: were they disjoint, one of them would be wrong."""
+        assert bool((self.lo <= self.hi).all()), "an empty interval: a transformer is unsound, or a value not finite"
+        return self
 
     def __add__(self, other: Box) -> Box:
         return Box(below(self.lo + other.lo), above(self.hi + other.hi))
@@ -128,8 +129,10 @@ class Form:
     def times(self, factor: Tensor | float) -> Form:
         """Multiplied by a number for each neuron; exact where that is 0, 1 or −1."""
         factor = torch.as_tensor(factor, dtype=self.center.dtype)
-        scaled = Form(self.center * factor, self.spread * factor, self.rest * factor.abs())
         rounds = (factor != 0) & (factor.abs() != 1)
+        scaled = Form(self.center * factor, self.spread * factor, self.rest * factor.abs())
+        if not bool(rounds.any()):
+            return scaled
         cost = torch.where(rounds, gamma(2) * scaled.magnitude() + TINY, 0.0)
         return Form(scaled.center, scaled.spread, above(scaled.rest + cost))
 

@@ -92,12 +92,11 @@ def lift(
             for sizes in ([one.radius for one in nears], [one.delta for one in nears])
         )
         centers = whole(*(one.center for one in nears))
-        slack = [cost * one for one in part(*(one.center.abs() for one in nears))] if cost else None
-        off = [0.0] * len(centers) if slack is None else [euclidean(one) for one in slack]
+        off = [euclidean(cost * one) for one in part(*(one.center.abs() for one in nears))]
         near = [Near(center, above(radius + error), delta) for center, error in zip(centers, off, strict=True)]
     made = [
-        make_pair(target, delta, one, norm, known)
-        for target, delta, one, *known in zip(targets, deltas, near, ours, theirs, between, strict=True)
+        make_pair(target, delta, one, norm, (a, b, c))
+        for target, delta, one, a, b, c in zip(targets, deltas, near, ours, theirs, between, strict=True)
     ]
     return made if many else made[0]
 
@@ -135,9 +134,9 @@ def add(left: Any, right: Any, sign: int = 1) -> Pair:
 
 def negative(pair: Pair) -> Pair:
     """−a and −δ."""
-    flipped = (Box(-box.hi, -box.lo) for box in (pair.target_box, pair.ticket_box, pair.delta_box))
+    ours, theirs, between = (Box(-box.hi, -box.lo) for box in (pair.target_box, pair.ticket_box, pair.delta_box))
     near = None if pair.near is None else replace(pair.near, center=-pair.near.center)
-    return Pair(-pair.target, -pair.delta, *flipped, near, pair.norm_bound)
+    return Pair(-pair.target, -pair.delta, ours, theirs, between, near, pair.norm_bound)
 
 
 def scaled(pair: Pair, factor: float | Tensor, error: float = 0.0) -> Pair:

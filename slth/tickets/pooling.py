@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -11,7 +12,11 @@ from slth.tickets.differences import Pair, make_pair
 from slth.tickets.forms import Box, Form, Tensor, Unknowns, above
 from slth.tickets.norms import Near
 
+# The target's maximum is an interval, and no affine form, where that is narrower than this share of the form's slack.
+INTERVAL_SHARE = 0.7
 
+
+@functools.lru_cache(maxsize=64)
 def window_table(
     sides: tuple[int, ...], outputs: tuple[int, ...], spans: tuple[tuple[tuple[int, ...], ...], ...]
 ) -> Tensor:
@@ -65,43 +70,51 @@ def max_pool(pair: Pair, table: Tensor, outputs: tuple[int, ...], unknowns: Unkn
 
     where i runs over the entries that can win at all; each place takes the narrowest.
     """
-    target, delta, ticket = (_Windows(form, table, len(outputs)) for form in (pair.target, pair.delta, pair.ticket))
+    axes = len(outputs)
+    shape = (*pair.target.center.shape[:-axes], *outputs)
     ours, theirs, difference = (
-        _spread_box(box, table, len(outputs)) for box in (pair.target_box, pair.ticket_box, pair.delta_box)
+        _spread_box(box, table, axes) for box in (pair.target_box, pair.ticket_box, pair.delta_box)
     )
-    best, rival = _middle(ours).argmax(dim=-1), _middle(theirs).argmax(dim=-1)
     floor, their_floor = ours.lo.amax(dim=-1, keepdim=True), theirs.lo.amax(dim=-1, keepdim=True)
     can_win, can_win_there = ours.hi >= floor, theirs.hi >= their_floor
-
-    lead, their_lead = target.excess(best, ours, can_win), ticket.excess(rival, theirs, can_win_there)
-    zero = torch.zeros_like(lead.hi)
-    top, their_top = lead.hi.clamp(min=0), their_lead.hi.clamp(min=0)
-    pooled = target.pick(best).plus(Box(zero, top))
     interval = Box(floor.squeeze(-1), ours.hi.amax(dim=-1))
     their_interval = Box(their_floor.squeeze(-1), theirs.hi.amax(dim=-1))
-    pooled = interval.form().keep_where(_width(interval) < 0.7 * top, pooled)
-
     # δ_max ≥ δ_i of the target's winner i, and ≤ δ_i of the ticket's.
     least = torch.where(can_win, difference.lo, torch.inf).amin(dim=-1)
     most = torch.where(can_win_there, difference.hi, -torch.inf).amax(dim=-1)
-    plain = Box(least, most)
-    down, up = delta.excess(best, difference, can_win).lo, delta.excess(best, difference, can_win_there).hi
-    same = best == rival
-    near = Box(torch.where(same, torch.maximum(down, -top), down), torch.where(same, torch.minimum(up, their_top), up))
-    choice = plain.form()
-    for form in (delta.pick(best).plus(near), (ticket.pick(rival) - target.pick(best)).plus(Box(-top, their_top))):
-        choice = form.keep_where(form.rest < choice.rest, choice)
+    plain = Box(least, most).meet(their_interval - interval)
+    pooled, choice = interval.form(), plain.form()
+    if len(pair.target.spread) or len(pair.delta.spread):
+        target, delta, ticket = (_Windows(form, table, axes) for form in (pair.target, pair.delta, pair.ticket))
+        best, rival = (ours.lo + ours.hi).argmax(dim=-1), (theirs.lo + theirs.hi).argmax(dim=-1)
+        winner, their_winner, its_delta = target.pick(best), ticket.pick(rival), delta.pick(best)
+        top = target.excess(winner, can_win).hi.clamp(min=0)
+        their_top = ticket.excess(their_winner, can_win_there).hi.clamp(min=0)
+        pooled = pooled.keep_where(
+            above(interval.hi - interval.lo) < INTERVAL_SHARE * top, winner.plus(Box(torch.zeros_like(top), top))
+        )
+        slack = Box(delta.excess(its_delta, can_win).lo, delta.excess(its_delta, can_win_there).hi)
+        same = best == rival
+        slack = slack.meet(Box(torch.where(same, -top, -torch.inf), torch.where(same, their_top, torch.inf)))
+        for form in (its_delta.plus(slack), (their_winner - winner).plus(Box(-top, their_top))):
+            choice = form.keep_where(form.rest < choice.rest, choice)
 
-    shape = (*pair.target.center.shape[: -len(outputs)], *outputs)
-    forms = [unknowns.share(_reshaped(form, shape)) for form in (pooled, choice)]
+    forms = [
+        unknowns.share(Form(form.center.reshape(shape), _outputs(form.spread, shape), form.rest.reshape(shape)))
+        for form in (pooled, choice)
+    ]
     known = [box.map(lambda end: end.reshape(shape)) for box in (interval, their_interval, plain)]
     near = pair.near
     if near is not None:
         # |max a − max c|² ≤ Σ|a_i − c_i|² over a window; an entry counts as often as windows hold it.
-        often = math.sqrt(max(_windows_of_an_entry(table), 1))
-        center = near.center.flatten(-len(outputs))[..., table].amax(dim=-1).reshape(shape)
+        often = math.sqrt(_windows_of_an_entry(table))
+        center = near.center.flatten(-axes)[..., table].amax(dim=-1).reshape(shape)
         near = Near(center, above(near.radius * often), above(near.delta * often))
     return make_pair(forms[0], forms[1], near, pair.norm_bound, (known[0], known[1], known[2]))
+
+
+def _outputs(spread: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return spread.reshape(len(spread), *shape)
 
 
 def _windows_of_an_entry(table: Tensor) -> int:
@@ -124,32 +137,16 @@ class _Windows:
         spread = self.spread.gather(-1, at.expand(*self.spread.shape[:-1], 1)).squeeze(-1)
         return Form(self.center.gather(-1, at).squeeze(-1), spread, self.rest.gather(-1, at).squeeze(-1))
 
-    def excess(self, index: Tensor, boxes: Box, chosen: Tensor) -> Box:
-        """[min, max] of x_i − x_index over the ``chosen`` entries i of each window."""
-        base, at = self.pick(index), index.unsqueeze(-1)
-        low, high = boxes.lo.gather(-1, at).squeeze(-1), boxes.hi.gather(-1, at).squeeze(-1)
-        least, most = torch.zeros_like(low), torch.zeros_like(low)
-        for i in range(self.center.shape[-1]):
-            form = Form(self.center[..., i], self.spread[..., i], self.rest[..., i]) - base
-            box = form.box().meet(Box(boxes.lo[..., i], boxes.hi[..., i]) - Box(low, high))
-            counted = chosen[..., i] & (index != i)
-            least = torch.where(counted, torch.minimum(least, box.lo), least)
-            most = torch.where(counted, torch.maximum(most, box.hi), most)
+    def excess(self, base: Form, chosen: Tensor) -> Box:
+        """[min, max] of x_i − base over the ``chosen`` entries i of each window."""
+        least = torch.full_like(base.center, torch.inf)
+        most = -least
+        for i in range(chosen.shape[-1]):
+            box = (Form(self.center[..., i], self.spread[..., i], self.rest[..., i]) - base).box()
+            least = torch.where(chosen[..., i], torch.minimum(least, box.lo), least)
+            most = torch.where(chosen[..., i], torch.maximum(most, box.hi), most)
         return Box(least, most)
 
 
 def _spread_box(box: Box, table: Tensor, axes: int) -> Box:
     return box.map(lambda end: end.flatten(-axes)[..., table])
-
-
-def _middle(box: Box) -> Tensor:
-    return box.lo + box.hi
-
-
-def _width(box: Box) -> Tensor:
-    return above(box.hi - box.lo)
-
-
-def _reshaped(form: Form, shape: tuple[int, ...]) -> Form:
-    spread = form.spread.reshape(len(form.spread), *shape)
-    return Form(form.center.reshape(shape), spread, form.rest.reshape(shape))

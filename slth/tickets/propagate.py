@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -13,9 +13,9 @@ from slth.errors import InputError
 from slth.networks.graph import Ref, Step, fill
 from slth.networks.operations import FUNCTIONS
 from slth.networks.target import Target
-from slth.tickets.differences import Pair, linear, relu, smooth
+from slth.tickets.differences import Pair, linear, relu, same_input, smooth
 from slth.tickets.folded import FoldedMap, fold_kept
-from slth.tickets.forms import UNIT, Unknowns
+from slth.tickets.forms import UNIT, Box, Unknowns
 from slth.tickets.operators import add, hard, leaky, lift, negative, pairs_in, scaled
 from slth.tickets.pooling import adaptive_spans, max_pool, strided_spans, window_table
 
@@ -80,8 +80,28 @@ class Propagation:
             return "" if step.call in self.folded else self.modules[step.call].type.lower()
         return step.call.rsplit(".", 1)[-1]
 
-    def run(self, pair: Pair, unknowns: Unknowns) -> Pair:
-        """The pair at the output for a pair at the input."""
+    def gives_unknowns(self, step: Step) -> bool:
+        """Whether a step's relaxation adds unknowns of its own."""
+        return step.kind not in ("input", "constant", "output") and _bends(self.operation(step))
+
+    def run(self, box: Box, unknowns: Unknowns, watch: Callable[[Step, Pair], None] | None = None) -> Pair:
+        """The pair at the output for inputs (B, …) in a box; ``watch`` is shown the pair after every step.
+
+        Raises:
+            InputError: the box does not fit the network, or a step has no sound transformer.
+        """
+        try:
+            with torch.no_grad():
+                return self._run(same_input(box, unknowns), unknowns, watch)
+        except InputError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError) as cause:
+            raise InputError(
+                f"inputs of shape {tuple(box.lo.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
+                "Pass the shape of one input, without its batch axis."
+            ) from cause
+
+    def _run(self, pair: Pair, unknowns: Unknowns, watch: Callable[[Step, Pair], None] | None) -> Pair:
         last = {name: i for i, step in enumerate(self.steps) for name in step.references()}
         values: dict[str, Any] = {}
         for i, step in enumerate(self.steps):
@@ -90,9 +110,10 @@ class Propagation:
                 continue
             args, options = fill(step.args, values), fill(dict(step.options), values)
             if step.kind == "output":
-                result: Pair = args[0]
-                return result
+                return cast(Pair, args[0])
             values[step.name] = self._step(step, args, options, unknowns)
+            if watch is not None and isinstance(values[step.name], Pair):
+                watch(step, values[step.name])
             for name in step.references():
                 if last[name] == i:
                     values.pop(name, None)
@@ -208,6 +229,10 @@ class Propagation:
             )
         pair, factor = (left, right) if isinstance(left, Pair) else (right, left)
         return scaled(pair, 1 / torch.as_tensor(factor).double(), 2 * UNIT) if divides else scaled(pair, factor)
+
+
+def _bends(name: str) -> bool:
+    return name in _SMOOTH or name in ("relu", "leakyrelu", "leaky_relu", "relu6", "hardtanh") or "max" in name
 
 
 def _pool_first(steps: tuple[Step, ...], operation: Callable[[Step], str]) -> tuple[Step, ...]:
