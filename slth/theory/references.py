@@ -88,6 +88,16 @@ REFERENCES: dict[str, Reference] = {
         constant="none",
         wording="recalled",
     ),
+    "delattre2023": Reference(
+        authors="B. Delattre, Q. Barthélemy, A. Araujo, A. Allauzen",
+        year=2023,
+        arxiv="2305.16173",
+        statement="Gram iteration: G ← G*G gives upper bounds ‖G‖_F^{2^{−i}} on a spectral norm that converge fast; "
+        "for convolutions, at every frequency of the kernel's Fourier transform.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
     "propagation": Reference(
         authors="slth",
         year=2026,
