@@ -166,6 +166,19 @@ def change_header(header: dict[str, Any], rng: np.random.Generator) -> None:
             owner[last] = copy.deepcopy(JUNK[rng.integers(len(JUNK))])
 
 
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_junk_in_what_is_merely_stated_is_no_crash(junk, tiny_file, tiny_ticket, put):
+    """How a ticket was found cannot be recomputed: such a file is refused, or is the same ticket."""
+    tensors = dict(load(tiny_file.read_bytes()))
+    for key in (None, "method", "input_range", "environment", "other", "target_hash"):
+        header = read_header(tensors)
+        if key is None:
+            header["info"] = junk
+        else:
+            header["info"][key] = junk
+        assert caught(put(with_header(tensors, header)), tiny_ticket) in ("refused", "the same")
+
+
 EVENTS: list[str] = []
 WATCHED = {"exec", "compile", "import", "os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen",
            "pickle.find_class", "ctypes.dlopen", "marshal.loads", "socket.connect", "shutil.rmtree"}  # fmt: skip
