@@ -97,6 +97,23 @@ def anytime(quick: bool) -> Row:
     return result
 
 
+def fixed_size(quick: bool) -> Row:
+    """Exactly k of n: the error of each method beside that of relax without a size, one pass and after a fixed time."""
+    limit = 1.0 if quick else 5.0
+    result: Row = {}
+    for dimension, n, sizes in ((9, 1000, (500, 60)), (72, 5000, (2500, 300)))[: 1 if quick else None]:
+        seeds = range(2 if quick else 5)
+        free = [instance(n, dimension, seed) for seed in seeds]
+        result[f"D={dimension} n={n} any size"] = {"relax": _summary([solve(one, "relax").error for one in free])}
+        for size in sizes:
+            problems = [Problem(vectors=one.vectors, target=one.target, cardinality=size) for one in free]
+            row = {name: _summary([solve(one, name).error for one in problems]) for name in ("pursuit", "relax")}
+            timed = [solve(one, time_limit=limit) for one in problems]
+            row[f"auto ({timed[0].method}), {limit:g} s"] = _summary([one.error for one in timed])
+            result[f"D={dimension} n={n} k={size}"] = row
+    return result
+
+
 def streamed(quick: bool) -> Row:
     """A million candidates of D = 72 that are never held at once."""
     return _fresh("stream-small" if quick else "stream")
@@ -138,6 +155,7 @@ SECTIONS: dict[str, Callable[[bool], Row]] = {
     "weights": weights,
     "exact": exact,
     "anytime": anytime,
+    "fixed_size": fixed_size,
     "streamed": streamed,
     "scaling": scaling,
     "growth": growth,

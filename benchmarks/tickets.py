@@ -1,8 +1,9 @@
-"""Tickets for networks that other people trained: python -m benchmarks.tickets [--quick] [--only WORD]
+"""Tickets for trained networks on MNIST, and what is behind them: python -m benchmarks.tickets [--quick] [--only WORD]
 
-LeNet-5 (61,470 weights) and a 784-500-10 MLP on MNIST, weights by the authors of Pensia et al. 2020, read from
-the folder ``targets`` beside the data folder (or $SLTH_TARGETS). Each search runs in a fresh process, so that its
-peak memory is its own, and each ticket is verified in another one, from the file alone.
+LeNet-5 (61,470 weights) and a 784-500-10 MLP, weights by the authors of Pensia et al. 2020, are read from the folder
+``targets`` beside the data folder (or $SLTH_TARGETS). ResNet-20, a small VGG and a depthwise-separable network are
+trained here once, on the first 20,000 training images, and kept in ``benchmarks/cache``. Each search runs in a fresh
+process, so that its peak memory is its own, and each ticket is verified in another one, from its files alone.
 """
 
 from __future__ import annotations
@@ -14,46 +15,88 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.torch
 import torch
+from torch import nn
 
 from benchmarks.record import peak_memory, print_table, read_json, write_json
 from slth import data
 from slth.errors import DataError, SlthError, human_bytes
+from slth.experiments.training import train
+from slth.files import write_whole
 from slth.networks import models
+from slth.networks.generator import random_rows
 from slth.tickets import evaluate, find_ticket, load_ticket
+from slth.tickets.coding import ideal_bits
+from slth.tickets.cost import measure_cost
 from slth.tickets.explicit import explicit_parent
 
-# (architecture, file, width, test images): half of each width is of each sign. The MLP's ticket holds 880,000 hidden
-# channels, so it is evaluated on the first 2,000 images.
+CACHE = Path(__file__).parent / "cache"
+TRAINED_ON = 20_000
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: a network, its weights' file (None: trained here for ``epochs``), widths, structure, test images."""
+
+    arch: str
+    file: str | None
+    width: dict[str, int]
+    images: int
+    structure: str = "channel"
+    epochs: int = 0
+
+
+# Half of each width is of each sign. Evaluating a ticket costs in proportion to its hidden channels: the larger ones
+# are evaluated on the first test images only.
 SEARCHES = {
-    "lenet5 20,000/60,000": ("lenet5", "pensia_lenet5.safetensors", {"linear": 20_000, "conv": 60_000}, 10_000),
-    "lenet5 6,000/20,000": ("lenet5", "pensia_lenet5.safetensors", {"linear": 6_000, "conv": 20_000}, 10_000),
-    "mlp 784-500-10, 10,000": ("mlp", "pensia_fc2.safetensors", {"linear": 10_000}, 2_000),
+    "lenet5 20,000/60,000": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 20_000, "conv": 60_000}, 10_000),
+    "lenet5 6,000/20,000": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 6_000, "conv": 20_000}, 10_000),
+    "lenet5 kernels, 100/2,000": Search(
+        "lenet5", "pensia_lenet5.safetensors", {"linear": 100, "conv": 2_000}, 10_000, "kernel"
+    ),
+    "lenet5 weights, 50": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 50, "conv": 50}, 10_000, "weight"),
+    "mlp 784-500-10, 10,000": Search("mlp", "pensia_fc2.safetensors", {"linear": 10_000}, 2_000),
+    "resnet20": Search("resnet20", None, {"linear": 10_000, "conv": 30_000}, 1_000, epochs=1),
+    "vgg-small": Search("vgg-small", None, {"linear": 10_000, "conv": 30_000}, 1_000, epochs=2),
+    "separable": Search("separable", None, {"linear": 10_000, "conv": 20_000}, 10_000, epochs=5),
 }
+QUICK = "lenet5 6,000/20,000"
 
 
 def main() -> None:
     """Run the searches, print the tables, write benchmarks/results/tickets.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the smaller LeNet-5 search on 1,000 images only")
+    parser.add_argument("--quick", action="store_true", help="the smaller LeNet-5 search and the speeds, 1,000 images")
     parser.add_argument("--only", metavar="WORD", help="searches with this in their name; others keep their results")
     parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--wide", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
         if options.one:
             print(json.dumps(_search(options.one, options.out)))
             return
-        names = (
-            ["lenet5 6,000/20,000"] if options.quick else [name for name in SEARCHES if (options.only or "") in name]
-        )
+        if options.wide:
+            print(json.dumps(_wide()))
+            return
+        names = [QUICK] if options.quick else [name for name in SEARCHES if (options.only or "") in name]
         record = "tickets-quick" if options.quick else "tickets"
         results = read_json(record).get("searches", {}) if options.only else {}
-        results |= {name: _benchmark(name, limit=1000 if options.quick else 10_000) for name in names}
-        results_all: dict[str, Any] = {"searches": results, "masked_parent_relative_difference": _against_masks()}
+        for name in names:
+            results[name] = _benchmark(name, limit=1000 if options.quick else 10_000)
+        results_all: dict[str, Any] = {
+            "searches": {name: results[name] for name in SEARCHES if name in results},
+            "wide": _in_process(["--wide"]),
+            "generator": _generator(),
+            "masked_parent_relative_difference": _against_masks(),
+        }
     except SlthError as error:
         sys.exit(f"error: {error}")
     _print(results_all)
@@ -69,47 +112,108 @@ def targets_folder() -> Path:
     return folder
 
 
+def load_target(search: Search) -> nn.Module:
+    """The trained network of a search, trained and cached first if nobody else did."""
+    if search.file is not None:
+        return models.load_weights(search.arch, targets_folder() / search.file)
+    path = CACHE / f"{search.arch}.safetensors"
+    if not path.is_file():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = models.ARCHITECTURES[search.arch].build()
+        images = data.load("mnist", "train")
+        part = data.Split(images.images[:TRAINED_ON], images.labels[:TRAINED_ON])
+        began = time.perf_counter()
+        train(model, part, epochs=search.epochs, batch=128, say=lambda line: print(f"{search.arch}: {line}"))
+        print(f"{search.arch}: trained in {time.perf_counter() - began:.0f} s")
+        CACHE.mkdir(exist_ok=True)
+        write_whole(path, safetensors.torch.save(model.state_dict()))
+    return models.load_weights(search.arch, path)
+
+
 def _search(name: str, out: Path) -> dict[str, Any]:
     """One search in this process: its seconds and peak memory."""
-    arch, file, width, _ = SEARCHES[name]
-    model = models.load_weights(arch, targets_folder() / file)
-    # Compile and load everything on a small instance first: the search is timed, not the compiler.
-    find_ticket(models.mlp(sizes=(4, 3)), width=400)
+    search = SEARCHES[name]
+    model = load_target(search)
+    # Compile and load everything on small instances first: the search is timed, not the compiler.
+    for structure in ("channel", search.structure):
+        find_ticket(models.mlp(sizes=(4, 3)), width=400, structure=structure)
     began = time.perf_counter()
-    ticket = find_ticket(model, width=width, example_input=models.example_input(arch), input_range=(0.0, 1.0))
+    ticket = find_ticket(
+        model,
+        width=search.width,
+        structure=search.structure,
+        example_input=models.example_input(search.arch),
+        input_range=(0.0, 1.0),
+    )
     seconds = time.perf_counter() - began
+    peak = peak_memory()
     ticket.save(out)
-    return {"seconds": seconds, "peak_memory": peak_memory()}
+    return {"seconds": seconds, "peak_memory": peak}
+
+
+def _wide() -> dict[str, Any]:
+    """One input channel of width 1,000,000 at D = 72, in this process."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 8, 3, bias=False))
+    find_ticket(model, width=2000, input_range=(0.0, 1.0))
+    began = time.perf_counter()
+    ticket = find_ticket(model, width=1_000_000, input_range=(0.0, 1.0))
+    return {"seconds": time.perf_counter() - began, "peak_memory": peak_memory(), **asdict(ticket.layers[0])}
+
+
+def _generator() -> dict[str, float]:
+    """Normals a second on one thread and on two."""
+
+    def draw(channel: int) -> None:
+        random_rows(law="normal", seed=0, layer=0, part=1, channel=channel, rows=np.arange(20_000), size=72)
+
+    def rate(threads: int) -> float:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(draw, range(threads)))
+            began = time.perf_counter()
+            list(pool.map(draw, range(64)))
+            return 64 * 20_000 * 72 / (time.perf_counter() - began)
+
+    return {"one_thread": rate(1), "two_threads": rate(2)}
+
+
+def _in_process(arguments: list[str]) -> dict[str, Any]:
+    """What this program prints as JSON when it is run with ``arguments`` in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.tickets", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SlthError(f"benchmarks.tickets {' '.join(arguments)} failed: {done.stderr.strip().splitlines()[-1]}")
+    return dict(json.loads(done.stdout))
 
 
 def _benchmark(name: str, limit: int) -> dict[str, Any]:
     """Search and verify ``name`` in fresh processes, then evaluate it here."""
+    search = SEARCHES[name]
+    load_target(search)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ticket.slth"
-        command = [sys.executable, "-m", "benchmarks.tickets", "--one", name, "--out", str(file)]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-        if found.returncode:
-            raise SlthError(f"the search {name} failed: {found.stderr.strip().splitlines()[-1]}")
-        record: dict[str, Any] = json.loads(found.stdout)
+        record = _in_process(["--one", name, "--out", str(file)])
         verified = subprocess.run([sys.executable, "-m", "slth", "ticket", "verify", str(file)], check=False)
         ticket = load_ticket(file)
         test = data.load("mnist", "test")
-        limit = min(limit, SEARCHES[name][3])
-        test = data.Split(test.images[:limit], test.labels[:limit])
+        test = data.Split(test.images[: min(limit, search.images)], test.labels[: min(limit, search.images)])
         scores = evaluate(ticket, test)
         return {
             **record,
+            "structure": search.structure,
             "file_bytes": file.stat().st_size,
+            "ideal_bits": ideal_bits(ticket),
+            "target_weights": ticket.target.weight_count,
             "verified": verified.returncode == 0,
             "kept_channels": ticket.kept_channels,
             "examples": len(test),
+            "costs": [asdict(one) for one in measure_cost(ticket)],
             "scores": {one.name: {"accuracy": one.accuracy, "agreement": one.agreement} for one in scores},
-            "layers": [
-                {"name": one.name, "D": one.dimension, "width": one.width, "kept": one.kept, "error": one.error,
-                 "relative_rms": one.relative_rms, "core_seconds": one.seconds}
-                for one in ticket.layers
-            ],
-        }  # fmt: skip
+            "layers": [asdict(one) for one in ticket.layers],
+        }
 
 
 def _against_masks() -> float:
@@ -123,24 +227,48 @@ def _against_masks() -> float:
 
 
 def _print(results: dict[str, Any]) -> None:
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    sizes: list[tuple[str, ...]] = []
     for name, one in results["searches"].items():
         score = one["scores"]
         rows.append((
             name, f"{score['target']['accuracy']:.2%}", f"{score['ticket']['accuracy']:.2%}",
             f"{score['ticket']['agreement']:.2%}", f"{score['random ticket']['accuracy']:.2%}",
             f"{one['examples']:,}", f"{one['seconds']:.1f} s", human_bytes(one["peak_memory"]),
-            human_bytes(one["file_bytes"]), "yes" if one["verified"] else "NO",
+            "yes" if one["verified"] else "NO",
         ))  # fmt: skip
-    header = ("search", "target", "ticket", "agreement", "random", "images", "time", "memory", "file", "verified")
+        target, ticket = one["costs"]
+        bits, count = one["ideal_bits"], one["target_weights"]
+        sizes.append((
+            name, human_bytes(one["file_bytes"]), f"{8 * one['file_bytes'] / count:.1f}", f"{bits / count:.1f}",
+            f"{(8 * one['file_bytes'] - 8 * 4096) / bits:.2f}", f"{ticket['weights']:,}",
+            f"{ticket['flops'] / target['flops']:.0f}×", f"{ticket['milliseconds'] / target['milliseconds']:.0f}×",
+        ))  # fmt: skip
+    header: tuple[str, ...] = (
+        "search", "target", "ticket", "agreement", "random", "images", "time", "memory", "verified"
+    )  # fmt: skip
     print_table("Tickets on MNIST", header, rows)
+    header = (
+        "search", "file", "bits/weight", "log2 C(n,k)/weight", "(file − 4 kB)/log2 C", "numbers held", "operations",
+        "latency",
+    )  # fmt: skip
+    print_table("Size and cost beside the target", header, sizes)
     for name, one in results["searches"].items():
         layers = [
-            (layer["name"], layer["D"], f"{layer['width']:,}", f"{layer['kept']:,}", f"{layer['error']:.2g}",
-             f"{layer['relative_rms']:.2%}", f"{layer['core_seconds']:.1f}")
+            (layer["name"], layer["dimension"], f"{layer['width']:,}", f"{layer['kept']:,}", f"{layer['error']:.2g}",
+             f"{layer['relative_rms']:.2%}", f"{layer['seconds']:.1f}")
             for layer in one["layers"]
         ]  # fmt: skip
         print_table(name, ("layer", "D", "width", "kept", "largest error", "relative RMS", "core seconds"), layers)
+    wide, generator = results["wide"], results["generator"]
+    print(
+        f"width 1,000,000, D = 72, one input channel: {wide['seconds']:.1f} s, {human_bytes(wide['peak_memory'])}, "
+        f"relative RMS error {wide['relative_rms']:.3%}"
+    )
+    print(
+        f"generator: {generator['one_thread'] / 1e6:.0f} million normals a second on one thread, "
+        f"{generator['two_threads'] / 1e6:.0f} on two"
+    )
     print(f"to_module() against the masked parent: {results['masked_parent_relative_difference']:.1e} relative")
 
 

@@ -17,9 +17,8 @@ UNIT = Fraction(1, 2**1074)
 
 
 # What kinds of methods there are: those that spend all the time they are given (and end by themselves when they are
-# given no limit), those without a fixed-size form, and the integer solvers that round the instance.
+# given no limit), and the integer solvers, one of which rounds the instance.
 ANYTIME = {"core", "local", "relax"}
-UNSIZED = {"core", "differencing", "local", "relax"}
 ROUNDING = {"cpsat"}
 INTEGER = {"highs", "scip", *ROUNDING}
 

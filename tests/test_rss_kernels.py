@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from instances import nsn
 
-from slth.rss import meet, solve, vertex
+from slth.rss import meet, pursuit, solve, vertex
+from slth.rss.beam import KEEP, beam
+from slth.rss.control import Control
 from slth.rss.local import MIN_GAIN, improve
-from slth.rss.relax import SPARSE, thin
 
 
 def core(D: int, m: int, seed: int) -> np.ndarray:
@@ -157,6 +158,128 @@ def test_improve_finds_a_pair_that_no_single_flip_finds():
     assert moves == 1
 
 
+@pytest.mark.parametrize(("n", "D", "stop"), [(1, 1, 0.0), (40, 3, 0.0), (200, 6, 0.4), (25, 30, 0.0)])
+def test_pursue_takes_the_best_flip_until_none_helps(n, D, stop, monkeypatch):
+    """Against the same in numpy, one flip at a time; however often the clock is looked at."""
+    for seed in range(5):
+        problem = nsn(n, D, seed)
+        vectors, norms = problem.vectors, np.square(problem.vectors).sum(axis=1)
+        sign, left, flips = np.ones(n), problem.target.copy(), 0
+        while np.linalg.norm(left) > stop:
+            gain = 2 * sign * (vectors @ left) - norms
+            best = gain.argmax()
+            if gain[best] <= MIN_GAIN * (left @ left):
+                break
+            left -= sign[best] * vectors[best]
+            sign[best] *= -1
+            flips += 1
+        for look in (1, 2**24):
+            monkeypatch.setattr(pursuit, "LOOK", look)
+            selected, residual, made = pursuit.pursue(vectors, problem.target, norms, control=Control(), stop=stop)
+            assert (selected == (sign < 0)).all()
+            assert made == flips
+            assert np.allclose(residual, left, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "D", "size"), [(2, 1, 1), (40, 3, 20), (40, 3, 3), (200, 6, 150), (25, 30, 12), (9, 2, 9)]
+)
+def test_exchange_swaps_the_best_out_and_the_best_in(n, D, size, monkeypatch):
+    """Against the same in numpy, one swap at a time; however often the clock is looked at."""
+    for seed in range(5):
+        problem = nsn(n, D, seed)
+        vectors, norms = problem.vectors, np.square(problem.vectors).sum(axis=1)
+        start = pursuit.spread(np.argsort(norms), size)
+        chosen, left, swaps = start.copy(), problem.target - start @ vectors, 0
+        while 0 < size < n:
+            lost = np.where(chosen, -2 * (vectors @ left) - norms, -np.inf)
+            out = lost.argmax()
+            freed = left + vectors[out]
+            won = np.where(chosen, -np.inf, 2 * (vectors @ freed) - norms)
+            if lost[out] + won.max() <= MIN_GAIN * (left @ left):
+                break
+            left = freed - vectors[won.argmax()]
+            chosen[out], chosen[won.argmax()] = False, True
+            swaps += 1
+        for look in (1, 2**24):
+            monkeypatch.setattr(pursuit, "LOOK", look)
+            begin = problem.target - start @ vectors
+            selected, residual, made = pursuit.exchange(vectors, begin, start, norms, control=Control())
+            assert (selected == chosen).all()
+            assert made == swaps
+            assert np.allclose(residual, left, rtol=0, atol=1e-12)
+
+
+def plain_beam(problem, width: int, size: int | None) -> set[tuple[bool, ...]]:
+    """What the beam must return at its best, one state and one move at a time, for n small enough to pair all."""
+    vectors, n = problem.vectors, problem.size
+
+    def energy(state):
+        return np.square(problem.target - np.array(state) @ vectors).sum()
+
+    start = (
+        np.zeros(n, dtype=bool) if size is None else pursuit.spread(np.argsort(np.square(vectors).sum(axis=1)), size)
+    )
+    states, finished = [tuple(start)], []
+    while states:
+        reached = set()
+        for state in states:
+            moved = []
+            for i in range(n):
+                for j in range(n) if size is not None else [i]:
+                    if size is None or (state[i] and not state[j]):
+                        other = list(state)
+                        other[i], other[j] = (not state[i], not state[j]) if i != j else (not state[i],) * 2
+                        moved.append(tuple(other))
+            better = [other for other in moved if energy(state) - energy(other) > MIN_GAIN * energy(state)]
+            reached |= set(better)
+            if not better:
+                finished.append(state)
+        states = sorted(reached, key=energy)[:width]
+    return set(sorted(finished, key=energy)[:KEEP])
+
+
+@pytest.mark.parametrize("size", [None, 3, 5])
+@pytest.mark.parametrize("width", [1, 3, 20])
+def test_the_beam_keeps_the_best_distinct_states(width, size):
+    """Sizes up to SWAP_SIDE on both sides, so that every swap is scored."""
+    for seed in range(6):
+        problem = nsn(9, 3, seed, reach=3.0)
+        norms = np.square(problem.vectors).sum(axis=1)
+        start = np.zeros(9, dtype=bool) if size is None else pursuit.spread(np.argsort(norms), size)
+        residual = problem.target - start @ problem.vectors
+        found, _ = beam(problem.vectors, residual, start, norms, width=width, sized=size is not None, control=Control())
+        assert {tuple(state) for state in found} == plain_beam(problem, width, size)
+        assert all(state.sum() == size for state in found) or size is None
+        if width == 1 and size is None:
+            greedy = pursuit.pursue(problem.vectors, problem.target, norms, control=Control())[0]
+            assert (found[0] == greedy).all()
+
+
+@pytest.mark.parametrize("size", [None, 100])
+def test_a_time_limit_buys_pursuit_a_beam_that_is_no_worse(size):
+    """Deterministic seeds; the limit is far above what the beam takes."""
+    better = 0
+    for seed in range(5):
+        problem = nsn(300, 9, seed, cardinality=size)
+        greedy, wide = solve(problem, "pursuit"), solve(problem, "pursuit", time_limit=60)
+        assert wide.error <= greedy.error
+        assert wide.stats["beam"] == pursuit.WIDTHS[-1]
+        better += wide.error < 0.7 * greedy.error
+    assert better >= 3
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 10])
+def test_spread_leaves_small_candidates_on_both_sides(n):
+    order = np.random.default_rng(n).permutation(n)
+    for size in range(n + 1):
+        selected = pursuit.spread(order, size)
+        assert selected.sum() == size
+        few = 2 * min(size, n - size)
+        assert (np.abs(np.diff(selected[order[:few]].astype(int))) == 1).all()
+        assert (selected[order[few:]] == (2 * size > n)).all()
+
+
 @pytest.mark.parametrize(("m", "D"), [(0, 2), (1, 1), (7, 3)])
 def test_subset_sums_number_the_selections_in_binary(m, D):
     rows = nsn(max(m, 1), D, seed=7).vectors[:m]
@@ -205,7 +328,9 @@ def test_the_scan_meets_every_pair_within_its_radius(D, kind, radius, cardinalit
             ones = meet.popcounts(len(errors))[:, None] + meet.popcounts(len(sums))[None]
             errors[ones != cardinality] = np.inf
         ties = np.empty((10_000, 2), dtype=np.int64)
-        options = {"radius": radius, "tie": 0.0, "span": (0, len(high)), "cardinality": cardinality, "ties": ties}
+        sizes = meet.popcounts(len(low)), meet.popcounts(len(high)), meet.popcounts(len(sums))
+        options = {"radius": radius, "tie": 0.0, "span": (0, len(high)), "ties": ties, "wanted": cardinality}
+        options["sizes"] = sizes if cardinality >= 0 else None
         best, number = meet.scan(meet.build_grid(sums, radius), low, high, target, euclidean=False, **options)
         assert best >= errors.min()
         if errors.min() <= radius:
@@ -229,7 +354,7 @@ def test_the_scan_lists_every_pair_near_the_best(D, euclidean):
         ties = np.empty((errors.size, 2), dtype=np.int64)
         best, number = meet.scan(
             meet.build_grid(right, radius), low, high, target, radius=radius, tie=tie, span=(0, len(high)),
-            cardinality=-1, ties=ties, euclidean=euclidean,
+            ties=ties, euclidean=euclidean,
         )  # fmt: skip
         near = {tuple(pair) for pair in np.argwhere(errors <= min(radius, errors.min() + tie) * (1 - 1e-12)).tolist()}
         assert best == pytest.approx(errors.min(), rel=1e-12)
@@ -240,21 +365,12 @@ def test_the_scan_counts_ties_that_it_cannot_list():
     sums = meet.subset_sums(np.ones((6, 1)))
     ties = np.empty((5, 2), dtype=np.int64)
     best, number = meet.scan(
-        meet.build_grid(sums, 0.5), sums, sums[:1], np.array([6.0]), radius=0.5, tie=1e-9, span=(0, 1), cardinality=-1,
-        ties=ties, euclidean=False,
+        meet.build_grid(sums, 0.5), sums, sums[:1], np.array([6.0]), radius=0.5, tie=1e-9, span=(0, 1), ties=ties,
+        euclidean=False,
     )  # fmt: skip
     assert best == 0
     assert number > len(ties)
     assert (meet.popcounts(64)[ties[:, 0]] + meet.popcounts(64)[ties[:, 1]] == 6).all()
-
-
-def test_thin_keeps_every_small_candidate_and_some_of_every_size():
-    assert thin(100, 10).tolist() == list(range(100))
-    places = thin(100_000, 500)
-    assert places[:500].tolist() == list(range(500))
-    assert (np.diff(places) > 0).all()
-    assert places[-1] == 100_000 - 1
-    assert 500 + SPARSE / 2 < len(places) <= 500 + SPARSE
 
 
 # A regression test of quality, not a statistical one: five fixed instances. The docstring of slth.rss.relax states

@@ -9,11 +9,12 @@ import pytest
 from instances import nsn
 
 from slth.errors import InputError
-from slth.rss import Problem, solve, solve_batch, solve_stream, verify
+from slth.rss import Problem, device, solve, solve_batch, solve_stream, verify
 from slth.rss.control import Control
 from slth.rss.core import solve_core
-from slth.rss.polish import polish, solve_local
-from slth.rss.relax import solve_relax, thin
+from slth.rss.device import pursue_on_device
+from slth.rss.polish import polish
+from slth.rss.relax import solve_relax, thin, thinned_size
 
 
 def error(problem: Problem, selected: np.ndarray) -> float:
@@ -76,11 +77,41 @@ def test_progress_is_in_the_units_of_the_problem():
     assert told[-1] == pytest.approx(solution.error, rel=1e-9)
 
 
-@pytest.mark.parametrize("method", [solve_core, solve_local, solve_relax])
-def test_methods_without_a_fixed_size_form_say_so(method):
-    problem = Problem(vectors=np.ones((5, 2)), target=np.ones(2), cardinality=2)
-    with pytest.raises(InputError, match="no fixed-size form"):
-        method(problem, Control())
+@pytest.mark.parametrize(("n", "dimension", "size"), [(600, 9, 300), (600, 9, 90), (1500, 36, 750), (1500, 36, 1200)])
+def test_a_fixed_size_costs_relax_little(n, dimension, size):
+    """Deterministic seeds: beside the free problem within a factor, and far better than a pursuit of that size."""
+    found = {"free": [], "relax": [], "pursuit": []}
+    for seed in range(5):
+        free = nsn(n, dimension, seed=seed)
+        fixed = Problem(vectors=free.vectors, target=free.target, cardinality=size)
+        found["free"].append(solve(free, "relax").error)
+        for method in ("relax", "pursuit"):
+            found[method].append(solve(fixed, method).error)
+    free, relax, pursuit = (np.median(found[name]) for name in ("free", "relax", "pursuit"))
+    assert relax < 2 * free
+    assert relax < 0.7 * pursuit
+
+
+def test_few_candidates_to_select_are_no_worse_than_a_pursuit():
+    for size in (3, 10, 40, 290, 297):
+        problem = nsn(300, 12, seed=size, cardinality=size)
+        assert solve(problem, "relax").error <= solve(problem, "pursuit").error
+
+
+@pytest.mark.parametrize("size", [40, 200])
+def test_polish_keeps_the_size(size):
+    problem = nsn(400, 12, seed=size, cardinality=size)
+    start = solve_relax(problem, Control()).selected
+    better, moves = polish(problem, start, Control())
+    assert moves > 0
+    assert better.sum() == size
+    assert error(problem, better) < error(problem, start)
+
+
+def test_core_with_a_fixed_size_beats_relax_by_far():
+    for size in (12, 60, 105):
+        problem = nsn(120, 3, seed=size, cardinality=size)
+        assert solve(problem, "core").error < 0.3 * solve(problem, "relax").error
 
 
 def test_thin_keeps_all_small_and_some_of_every_scale():
@@ -88,7 +119,9 @@ def test_thin_keeps_all_small_and_some_of_every_scale():
     assert (places[:500] == np.arange(500)).all()
     assert (np.diff(places) > 0).all()
     assert places[-1] == 99_999
-    assert len(places) < 3000
+    assert len(places) <= thinned_size(100_000, 500) < 3200
+    for start in np.geomspace(500, 90_000 / np.e, 8):  # about as many for every factor e in rank as small ones
+        assert 450 < ((places >= start) & (places < np.e * start)).sum() < 550
     assert thin(1000, 500).tolist() == list(range(1000))
 
 
@@ -141,6 +174,24 @@ def test_the_torch_backend_agrees_with_the_numpy_one():
         assert there.error[i] == verify(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
 
 
+def test_the_torch_backend_ends_where_no_flip_and_no_pair_of_small_candidates_helps(monkeypatch):
+    """Every instance of the batch for itself, whether or not others still move; the batch in parts or whole."""
+    vectors, targets = batch(7, 120, 5)
+    whole = pursue_on_device(vectors, targets, "cpu")
+    monkeypatch.setattr(device, "PAIR_BATCH", 3)
+    monkeypatch.setattr(device, "PAIR_SIZE", 40)
+    parts = pursue_on_device(vectors, targets, "cpu")
+    for selections, size in ((whole, 256), (parts, 40)):
+        for rows, goal, selected in zip(vectors, targets, selections, strict=True):
+            change = np.where(selected, -1.0, 1.0)[:, None] * rows
+            residual = goal - selected @ rows
+            small = np.argsort(np.square(rows).sum(axis=1), kind="stable")[:size]
+            first, second = np.triu_indices(len(small), 1)
+            pairs = residual - change[small][first] - change[small][second]
+            after = np.square(np.vstack([residual - change[small], pairs])).sum(axis=1)
+            assert after.min() >= (residual @ residual) * (1 - 1e-9)
+
+
 def test_the_torch_backend_on_a_gpu():
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
@@ -157,3 +208,5 @@ def test_a_device_that_is_not_there_is_named():
         solve_batch(vectors=vectors, targets=targets, device="nosuchdevice")
     with pytest.raises(InputError, match="device needs method 'pursuit'"):
         solve_batch(vectors=vectors, targets=targets, method="exact", device="cpu")
+    with pytest.raises(InputError, match="device takes selections of any size; got cardinality = 3"):
+        solve_batch(vectors=vectors, targets=targets, cardinality=3, device="cpu")

@@ -231,7 +231,6 @@ LIES = {
     "target": (replace_weight, "0: "),
     "one channel less": (lambda t: replace_kept(t, lambda rows: rows[1:]), "0: "),
     "other channels": (lambda t: replace_kept(t, lambda rows: np.setdiff1d(np.arange(60), rows)), "0: "),
-    "structure": (lambda t: dataclasses.replace(t, structure="weight"), "0: "),
 }
 
 
@@ -243,6 +242,13 @@ def test_a_lie_with_a_right_digest_is_found(lie, ticket, tmp_path):
     verification = load_ticket(path).verify()
     assert not verification
     assert any(words in failure for failure in verification.failures), verification.failures
+
+
+def test_another_structure_has_other_places_and_is_not_read(ticket, tmp_path):
+    """The code of one selection an input channel does not decode as one selection a weight."""
+    path = dataclasses.replace(ticket, structure="weight").save(tmp_path / "lie.slth")
+    with pytest.raises(TicketFileError, match="bytes were expected"):
+        load_ticket(path)
 
 
 @pytest.mark.parametrize(

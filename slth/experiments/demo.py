@@ -19,6 +19,7 @@ from torch import nn
 from slth import data, figures
 from slth.environment import environment
 from slth.errors import InputError, SlthError
+from slth.experiments.training import train
 from slth.files import write_whole
 from slth.networks import models
 from slth.report import Section, png, write_report
@@ -91,20 +92,13 @@ def run_demo(folder: str | Path, *, seed: int = 0, say: Callable[[str], None] = 
     return result
 
 
-def train_digits(train: data.Split, epochs: int) -> nn.Sequential:
-    """The demo's target, trained with Adam; the same weights on every run of one machine."""
+def train_digits(images: data.Split, epochs: int) -> nn.Sequential:
+    """The demo's target; the same weights on every run of one machine."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = models.digits_cnn().train()
-        optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
-        for _ in range(epochs):
-            for batch in torch.randperm(len(train)).split(64):
-                optimiser.zero_grad()
-                nn.functional.cross_entropy(model(train.images[batch]), train.labels[batch]).backward()
-                optimiser.step()
-            schedule.step()
-    return model.eval()
+        model = models.digits_cnn()
+    train(model, images, epochs=epochs)
+    return model
 
 
 def _writable(folder: Path) -> Path:

@@ -40,7 +40,7 @@ def train(
         for part in torch.randperm(len(data), generator=generator).split(batch):
             optimiser.zero_grad()
             loss = nn.functional.cross_entropy(model(data.images[part]), data.labels[part])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
             total += float(loss.detach()) * len(part)

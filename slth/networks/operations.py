@@ -115,9 +115,9 @@ FUNCTIONS: dict[str, Function] = {
             "keep": (
                 "add", "cat", "concat", "concatenate", "stack", "flatten", "unflatten", "reshape", "permute",
                 "transpose", "squeeze", "unsqueeze", "chunk", "split", "mean", "sum", "amax", "amin", "maximum",
-                "minimum", "tanh", "flip", "roll", "movedim", "swapaxes", "adaptive_avg_pool1d",
-                "selu", "celu", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-                "select", "narrow", "tile", "unbind", "clone", "dropout", "conj",
+                "minimum", "tanh", "flip", "roll", "movedim", "swapaxes", "adaptive_avg_pool1d", "selu", "celu",
+                "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "select", "narrow", "tile", "unbind",
+                "clone", "dropout", "conj",
             ),
             "plus": ("relu", "sigmoid", "abs", "exp", "square", "softmax", "sqrt"),
             "product": ("mul", "multiply", "div", "divide", "true_divide"),

@@ -19,6 +19,8 @@ from slth.rss.problem import BoolArray, FloatArray
 
 # Smallest candidates among which pairs are flipped.
 PAIR_SIZE = 256
+# Instances whose pairs are scored at once: five matrices of 8·256² bytes each.
+PAIR_BATCH = 256
 
 
 def pursue_on_device(vectors: FloatArray, targets: FloatArray, device: str) -> BoolArray:
@@ -35,7 +37,9 @@ def pursue_on_device(vectors: FloatArray, targets: FloatArray, device: str) -> B
         norms = (x * x).sum(dim=2)
         _greedy(torch, x, residual, sign, norms)
         small = norms.argsort(dim=1, stable=True)[:, :PAIR_SIZE]
-        _pairs(torch, x, residual, sign, small)
+        for start in range(0, len(x), PAIR_BATCH):
+            part = slice(start, start + PAIR_BATCH)  # views: residual and sign change in place
+            _pairs(torch, x[part], residual[part], sign[part], small[part])
         return np.asarray((sign < 0).cpu().numpy())
 
 

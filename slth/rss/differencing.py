@@ -8,6 +8,9 @@ of these decisions, read back from the root, gives every sign.
 * D = 1: always the two largest (the largest-differencing method): error n^{−Θ(log n)}.
 * D > 1: the largest item is paired with the item that leaves the shortest remainder. No such rate is known; for
   large D it is far behind ``relax``, which is why it is here.
+* Size k fixed: the balanced form. 2k candidates (2(n − k) when that is less, all others being selected), spread over
+  all norms, take k signs of each kind: two items that each hold one sign too many may only be joined with opposite
+  signs. The other n − 2k candidates are not searched at all.
 
 Source: karmarkar1982
 """
@@ -28,14 +31,22 @@ MAX_ITEMS = 20_000
 
 def solve_differencing(problem: Problem, control: Control) -> Outcome:
     """The differencing method; see the module's docstring. Not anytime: it runs to its end."""
-    problem.refuse_fixed_size("differencing")
-    if problem.dimension > 1 and problem.size > MAX_ITEMS:
+    vectors, size = problem.vectors, problem.cardinality
+    plain = problem.dimension == 1 and size is None
+    if not plain and problem.size > MAX_ITEMS:
         raise InputError(
-            f"method 'differencing' takes n ≤ {MAX_ITEMS:,} for D > 1; got n = {problem.size:,}. Use 'relax'."
+            f"method 'differencing' takes n ≤ {MAX_ITEMS:,} for D > 1 or a fixed size; got n = {problem.size:,}. "
+            "Use 'relax'."
         )
-    offset = problem.vectors.sum(axis=0) - 2.0 * problem.target
-    items = np.vstack([problem.vectors, offset])
-    pairs = _largest_first(items[:, 0]) if problem.dimension == 1 else _shortest_remainder(items)
+    members, selected = np.arange(problem.size), np.zeros(problem.size, dtype=bool)
+    if size is not None:
+        rare = min(size, problem.size - size)
+        order = np.argsort(np.einsum("nd,nd->n", vectors, vectors), kind="stable")
+        members = order[np.linspace(0, problem.size - 1, 2 * rare).round().astype(np.intp)]
+        selected[:] = 2 * size > problem.size
+    goal = problem.target - selected @ vectors + selected[members] @ vectors[members]
+    items = np.vstack([vectors[members], vectors[members].sum(axis=0) - 2.0 * goal])
+    pairs = _largest_first(items[:, 0]) if plain else _shortest_remainder(items, balanced=size is not None)
     sign = np.zeros(len(items), dtype=np.int8)
     # Each pair says: partner's sign relative to the survivor's. Read back from the last one.
     sign[pairs[-1][0] if pairs else 0] = 1
@@ -43,7 +54,8 @@ def solve_differencing(problem: Problem, control: Control) -> Outcome:
         sign[partner] = relation * sign[survivor]
     # The offset item must have sign +1: Σσx + offset is then the residual of 2(Σ s x − z).
     sign *= sign[-1]
-    return Outcome(selected=sign[:-1] > 0, stats={"steps": len(pairs)})
+    selected[members] = sign[:-1] > 0
+    return Outcome(selected=selected, stats={"steps": len(pairs)})
 
 
 def _largest_first(values: FloatArray) -> list[tuple[int, int, int]]:
@@ -61,21 +73,28 @@ def _largest_first(values: FloatArray) -> list[tuple[int, int, int]]:
     return pairs
 
 
-def _shortest_remainder(items: FloatArray) -> list[tuple[int, int, int]]:
-    """The same for vectors: the largest item takes the partner and sign that leave the shortest remainder."""
+def _shortest_remainder(items: FloatArray, *, balanced: bool) -> list[tuple[int, int, int]]:
+    """The same for vectors: the largest item takes the partner and sign that leave the shortest remainder.
+
+    ``balanced``: as many signs +1 as −1 among all items but the last. Each stands for Σσ over what it holds, which
+    is kept within ±1: two items that both count take opposite signs, and an even number of them leaves zero.
+    """
     items = items.copy()
     norms = np.einsum("nd,nd->n", items, items)
     alive = np.ones(len(items), dtype=bool)
+    count = np.full(len(items), int(balanced))
+    count[-1] = 0
     pairs = []
     for _ in range(len(items) - 1):
         i = int(np.where(alive, norms, -1.0).argmax())
         inner = items @ items[i]
-        remainder = np.where(alive, norms - 2.0 * np.abs(inner), np.inf)
+        relation = np.where(count * count[i] == 0, np.where(inner > 0, -1, 1), -count * count[i])
+        remainder = np.where(alive, norms + 2.0 * relation * inner, np.inf)
         remainder[i] = np.inf
         j = int(remainder.argmin())
-        relation = -1 if inner[j] > 0 else 1
-        pairs.append((i, j, relation))
-        items[i] += relation * items[j]
+        pairs.append((i, j, int(relation[j])))
+        items[i] += relation[j] * items[j]
+        count[i] += relation[j] * count[j]
         norms[i] = float(items[i] @ items[i])
         alive[j] = False
     return pairs

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -26,10 +25,10 @@ import numpy.typing as npt
 
 from slth.errors import MemoryEstimateError, human_bytes
 from slth.rss.control import Control, Outcome
-from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, scan, subset_sums
+from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, popcounts, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
-from slth.rss.pursuit import solve_pursuit
-from slth.rss.verify import exact_objective
+from slth.rss.pursuit import pursue_once
+from slth.rss.verify import objective_in_units
 
 # Ties within rounding that are compared exactly; beyond it the result is reported as not proved.
 MAX_TIES = 4096
@@ -41,7 +40,7 @@ RUN = 12
 
 def solve_exact(problem: Problem, control: Control) -> Outcome:
     """The exact method; see the module's docstring. Returns the incumbent when time runs out."""
-    incumbent = solve_pursuit(problem, control)
+    incumbent = pursue_once(problem, control)
     useful: BoolArray = np.ones(problem.size, dtype=bool)
     if problem.cardinality is None:  # a zero vector changes nothing, unless it counts
         useful &= (problem.vectors != 0).any(axis=1)
@@ -61,8 +60,8 @@ def solve_exact(problem: Problem, control: Control) -> Outcome:
         if ties:
             choices: list[BoolArray] = [best]
             choices += [search.decode(tie) for tie in ties]
-            best, exact = _best_of(problem, useful, choices)
-            length = float(exact) if problem.norm == "linf" else math.sqrt(exact)
+            best = _best_of(problem, useful, choices)
+            length = problem.length(best @ vectors - problem.target)
             if length < error:
                 error = length
                 control.improved(error)
@@ -102,6 +101,12 @@ def split_sizes(count: int, dimension: int, max_memory: float) -> tuple[int, int
             "Use method='relax', fewer candidates, or a larger max_memory."
         )
     return left, right
+
+
+def table_bytes(count: int, dimension: int, max_memory: float) -> float:
+    """Bytes that an exact search over ``count`` candidates takes."""
+    left, right = split_sizes(count, dimension, max_memory)
+    return grid_bytes(right, dimension) + 2.0 ** max(0, left - RUN) * 8 * dimension
 
 
 def expected_optimum(vectors: FloatArray, target: FloatArray, norm: str = "linf") -> float:
@@ -144,15 +149,19 @@ def _floor_zero(problem: Problem) -> float:
     return math.inf if problem.cardinality is None else 0.0
 
 
-def _best_of(problem: Problem, useful: BoolArray, choices: list[BoolArray]) -> tuple[BoolArray, Fraction]:
-    """The choice with the smallest exact error (the first of equals) and that error."""
-    errors = []
+def _best_of(problem: Problem, useful: BoolArray, choices: list[BoolArray]) -> BoolArray:
+    """The choice with the smallest exact error; of equals the one that is smallest as a binary number.
+
+    So what is found does not depend on how the candidates were split, as long as all ties are listed.
+    """
+    best, least = choices[0], None
     for choice in choices:
         whole = np.zeros(problem.size, dtype=bool)
         whole[useful] = choice
-        errors.append(exact_objective(problem, whole))
-    place = min(range(len(choices)), key=errors.__getitem__)
-    return choices[place], errors[place]
+        key = objective_in_units(problem, whole), int.from_bytes(np.packbits(choice, bitorder="little"), "little")
+        if least is None or key < least:
+            best, least = choice, key
+    return best
 
 
 class _Search:
@@ -160,11 +169,13 @@ class _Search:
 
     def __init__(self, problem: Problem, vectors: FloatArray, left: int, right: int, slack: float) -> None:
         self.left, self.right, self.slack = left, right, slack
-        self.cardinality = -1 if problem.cardinality is None else problem.cardinality
         low = min(RUN, left)
         self.low = subset_sums(vectors[:low])
         self.high = subset_sums(vectors[low:left])
         self.sums = subset_sums(vectors[left:])
+        self.wanted, self.sizes = problem.cardinality or 0, None
+        if problem.cardinality is not None:
+            self.sizes = popcounts(len(self.low)), popcounts(len(self.high)), popcounts(len(self.sums))
         self.target = problem.target
         self.euclidean = problem.norm == "l2"
         self.vectors = vectors
@@ -180,7 +191,7 @@ class _Search:
             ties = np.empty((MAX_TIES, 2), dtype=np.int64)
             best, number = scan(
                 grid, self.low, self.high, self.target, radius=radius, tie=2 * self.slack, span=span,
-                cardinality=self.cardinality, ties=ties, euclidean=self.euclidean,
+                ties=ties, euclidean=self.euclidean, sizes=self.sizes, wanted=self.wanted,
             )  # fmt: skip
             return best, ties[:number], number
 

@@ -32,9 +32,11 @@ def improve(
         swaps_only: keep the number of selected candidates (one in, one out).
     """
     sign = np.where(selected, -1.0, 1.0)
-    gram = vectors @ vectors.T
-    gain = 2.0 * sign * (vectors @ residual) - np.diag(gram)
-    pair = 2.0 * gram * sign[:, None] * sign[None, :]
+    pair = vectors @ vectors.T
+    gain = 2.0 * sign * (vectors @ residual) - np.diag(pair)
+    # In place: three more matrices of this size cost more in fresh pages than the flips do.
+    pair *= 2.0 * sign[:, None]
+    pair *= sign
     moves = _flip_until_stuck(gain, pair, sign, float(residual @ residual), swaps_only)
     return sign < 0, moves
 

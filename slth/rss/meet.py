@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from slth.rss.problem import FloatArray
 
+Sizes = npt.NDArray[np.int8]
+
 MAX_GRID_DIMENSIONS = 4
 
 
@@ -51,9 +53,9 @@ def subset_sums(vectors: FloatArray) -> FloatArray:
     return sums
 
 
-def popcounts(size: int) -> npt.NDArray[np.int64]:
-    """int64 (size,): the number of set bits of 0 … size − 1."""
-    return np.bitwise_count(np.arange(size, dtype=np.uint64)).astype(np.int64)
+def popcounts(size: int) -> Sizes:
+    """int8 (size,): the number of set bits of 0 … size − 1."""
+    return np.bitwise_count(np.arange(size, dtype=np.uint32)).astype(np.int8)
 
 
 def build_grid(sums: FloatArray, radius: float) -> Grid:
@@ -114,32 +116,27 @@ def _place(sums, cells, starts):  # type: ignore[no-untyped-def]
     return rows, codes
 
 
-@numba.njit(nogil=True, cache=True)
-def _ones(row):  # type: ignore[no-untyped-def]
-    ones = 0
-    while row:
-        ones += row & 1
-        row >>= 1
-    return ones
-
-
 def scan(
     grid: Grid, low: FloatArray, high: FloatArray, target: FloatArray, *, radius: float, tie: float,
-    span: tuple[int, int], cardinality: int, ties: npt.NDArray[np.int64], euclidean: bool,
+    span: tuple[int, int], ties: npt.NDArray[np.int64], euclidean: bool,
+    sizes: tuple[Sizes, Sizes, Sizes] | None = None, wanted: int = 0,
 ) -> tuple[float, int]:  # fmt: skip
     """Look up every left sum high[h] + low[i], h in ``span``.
 
     Args:
         radius: half-width of the box that is searched around target − left sum.
         tie: pairs within this of the best error are listed in ``ties`` (left code, right code), at most len(ties).
-        cardinality: ones wanted in all, or −1. euclidean: errors are L2, not L∞.
+        euclidean: errors are L2, not L∞.
+        sizes: of each low, high and right sum; only pairs whose sizes add up to ``wanted`` count. None: all do.
 
     Returns:
         (smallest error met, pairs listed; more than len(ties) when some did not fit).
     """
+    none = np.empty(0, dtype=np.int8)
+    of_low, of_high, of_right = (none, none, none) if sizes is None else sizes
     best, number = _scan(
         low, high, grid.rows, grid.codes, grid.starts, grid.origin, grid.width, grid.shape, target, radius, tie,
-        span[0], span[1], popcounts(len(low)), popcounts(len(high)), cardinality, ties, euclidean,
+        span[0], span[1], of_low, of_high, of_right, wanted, ties, euclidean,
     )  # fmt: skip
     return float(best), int(number)
 
@@ -148,12 +145,13 @@ def scan(
 @numba.njit(nogil=True, cache=True)
 def _scan(  # type: ignore[no-untyped-def]
     low, high, rows, codes, starts, origin, width, shape, target, radius, tie,
-    begin, end, ones_low, ones_high, cardinality, ties, euclidean,
+    begin, end, of_low, of_high, of_right, wanted, ties, euclidean,
 ) -> Any:
     # fmt: on
     dim = target.size
     grid_dim = shape.size
     last = grid_dim - 1
+    sized = of_right.size > 0
     best = np.inf
     number = 0
     goal = np.empty(dim)
@@ -190,7 +188,7 @@ def _scan(  # type: ignore[no-untyped-def]
                             error = max(error, abs(goal[d] - rows[row, d]))
                     if error > best + tie:
                         continue
-                    if cardinality >= 0 and ones_high[h] + ones_low[i] + _ones(codes[row]) != cardinality:
+                    if sized and of_high[h] + of_low[i] + of_right[codes[row]] != wanted:
                         continue
                     if error < best - tie:
                         number = 0

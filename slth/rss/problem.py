@@ -65,7 +65,7 @@ class Problem:
                 f"target must have shape (D,) = ({vectors.shape[1]},) to match vectors {vectors.shape}; "
                 f"got {target.shape}. Check which axis holds the candidates."
             )
-        largest = float(np.abs(vectors).max(initial=0.0)) * vectors.shape[0] + float(np.abs(target).max())
+        largest = float(max(vectors.max(), -vectors.min())) * vectors.shape[0] + float(np.abs(target).max())
         if not largest < 1e300:
             raise InputError(
                 f"n·max|vectors| + max|target| must stay below 1e300 so that sums cannot overflow; "
@@ -80,14 +80,6 @@ class Problem:
     def length(self, residual: FloatArray) -> float:
         """The norm of a residual (D,), in plain float64: what searches go by, and no more."""
         return float(np.abs(residual).max()) if self.norm == "linf" else math.sqrt(float(residual @ residual))
-
-    def refuse_fixed_size(self, method: str) -> None:
-        """Raise InputError when the size is fixed: for methods that have no such form."""
-        if self.cardinality is not None:
-            raise InputError(
-                f"method '{method}' has no fixed-size form; got cardinality = {self.cardinality}. "
-                "Use method='pursuit', or 'exact' for small n."
-            )
 
     @property
     def size(self) -> int:

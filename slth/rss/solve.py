@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_array, check_choice, check_int, check_positive
 from slth.rss.control import Control, Outcome
-from slth.rss.core import solve_core
+from slth.rss.core import solve_core, table_size
 from slth.rss.device import pursue_on_device
 from slth.rss.differencing import solve_differencing
-from slth.rss.exact import expected_log2_work, solve_exact
+from slth.rss.exact import expected_log2_work, solve_exact, table_bytes
 from slth.rss.integer import solve_cpsat, solve_highs, solve_scip
 from slth.rss.meet import grid_bytes
 from slth.rss.polish import solve_local
@@ -23,7 +23,7 @@ from slth.rss.problem import BatchSolution, BoolArray, Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
-from slth.rss.verify import below, exceeds, verify
+from slth.rss.verify import below, verify
 
 # One line per method: a function (Problem, Control) → Outcome. A new method is a new file and a line here.
 METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
@@ -40,8 +40,8 @@ METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
 
 # auto proves the optimum when that costs at most about 2^26 look-ups (a second), and searches otherwise.
 AUTO_EXACT_LOG2_WORK = 26
-# Up to this dimension core enumeration beats restarts and flips (measured at n = 1000).
-CORE_DIMENSION = 12
+# Up to this dimension core enumeration beats restarts and flips (measured at n = 1000, 5 s).
+CORE_DIMENSION = 8
 # Problems whose largest entry lies within 2^±64 are solved as they are.
 HARMLESS_EXPONENT = 64
 
@@ -65,9 +65,9 @@ def solve(
     Args:
         problem: X (n, D), z (D,), and k or None.
         method: ``auto``, which says in ``stats["chosen"]`` what it took and why; ``exact`` (proved, small n);
-            ``core`` (D ≤ 12, uses the time it is given); ``local`` (large D, likewise); ``relax`` (fast, large n);
-            ``pursuit`` (fastest, or fixed size); ``differencing`` (the classical reference); ``cpsat``, ``highs``,
-            ``scip`` (integer solvers of others).
+            ``core`` (D ≤ 8, uses the time it is given); ``local`` (larger D, likewise); ``relax`` (fast, large n);
+            ``pursuit`` (greedy); ``differencing`` (the classical reference); ``cpsat``, ``highs``, ``scip`` (integer
+            solvers of others). All of them keep a fixed size.
         eps: an error, in the problem's norm, that is good enough; statuses then tell whether it was reached (≥ 0).
         time_limit: seconds (≥ 0). The incumbent is returned when they have passed; ``relax``, ``local`` and
             ``core`` use all of them unless eps is reached.
@@ -98,6 +98,7 @@ def solve_batch(
     *,
     vectors: npt.ArrayLike,
     targets: npt.ArrayLike,
+    cardinality: int | None = None,
     norm: str = "linf",
     method: str = "auto",
     eps: float | None = None,
@@ -110,9 +111,9 @@ def solve_batch(
     """Solve b instances of one shape on all cores; each is what :func:`solve` would return for it.
 
     Args:
-        vectors: float64 (b, n, D). targets: float64 (b, D). norm: of every instance.
+        vectors: float64 (b, n, D). targets: float64 (b, D). cardinality, norm: of every instance.
         time_limit: seconds for the whole batch; instances not reached by then get a first incumbent.
-        max_memory: bytes for the tables of all workers together.
+        max_memory: bytes for the tables of all workers together; fewer instances run at once where they need more.
         device: a torch device (``cuda``, ``cpu``) for ``pursuit`` on all instances at once; None for the cores.
 
     Returns:
@@ -130,19 +131,32 @@ def solve_batch(
         )
     check_choice("method", method, ("auto", *METHODS))
     workers = thread_count(threads)
-    control = _control(eps, time_limit, seed, 1, max_memory / workers)
+    control = _control(eps, time_limit, seed, 1, max_memory)
     began = time.monotonic()
 
     if device is not None:
         if method not in ("auto", "pursuit"):
             raise InputError(f"device needs method 'pursuit'; got {method!r}. Leave device out for the others.")
+        if cardinality is not None:
+            raise InputError(f"device takes selections of any size; got cardinality = {cardinality}. Leave device out.")
         selections = pursue_on_device(stacked, goals, device)
 
-    def run(i: int) -> Solution:
-        problem = Problem(vectors=stacked[i], target=goals[i], norm=norm)
-        return _solve_one(problem, method, control) if device is None else _found(problem, selections[i], control)
+    places = range(len(stacked))
 
-    solutions = map_threads(run, range(len(stacked)), workers)
+    def state(i: int) -> Problem:
+        return Problem(vectors=stacked[i], target=goals[i], cardinality=cardinality, norm=norm)
+
+    problems = map_threads(state, places, workers)
+    together = workers if device is not None else _together(problems, method, control, workers)
+    # Threads that cannot have an instance each, for want of memory, share one.
+    control = replace(control, threads=workers // together)
+
+    def run(i: int) -> Solution:
+        if device is not None:
+            return _found(problems[i], selections[i], control)
+        return _solve_one(problems[i], method, control)
+
+    solutions = map_threads(run, places, together)
     return BatchSolution(
         selected=np.stack([solution.selected for solution in solutions]),
         error=np.array([solution.error for solution in solutions]),
@@ -160,13 +174,26 @@ def choose(problem: Problem, control: Control) -> tuple[str, str]:
         work = expected_log2_work(problem.vectors, problem.target)
         if work <= AUTO_EXACT_LOG2_WORK:
             return "exact", f"n = {n}, D = {dim}: about 2^{work:.0f} look-ups prove the optimum"
-    if problem.cardinality is not None:
-        return "pursuit", f"n = {n} is too large to prove, and the size is fixed"
     if control.deadline is None and control.eps is None:
         return "relax", f"n = {n}, D = {dim}: too large to prove, and no time limit to use up"
     if dim <= CORE_DIMENSION:
         return "core", f"n = {n} is too large to prove; D = {dim} is small enough to enumerate a core"
     return "local", f"n = {n}, D = {dim}: too large to prove or to enumerate a core"
+
+
+def _together(problems: list[Problem], method: str, control: Control, workers: int) -> int:
+    """How many instances of one shape fit ``max_memory`` at once, each with the tables it would have alone.
+
+    The tables do not shrink with the number of threads: what is found would change with them.
+    """
+    methods = {method} if method != "auto" else {choose(problem, control)[0] for problem in problems}
+    n, dim, limit = problems[0].size, problems[0].dimension, control.max_memory
+    need = 1.0
+    if "exact" in methods:
+        need = max(need, table_bytes(n, dim, limit))
+    if "core" in methods:
+        need = max(need, grid_bytes(table_size(n, dim, limit), dim))
+    return int(min(workers, max(1.0, limit // need)))
 
 
 def _control(eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float) -> Control:
@@ -191,9 +218,10 @@ def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
     bound = outcome.lower_bound if exact else 0.0
     if exponent and math.isfinite(bound):
         bound = math.nextafter(math.ldexp(bound, exponent), 0.0)  # a subnormal result may have been rounded up
-    proved = bound >= error or (bound > 0 and exceeds(problem, bound, outcome.selected))
+    # The error is the smallest float64 that is not below the exact one: a bound is no less than one if it is than both.
+    proved = bound >= error
     # A bound above the error says "nothing better exists": report it as the error it proves.
-    lower_bound = below(problem, error, outcome.selected) if proved else min(bound, error)
+    lower_bound = below(problem, outcome.selected) if proved else bound
     reached = eps is None or error <= eps
     if eps is not None and lower_bound > eps:
         status = Status.infeasible

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import threadpoolctl
@@ -70,18 +71,22 @@ def map_threads(
     cancels what has not started, waits for what has, and is raised.
     """
     results: dict[int, Result] = {}
+    ended: SimpleQueue[Future[Result]] = SimpleQueue()
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        waiting: dict[Future[Result], int] = {pool.submit(function, item): i for i, item in enumerate(items)}
         try:
-            pending = set(waiting)
-            while pending:
-                # A finite wait lets Ctrl-C through on every platform.
-                ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    index = waiting[future]
-                    results[index] = future.result()
-                    if done is not None:
-                        done(index, results[index])
+            waiting = {pool.submit(function, item): i for i, item in enumerate(items)}
+            for future in waiting:
+                future.add_done_callback(ended.put)
+            while len(results) < len(waiting):
+                try:
+                    # A finite wait lets Ctrl-C through on every platform.
+                    future = ended.get(timeout=0.2)
+                except Empty:
+                    continue
+                index = waiting[future]
+                results[index] = future.result()
+                if done is not None:
+                    done(index, results[index])
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

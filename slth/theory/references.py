@@ -102,11 +102,11 @@ REFERENCES: dict[str, Reference] = {
         constant="none",
         wording="recalled",
     ),
-    "rice1971": Reference(
-        authors="R. Rice, J. Plaunt",
-        year=1971,
+    "martin1979": Reference(
+        authors="G. N. N. Martin",
+        year=1979,
         arxiv="",
-        statement="Golomb codes whose parameter is a power of two: nearly optimal for geometric gaps.",
+        statement="Range coding: arithmetic coding byte by byte, within a bit or so of the probability model.",
         hypotheses="",
         constant="none",
         wording="recalled",

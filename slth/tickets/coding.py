@@ -1,11 +1,15 @@
-r"""Kept channels as few bits as they need: gaps between positions, in a Rice code.
+r"""Kept channels in as few bits as they need: one yes or no for each place, in an arithmetic code.
 
-All places that a mask of a layer could keep are numbered, one instance after the other; the kept ones are increasing
-numbers below the total N. k of them drawn at random need :math:`\log_2 \binom{N}{k}` bits. Their gaps are nearly
-geometric, for which a Rice code with the right parameter b is within a few per cent of the optimum: a gap g is
-written as ⌊g/2^b⌋ zeros, a one, and the b low bits of g.
+An instance that keeps k of its n places chose one of :math:`\binom{n}{k}` subsets. Its places are coded one after the
+other, each with the probability that it is kept given those before it,
 
-Source: rice1971
+.. math:: P(\text{kept}) = \frac{\alpha + \text{kept so far}}{\alpha + \beta + \text{seen so far}}
+
+anew for every instance: :math:`\log_2 \binom{n}{k}` bits and those that k itself needs under a beta-binomial law,
+whose α and β are chosen for each layer. The coder is a range coder of 32 bits with probabilities in 65536ths; all its
+numbers are integers or single IEEE operations, so every machine reads what any other wrote.
+
+Source: martin1979
 """
 
 from __future__ import annotations
@@ -15,47 +19,47 @@ import math
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy.special import betaln
 
 from slth.tickets.ticket import Ticket, instance_signs
 
 Bytes = npt.NDArray[np.uint8]
-Positions = npt.NDArray[np.int64]
-# 2^40 is beyond any position: a larger parameter never pays.
-MAX_PARAMETER = 40
+Places = npt.NDArray[np.int64]
+
+_TOP = np.uint64(1 << 24)
+_LOW = np.uint64(0xFFFFFFFF)
+_8 = np.uint64(8)
+_16 = np.uint64(16)
 
 
-def encode(positions: Positions) -> tuple[int, Bytes]:
-    """(b, bytes) of increasing positions ≥ 0, with the b that takes the fewest bits; ValueError for others."""
-    gaps = np.diff(positions, prepend=-1) - 1
-    if (gaps < 0).any():
-        raise ValueError("positions must increase from 0 or above")
-    sizes = [int((gaps >> b).sum()) + len(gaps) * (1 + b) for b in range(MAX_PARAMETER)]
-    parameter = int(np.argmin(sizes))
-    quotients = gaps >> parameter
-    lengths = quotients + 1 + parameter
-    starts = np.cumsum(lengths) - lengths
-    bits = np.zeros(sizes[parameter], dtype=np.uint8)
-    bits[starts + quotients] = 1
-    for b in range(parameter):
-        bits[starts + quotients + 1 + b] = (gaps >> (parameter - 1 - b)) & 1
-    return parameter, np.packbits(bits)
-
-
-def decode(parameter: int, data: Bytes, count: int) -> Positions:
-    """The ``count`` positions that :func:`encode` wrote.
+def encode(positions: Places, sizes: Places) -> tuple[float, float, Bytes]:
+    """(α, β, bytes) of increasing positions among instances of ``sizes`` places, numbered one after the other.
 
     Raises:
-        ValueError: the bytes hold fewer, or more than padding after them.
+        ValueError: the positions do not increase, or there are no such places.
     """
-    room = 8 * len(data)
-    # The largest position that so many bits can hold must be a number of 64 bits.
-    if not 0 <= parameter < MAX_PARAMETER or not 0 <= count <= room or (room + count) << parameter >= 2**62:
-        raise ValueError(f"{len(data)} bytes with parameter {parameter} cannot hold {count} positions")
-    gaps = np.empty(count, dtype=np.int64)
-    used = _read(np.unpackbits(data), parameter, gaps)
-    if used < 0 or len(data) != -(-used // 8):
-        raise ValueError(f"{len(data)} bytes do not hold {count} positions")
-    return np.asarray(np.cumsum(gaps + 1) - 1)
+    if len(positions) and ((np.diff(positions) <= 0).any() or positions[0] < 0 or positions[-1] >= sizes.sum()):
+        raise ValueError(f"positions must increase from 0 to below {int(sizes.sum())}")
+    counts = np.diff(np.searchsorted(positions, np.concatenate([[0], np.cumsum(sizes)])))
+    alpha, beta, bits = _prior(counts, sizes)
+    # Rounding the probabilities costs below a hundredth of a bit a place: this is room for twice that and more.
+    room = np.empty(int(bits / 4) + int(sizes.sum()) // 64 + 1024, dtype=np.uint8)
+    return alpha, beta, room[: _write(positions, sizes, alpha, beta, room)].copy()
+
+
+def decode(alpha: float, beta: float, data: Bytes, sizes: Places) -> Places:
+    """The positions that :func:`encode` wrote.
+
+    Raises:
+        ValueError: α or β is not positive, or the bytes are too few or too many.
+    """
+    if not (0 < alpha < 1e9 and 0 < beta < 1e9):
+        raise ValueError(f"a prior of {alpha} and {beta} is none")
+    positions = np.empty(int(sizes.sum()), dtype=np.int64)
+    count, used = _read(data, sizes, float(alpha), float(beta), positions)
+    if used != len(data):
+        raise ValueError(f"{used} bytes were expected, {len(data)} are there")
+    return positions[:count].copy()
 
 
 def optimal_bits(total: int, kept: int) -> float:
@@ -79,21 +83,91 @@ def ideal_bits(ticket: Ticket) -> float:
     return total
 
 
+def _prior(counts: Places, sizes: Places) -> tuple[float, float, float]:
+    """The α and β with the right mean that make the code shortest, of strengths α + β = 2, 4, 8, …, and its bits."""
+    share = (float(counts.sum()) + 0.5) / (float(sizes.sum()) + 1.0)
+    best, chosen = math.inf, (1.0, 1.0, 0.0)
+    for power in range(1, 25):
+        alpha, beta = 2.0**power * share, 2.0**power * (1 - share)
+        bits = float((betaln(alpha, beta) - betaln(counts + alpha, sizes - counts + beta)).sum())
+        if bits < best:
+            best, chosen = bits, (alpha, beta, bits / math.log(2))
+    return chosen
+
+
 @numba.njit(nogil=True, cache=True)
-def _read(bits, parameter, gaps):  # type: ignore[no-untyped-def]
-    """Fill ``gaps``; the number of bits used, or -1 when they do not suffice."""
+def _probability(alpha, beta, kept, seen):  # type: ignore[no-untyped-def]
+    """P(kept) in 65536ths, never 0 or 1."""
+    share = (alpha + kept) / ((alpha + beta) + seen) * 65536.0
+    return np.uint64(np.int64(max(1.0, min(share, 65535.0))))
+
+
+@numba.njit(nogil=True, cache=True)
+def _write(positions, sizes, alpha, beta, out):  # type: ignore[no-untyped-def]
+    """Code every place into ``out``; the number of bytes. Carries run through the bytes already written."""
+    low = np.uint64(0)
+    width = _LOW
+    length = 0
     place = 0
-    for i in range(gaps.size):
-        quotient = 0
-        while place < bits.size and bits[place] == 0:
-            quotient += 1
+    following = 0
+    for i in range(sizes.size):
+        kept = 0
+        for seen in range(sizes[i]):
+            bound = (width >> _16) * _probability(alpha, beta, kept, seen)
+            if following < positions.size and positions[following] == place:
+                width = bound
+                following += 1
+                kept += 1
+            else:
+                low += bound
+                width -= bound
+                if low > _LOW:
+                    low &= _LOW
+                    back = length - 1
+                    while out[back] == 255:
+                        out[back] = 0
+                        back -= 1
+                    out[back] += 1
+            while width < _TOP:
+                out[length] = low >> np.uint64(24)
+                length += 1
+                low = (low << _8) & _LOW
+                width <<= _8
             place += 1
-        place += 1
-        if place + parameter > bits.size:
-            return -1
-        low = 0
-        for _ in range(parameter):
-            low = 2 * low + bits[place]
+    for _ in range(4):
+        out[length] = low >> np.uint64(24)
+        length += 1
+        low = (low << _8) & _LOW
+    return length
+
+
+@numba.njit(nogil=True, cache=True)
+def _read(data, sizes, alpha, beta, positions):  # type: ignore[no-untyped-def]
+    """Fill ``positions``; how many there are, and how many bytes the writer must have written."""
+    code = np.uint64(0)
+    for i in range(4):
+        code = (code << _8) | np.uint64(data[i] if i < data.size else 0)
+    width = _LOW
+    used = 4
+    place = 0
+    count = 0
+    for i in range(sizes.size):
+        kept = 0
+        for seen in range(sizes[i]):
+            bound = (width >> _16) * _probability(alpha, beta, kept, seen)
+            if code < bound:
+                width = bound
+                positions[count] = place
+                count += 1
+                kept += 1
+            else:
+                code -= bound
+                width -= bound
+            while width < _TOP:
+                code = (code << _8) | np.uint64(data[used] if used < data.size else 0)
+                used += 1
+                width <<= _8
             place += 1
-        gaps[i] = (quotient << parameter) + low
-    return place
+        if used > data.size:
+            break
+    return count, used

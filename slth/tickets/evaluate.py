@@ -58,10 +58,12 @@ def evaluate(ticket: Ticket, data: Split, *, controls: bool = True, seed: int = 
     the unpruned random parent, where that fits memory. Both should be near chance.
     """
     parent, target = ticket.parent, ticket.target
-    whole = target.to_module()
-    wanted = predict(whole, data.images)
+    if not target.known:
+        raise InputError("the target's weights are not at hand: a ticket is evaluated beside it. Pass the target.")
+    reference = target.to_module()
+    wanted = predict(reference, data.images)
     # The last map need not be the last layer: that one may be left out, or be read by other steps.
-    check_labels(data, int(whole(data.images[:1]).shape[-1]))
+    check_labels(data, int(reference(data.images[:1]).shape[-1]))
     networks: list[tuple[str, Callable[[], nn.Module], int]] = [
         ("target", target.to_module, 0),
         ("ticket", ticket.to_module, ticket.kept_channels),

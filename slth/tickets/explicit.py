@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from slth.errors import check_memory
 from slth.networks.graph import GraphNetwork
@@ -16,7 +19,7 @@ from slth.networks.parent import Parent, ParentLayer
 from slth.networks.target import LinearMap, Target, assemble, conv_like
 from slth.tickets.ticket import Block, Kept
 
-Masks = dict[str, dict[str, npt.NDArray[np.bool_]]]
+Masks = dict[str, dict[str, torch.Tensor]]
 
 
 class ExplicitPair(nn.Module):
@@ -34,12 +37,12 @@ class ExplicitPair(nn.Module):
         for c in range(spec.c_in):
             mixing[c * spec.width : (c + 1) * spec.width, c] = parent.mixing(layer, c)
         slices = np.concatenate([parent.slices(layer, c, rows) for c in range(spec.c_in)])
-        self.conv = conv_like(linear, len(slices))
-        shape = spec.groups, len(slices) // spec.groups, spec.c_out // spec.groups, *self.conv.weight.shape[2:]
-        kernel = np.ascontiguousarray(slices.reshape(shape).swapaxes(1, 2)).reshape(self.conv.weight.shape)
+        shape = spec.groups, len(slices) // spec.groups, spec.c_out // spec.groups, *spec.kernel
+        kernel = np.ascontiguousarray(slices.reshape(shape).swapaxes(1, 2)).reshape(spec.c_out, shape[1], *spec.kernel)
         self.mixing = nn.Parameter(torch.from_numpy(mixing), requires_grad=False)
         self.kernel = nn.Parameter(torch.from_numpy(kernel), requires_grad=False)
-        self.conv.weight = self.kernel
+        # The convolution without its weight: pruning replaces self.kernel by a product, which must be what is applied.
+        self.convolve = partial(functional_call, conv_like(linear, len(slices)))
         if spec.bias:
             bias_kernel = parent.slices(layer, spec.c_in, rows).T.copy()
             self.bias = nn.Parameter(torch.from_numpy(parent.mixing(layer, spec.c_in)), requires_grad=False)
@@ -52,21 +55,24 @@ class ExplicitPair(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         bias = self.bias_kernel @ functional.relu(self.bias) if self.has_bias else torch.zeros(())
         if self.last:
-            return functional.linear(functional.relu(functional.linear(x, self.mixing)), self.kernel[..., 0]) + bias
+            return functional.linear(functional.relu(functional.linear(x, self.mixing)), self.kernel) + bias
         flat = self.flat and x.ndim == 2
         x = x.unsqueeze(-1) if flat else x
-        out = self.conv(functional.relu(torch.einsum("tc,nc...->nt...", self.mixing, x)))
-        out = out + bias.reshape(-1, *[1] * (x.ndim - 2))
+        kernel = self.kernel.unsqueeze(-1) if self.flat else self.kernel
+        hidden = functional.relu(torch.einsum("tc,nc...->nt...", self.mixing, x))
+        out = self.convolve({"weight": kernel}, (hidden,)) + bias.reshape(-1, *[1] * (x.ndim - 2))
         return out.squeeze(-1) if flat else out
 
 
 def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -> GraphNetwork:
-    """The parent with every hidden channel as a module; with ``mask``, its weights multiplied by the masks.
+    """The parent with every hidden channel as a module; with ``mask``, pruned by ``torch.nn.utils.prune``.
 
     Raises:
         MemoryEstimateError: it would not fit memory.
     """
-    needed = sum(4.0 * (_mixing_size(layer) + layer.weight_count) for layer in parent.layers)
+    # Pruning keeps the weights, the mask and their product, all float32.
+    copies = 1 if mask is None else 3
+    needed = copies * sum(4.0 * (_mixing_size(layer) + layer.weight_count) for layer in parent.layers)
     check_memory(
         "the explicit parent",
         needed,
@@ -78,14 +84,11 @@ def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -
     def build(linear: LinearMap) -> nn.Module:
         pair = ExplicitPair(linear, parent, index[linear.name])
         if mask is not None:
-            chosen = mask[linear.name]
-            for name, values in chosen.items():
-                weight = getattr(pair, name)
-                weight.copy_(weight * torch.from_numpy(values).reshape(weight.shape))
+            for name, values in mask[linear.name].items():
+                prune.custom_from_mask(pair, name, values)
         return pair
 
-    with torch.no_grad():
-        return assemble(target, build)
+    return assemble(target, build)
 
 
 def masks(parent: Parent, kept: Kept) -> Masks:
@@ -109,12 +112,11 @@ def masks(parent: Parent, kept: Kept) -> Masks:
         entries = np.concatenate([_entries(layer, c, blocks[c]) for c in range(layer.c_in)])
         shape = layer.groups, inside * layer.width, outputs, *layer.kernel
         kernel = entries.reshape(shape).swapaxes(1, 2).reshape(layer.c_out, inside * layer.width, *layer.kernel)
-        result[layer.name] = {"mixing": mixing.reshape(layer.c_in * layer.width, layer.c_in), "kernel": kernel}
+        found = {"mixing": mixing.reshape(layer.c_in * layer.width, layer.c_in), "kernel": kernel}
         if layer.bias:
-            bias = np.zeros(layer.width, dtype=bool)
-            bias[blocks[layer.c_in].used] = True
-            weights = _entries(layer, layer.c_in, blocks[layer.c_in]).T.copy()
-            result[layer.name] |= {"bias": bias, "bias_kernel": weights}
+            found["bias"] = np.isin(np.arange(layer.width), blocks[layer.c_in].used)
+            found["bias_kernel"] = _entries(layer, layer.c_in, blocks[layer.c_in]).T.copy()
+        result[layer.name] = {name: torch.from_numpy(values) for name, values in found.items()}
     return result
 
 

@@ -6,7 +6,7 @@ Tensors
     numbers of what the ticket does not replace (layers left out, normalisations); usually none.
 
     ``header`` uint8: zlib-compressed JSON of format_version, parent (seed, law, layers), target (steps, maps,
-    modules, hash), structure, codes (count and Rice parameter of each layer), layers (the reports), info.
+    modules, hash), structure, codes (α and β of each layer), layers (the reports), info.
 
 The ``slth`` entry of the safetensors metadata is the SHA-256 over every tensor's name, type, shape and bytes. A file
 that does not match it is not loaded. It guards against damage, not against a forger: what a header claims, ``verify``
@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,14 @@ from slth.networks.example import as_recorded
 from slth.networks.parent import Parent
 from slth.networks.target import STRUCTURES, Array, Target, assemble, conv_like
 from slth.tickets.card import write_card
-from slth.tickets.coding import decode, encode
+from slth.tickets.coding import Places, decode, encode
 from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
 
 FORMAT_VERSION = 2
 # Mixing weights that opening a file may regenerate: 2³² take a minute, more are a forged header.
 MAX_MIXING = 2**32
+# Places that a layer's code may have: the coder takes a minute for so many.
+MAX_PLACES = 2**31
 # Weights of a target, each of which may have a selection of its own.
 MAX_WEIGHTS = 2**28
 # Bytes a header may unpack to: ResNet-110 takes a tenth of a megabyte.
@@ -60,9 +62,8 @@ def save_ticket(ticket: Ticket, path: str | Path) -> Path:
     tensors: Tensors = {f"stays.{name}": values for name, values in ticket.target.kept_tensors().items()}
     codes = []
     for i, _ in enumerate(ticket.target.maps):
-        positions = _positions(ticket, i)
-        parameter, tensors[f"kept.{i}"] = encode(positions)
-        codes.append({"count": len(positions), "rice": parameter})
+        alpha, beta, tensors[f"kept.{i}"] = encode(*_positions(ticket, i))
+        codes.append({"alpha": alpha, "beta": beta})
     header = {
         "format_version": FORMAT_VERSION,
         "parent": ticket.parent.describe(),
@@ -209,18 +210,17 @@ def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> T
         target=target,
         structure=structure,
         kept=tuple(
-            tuple(_blocks(parent, target, structure, i, decode(int(code["rice"]), tensors[f"kept.{i}"], code["count"])))
-            for i, code in enumerate(header["codes"])
+            _blocks(parent, target, structure, i, tensors[f"kept.{i}"], code) for i, code in enumerate(header["codes"])
         ),
         layers=tuple(LayerReport(**report) for report in header["layers"]),
         info={**info, "target_hash": str(header["target"]["hash"])},
     )
 
 
-def _positions(ticket: Ticket, layer: int) -> npt.NDArray[np.int64]:
-    """The kept channels of a layer as places among everything that could be kept."""
+def _positions(ticket: Ticket, layer: int) -> tuple[Places, Places]:
+    """The kept channels of a layer as places among everything that could be kept, and the sizes of its instances."""
     linear = ticket.target.maps[layer]
-    positions, start = [np.empty(0, dtype=np.int64)], 0
+    positions, sizes, start = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], 0
     for channel, block in enumerate(ticket.kept[layer]):
         for sign in instance_signs(linear.signs, channel, linear.channels[0]):
             group = ticket.parent.sign_group(layer, channel, sign)
@@ -230,33 +230,41 @@ def _positions(ticket: Ticket, layer: int) -> npt.NDArray[np.int64]:
             parts = np.repeat(np.arange(len(block.counts)), block.counts)
             inside = ranks >= 0
             positions.append(start + parts[inside] * len(group) + ranks[inside])
+            sizes.append(np.full(len(block.counts), len(group)))
             start += len(group) * len(block.counts)
-    return np.concatenate(positions)
+    return np.concatenate(positions), np.concatenate(sizes)
 
 
 def _blocks(
-    parent: Parent, target: Target, structure: str, layer: int, positions: npt.NDArray[np.int64]
-) -> Iterator[Block]:
-    """The blocks of a layer from positions, one input channel after the other."""
+    parent: Parent, target: Target, structure: str, layer: int, data: npt.NDArray[np.uint8], code: dict[str, float]
+) -> tuple[Block, ...]:
+    """The blocks of a layer from its coded positions."""
     linear = target.maps[layer]
-    start = 0
+    entries = [linear.channels[1] if c == linear.channels[0] else linear.dimension for c in linear.instances]
+    parts = [size // linear.part_size(structure, c) for c, size in enumerate(entries)]
+    groups = []
     for channel in linear.instances:
-        entries = linear.channels[1] if channel == linear.channels[0] else linear.dimension
-        parts = entries // linear.part_size(structure, channel)
         counts = dict(zip("+-", parent.count_signs(layer, channel), strict=True))
-        found, places = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-        for sign in instance_signs(linear.signs, channel, linear.channels[0]):
-            size = counts[sign]
-            first, last = np.searchsorted(positions, [start, start + parts * size])
-            part, ranks = np.divmod(positions[first:last] - start, max(size, 1))
-            needed, place = np.unique(ranks, return_inverse=True)
-            found.append(parent.rows_of_ranks(layer, channel, sign, needed)[place])
-            places.append(part)
-            start += parts * size
-        rows, part = np.concatenate(found), np.concatenate(places)
-        yield Block(rows[np.lexsort((rows, part))], np.bincount(part, minlength=parts))
-    if len(positions) and positions[-1] >= start:
-        raise ValueError(f"layer {layer} keeps what it does not have")
+        groups += [(channel, s, counts[s]) for s in instance_signs(linear.signs, channel, linear.channels[0])]
+    if sum(parts[channel] * size for channel, _, size in groups) > MAX_PLACES:
+        raise ValueError(f"layer {layer} claims more than {MAX_PLACES} places")
+    sizes = np.concatenate([np.full(parts[channel], size, dtype=np.int64) for channel, _, size in groups])
+    positions = decode(code["alpha"], code["beta"], data, sizes)
+    found: list[list[Places]] = [[] for _ in linear.instances]
+    places: list[list[Places]] = [[] for _ in linear.instances]
+    start = 0
+    for channel, sign, size in groups:
+        first, last = np.searchsorted(positions, [start, start + parts[channel] * size])
+        part, ranks = np.divmod(positions[first:last] - start, max(size, 1))
+        needed, place = np.unique(ranks, return_inverse=True)
+        found[channel].append(parent.rows_of_ranks(layer, channel, sign, needed)[place])
+        places[channel].append(part)
+        start += parts[channel] * size
+    blocks = []
+    for channel in linear.instances:
+        rows, part = np.concatenate(found[channel]), np.concatenate(places[channel])
+        blocks.append(Block(rows[np.lexsort((rows, part))], np.bincount(part, minlength=parts[channel])))
+    return tuple(blocks)
 
 
 def _digest(tensors: Tensors) -> str:

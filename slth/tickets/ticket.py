@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from slth.errors import check_int, check_positive
 from slth.networks.graph import GraphNetwork
@@ -143,13 +144,13 @@ class Ticket:
 
         return compact_module(self.parent, self.target, self.kept)
 
-    def masks(self) -> dict[str, dict[str, npt.NDArray[np.bool_]]]:
-        """0/1 masks over the explicit parent, for small widths.
+    def masks(self) -> dict[str, dict[str, torch.Tensor]]:
+        """0/1 masks over the explicit parent, for small widths, in the form ``torch.nn.utils.prune`` takes.
 
         Returns:
-            For each layer: ``mixing`` (width·c_in, c_in), the channel-blocked mask with removed filters' rows zero;
-            ``kernel`` (c_out, width·c_in/groups, d, …), zero for what is removed; with a bias also ``bias`` (width,)
-            and ``bias_kernel`` (c_out, width).
+            bool tensors for each layer: ``mixing`` (width·c_in, c_in), the channel-blocked mask with removed filters'
+            rows zero; ``kernel`` (c_out, width·c_in/groups, d, …), zero for what is removed; with a bias also ``bias``
+            (width,) and ``bias_kernel`` (c_out, width).
 
         Raises:
             MemoryEstimateError: the masks would not fit memory.

@@ -1,0 +1,120 @@
+"""Errors are recomputed exactly: never below the true one, and not one float64 too large, whatever the numbers."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from instances import nsn
+
+from slth.errors import InputError
+from slth.rss import Problem, exact_objective, verify
+from slth.rss.problem import NORMS
+from slth.rss.verify import DIGITS, _sum_digits, below, objective_in_units
+
+modest = settings(derandomize=True, deadline=None, max_examples=40)
+
+# Numbers of wildly different size, subnormals included; n·max must stay below 1e300.
+wild = st.one_of(
+    st.floats(-1e290, 1e290, allow_subnormal=True),
+    st.floats(-4, 4),
+    st.integers(-3, 3).map(float),
+    st.builds(lambda m, e: math.ldexp(m, e), st.floats(-1, 1), st.integers(-1074, 900)),
+)
+
+
+def check_verify(vectors: np.ndarray, target: np.ndarray, selected: np.ndarray) -> None:
+    """In both norms, the two neighbours of the exact value: no float64 lies between it and either."""
+    for norm in NORMS:
+        problem = Problem(vectors=vectors, target=target, norm=norm)
+        power = 1 if norm == "linf" else 2
+        value, down, up = exact_objective(problem, selected), below(problem, selected), verify(problem, selected)
+        assert Fraction(down) ** power <= value <= Fraction(up) ** power
+        assert up == down or (up == math.nextafter(down, math.inf) and Fraction(up) ** power != value)
+        assert objective_in_units(problem, selected) == value * 2 ** (1074 * power)
+
+
+@settings(modest, max_examples=300)
+@given(data=st.data(), n=st.integers(1, 7), D=st.integers(1, 3))
+def test_the_error_is_rounded_up_whatever_the_magnitudes(data, n, D):
+    row = st.lists(wild, min_size=D, max_size=D)
+    vectors = np.array(data.draw(st.lists(row, min_size=n, max_size=n)))
+    target = np.array(data.draw(row))
+    if float(np.abs(vectors).max()) * n + float(np.abs(target).max()) >= 1e300:
+        vectors, target = vectors * 2.0**-30, target * 2.0**-30
+    selected = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    check_verify(vectors, target, selected)
+
+
+@modest
+@given(exponent=st.integers(-1060, 900), seed=st.integers(0, 100))
+def test_the_error_is_rounded_up_at_any_scale(exponent, seed):
+    """Sums that are not representable, at every scale down to the subnormals."""
+    rng = np.random.default_rng(seed)
+    values = np.ldexp(rng.uniform(-1, 1, size=(6, 3)), exponent - rng.integers(0, 60, size=(6, 3)))
+    for code in range(1, 32, 3):
+        check_verify(values[:5], values[5], np.array([code >> i & 1 for i in range(5)]))
+
+
+TINY = 5e-324
+# (summands, the error as it must be reported): what sums in float64 get wrong.
+SUMS = {
+    "cancellation": ([1e299, 1.0, -1e299], 1.0),
+    "subnormal beside huge": ([1e299, TINY], math.nextafter(1e299, math.inf)),
+    "a subnormal survives": ([1e299, TINY, -1e299], TINY),
+    "half an ulp up": ([1.0, 2.0**-53], 1 + 2.0**-52),
+    "half an ulp to even": ([1 + 2.0**-52, 2.0**-53], 1 + 2.0**-51),
+    "less than half an ulp": ([1.0, 2.0**-80], 1 + 2.0**-52),
+    "below a power of two": ([1.0, -(2.0**-80)], 1.0),
+    "negative, away from zero": ([-1.0, -(2.0**-80)], 1 + 2.0**-52),
+    "negative, towards zero": ([-1.0, 2.0**-80], 1.0),
+    "carries": ([2.0**32 - 1, 1.0, 2.0**64 - 2.0**32], 2.0**64),
+    "borrows": ([2.0**96, -TINY, -(2.0**96)], TINY),
+    "subnormals": ([TINY] * 5, 5 * TINY),
+    "nothing": ([0.0, -0.0], 0.0),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_that_float64_gets_wrong(name):
+    summands, wanted = SUMS[name]
+    vectors, chosen = np.array(summands)[:, None], np.ones(len(summands), dtype=bool)
+    for sign in (1, -1):
+        for norm in NORMS:
+            assert verify(Problem(vectors=sign * vectors, target=np.zeros(1), norm=norm), chosen) == wanted
+        check_verify(sign * vectors, np.zeros(1), chosen)
+
+
+def test_digits_of_many_rows_are_their_sum():
+    """The compiled loop against fractions: 5,000 rows over 2^±1000, and 5,000 equal ones that carry."""
+    rng = np.random.default_rng(8)
+    mixed = np.ldexp(rng.uniform(-1, 1, (5000, 2)), rng.integers(-1074, 980, (5000, 2)))
+    for rows in (mixed, np.full((5000, 2), 1.0 - 2.0**-53), np.full((5000, 2), -TINY)):
+        goal = rows[17].copy()
+        chosen = np.flatnonzero(rng.random(5000) < 0.7)
+        digits = _sum_digits(rows.view(np.int64), chosen, goal.view(np.int64))
+        assert digits.shape == (2, DIGITS)
+        for d in range(2):
+            wanted = sum(map(Fraction, rows[chosen, d].tolist()), start=-Fraction(goal[d]))
+            found = int.from_bytes(digits[d].astype("<u4").tobytes(), "little", signed=True)
+            assert found == wanted * 2**1074
+
+
+@modest
+@given(triple=st.sampled_from([(3, 4, 5), (5, 12, 13), (20, 21, 29)]), exponent=st.integers(-1060, 900))
+def test_a_length_that_is_a_float_is_that_float(triple, exponent):
+    legs = np.ldexp(np.array(triple[:2], dtype=float), exponent)
+    problem = Problem(vectors=legs[None], target=np.zeros(2), norm="l2")
+    assert verify(problem, [1]) == below(problem, [1]) == math.ldexp(triple[2], exponent)
+
+
+def test_verify_takes_only_selections():
+    problem = nsn(4, 2, seed=0, cardinality=2)
+    assert verify(problem, [1, 1, 0, 0]) == verify(problem, np.array([True, True, False, False]))
+    for wrong, words in (([1, 1, 0], "shape"), ([2, 0, 0, 0], "0/1"), ([1, 1, 1, 0], "cardinality")):
+        with pytest.raises(InputError, match=words):
+            verify(problem, wrong)
