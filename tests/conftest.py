@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from cnns import Own
 from instances import digits_model
 from torch import nn
 
 from slth.data import data_folder
-from slth.tickets import Ticket, find_ticket
+from slth.tickets import Ticket, find_ticket, load_ticket
+from slth.tickets.file import target_path
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +30,35 @@ def digits_target() -> nn.Sequential:
 def digits_ticket(digits_target: nn.Sequential) -> Ticket:
     """A small ticket with conv and linear layers, biases, and inputs in [0, 1]."""
     return find_ticket(digits_target, width=300, input_range=(0, 1), seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory) -> Path:
+    """A tiny ticket with a bias and none, two signs, a norm and a constant that stay; its target beside it."""
+    torch.manual_seed(0)
+    parts = {"conv": nn.Conv2d(1, 2, 2), "norm": nn.LayerNorm(8), "fc": nn.Linear(8, 2, bias=False)}
+    model = Own(lambda m, x: m.fc(m.norm(torch.relu(m.conv(x)).flatten(1)) * m.gamma), **parts)
+    model.gamma = nn.Parameter(torch.rand(8) + 0.5)
+    ticket = find_ticket(model, width=40, structure="kernel", seed=5, input_range=(-1, 1))
+    return ticket.save(tmp_path_factory.mktemp("whole") / "t.slth")
+
+
+@pytest.fixture(scope="session")
+def tiny_ticket(tiny_file) -> Ticket:
+    return load_ticket(tiny_file)
+
+
+@pytest.fixture
+def put(tiny_file, tmp_path):
+    """Writes bytes where the target lies beside them, and gives the path back."""
+    target_path(tmp_path / "f.slth").write_bytes(target_path(tiny_file).read_bytes())
+
+    def write(data: bytes) -> Path:
+        (tmp_path / "f.slth").unlink(missing_ok=True)  # truncating a new file makes some file systems wait for the disk
+        (tmp_path / "f.slth").write_bytes(data)
+        return tmp_path / "f.slth"
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,49 +113,6 @@ def test_large_indices_survive(tmp_path):
     assert again.kept[0][0].rows.tolist() == [5, 399_999]
     assert again.kept[0][1].rows.tolist() == []
     assert [block.counts.tolist() for block in again.kept[0]] == [[2], [0]]
-
-
-def check_caught(path: Path, data: bytes, what: str) -> None:
-    """Loading refuses with a TicketFileError that names the file, or verifying fails: nothing else may happen."""
-    path.unlink(missing_ok=True)  # truncating a file that was just written makes some file systems wait for the disk
-    path.write_bytes(data)
-    try:
-        loaded = load_ticket(path)
-    except TicketFileError as error:
-        caught = path.name in str(error)
-    else:
-        caught = not loaded.verify()
-    assert caught, f"{what} went unnoticed"
-
-
-def flipped(raw: bytes, position: int) -> bytes:
-    data = bytearray(raw)
-    data[position // 8] ^= 1 << (position % 8)
-    return bytes(data)
-
-
-@pytest.mark.parametrize("part", range(4))
-def test_every_bit_of_a_small_file_matters(part, raw, tmp_path):
-    """All of them, also those that JSON forgives: 1e-05 and 1E-05, or a 17th digit that rounds the same way."""
-    for position in range(part * 2 * len(raw), (part + 1) * 2 * len(raw)):
-        check_caught(tmp_path / "f.slth", flipped(raw, position), f"bit {position % 8} of byte {position // 8}")
-
-
-def test_flipped_bits_of_a_larger_file_are_caught(digits_ticket, tmp_path):
-    """1,500 bits anywhere, and every bit of 200 bytes of the tensors."""
-    raw = digits_ticket.save(tmp_path / "digits.slth").read_bytes()
-    start, rng = len(raw) - len(tensor_bytes(raw)), np.random.default_rng(1)
-    positions = rng.choice(8 * len(raw), 1500, replace=False).tolist()
-    for byte in rng.choice(np.arange(start, len(raw)), 200, replace=False).tolist():
-        positions += range(8 * byte, 8 * byte + 8)
-    for position in positions:
-        check_caught(tmp_path / "f.slth", flipped(raw, position), f"bit {position % 8} of byte {position // 8}")
-
-
-def test_truncated_files_are_caught(raw, tmp_path):
-    for length in np.linspace(0, len(raw) - 1, 100).astype(int).tolist():
-        check_caught(tmp_path / "f.slth", raw[:length], f"a cut at byte {length}")
-    check_caught(tmp_path / "f.slth", raw + b"\0", "a byte too many")
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000])
@@ -271,7 +227,7 @@ LIES = {
     "kind": (lambda t: replace_layer(t, 0, kind="linear"), "kind"),
     "seed": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, seed=3)), "0: "),
     "law": (lambda t: dataclasses.replace(t, parent=dataclasses.replace(t.parent, law="uniform")), "0: "),
-    "scale": (lambda t: replace_parent_layer(t, scale=t.parent.layers[0].scale * 1.01), "0: error"),
+    "scale": (lambda t: replace_parent_layer(t, scale=float(np.float32(t.parent.layers[0].scale * 1.01))), "0: error"),
     "target": (replace_weight, "0: "),
     "one channel less": (lambda t: replace_kept(t, lambda rows: rows[1:]), "0: "),
     "other channels": (lambda t: replace_kept(t, lambda rows: np.setdiff1d(np.arange(60), rows)), "0: "),

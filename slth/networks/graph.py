@@ -206,6 +206,6 @@ def _decode(value: Any) -> Any:
         return slice(*(_decode(one) for one in content))
     if kind == "ellipsis":
         return Ellipsis
-    if kind == "dtype" and isinstance(dtype := getattr(torch, str(content), None), torch.dtype):
+    if kind == "dtype" and isinstance(dtype := vars(torch).get(str(content)), torch.dtype):
         return dtype
     raise ValueError(f"{value!r} is not a value of a network")

@@ -74,7 +74,8 @@ class ParentLayer:
     def fits(self, linear: LinearMap) -> bool:
         """Whether this is a pair for that linear map: its name, channels, groups, kernel and bias."""
         mine = self.name, self.c_in, self.c_out, self.groups, self.kernel, self.bias
-        return mine == (linear.name, *linear.channels, linear.groups, linear.kernel, linear.bias is not None)
+        same = mine == (linear.name, *linear.channels, linear.groups, linear.kernel, linear.bias is not None)
+        return same and (self.bias or self.bias_scale == 1.0)  # a scale of nothing must not vary unnoticed
 
     @property
     def channels(self) -> range:
@@ -114,8 +115,9 @@ class Parent:
                 MAX_WIDTH,
                 "It counts hidden channels per input channel.",
             )
-            for value in (layer.scale, layer.bias_scale):
-                check_positive(f"scale of {layer.name}", value)
+            for value in (layer.scale, layer.bias_scale if layer.bias else 1.0):
+                if check_positive(f"scale of {layer.name}", value) != float(np.float32(value)):
+                    raise InputError(f"scale of {layer.name} must be a float32 number; got {value!r}. Round it.")
 
     def mixing(self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """u of the hidden channels ``rows`` (default: all) of a block: float32 (m,)."""

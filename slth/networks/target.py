@@ -132,6 +132,9 @@ class KeptModule:
         for name in kind.tensors:
             given = self.tensors.get(name)
             value = None if given is None else torch.from_numpy(given.copy())
+            wanted = getattr(module, name, None)
+            if value is not None and (wanted is None or wanted.shape != value.shape):
+                raise ValueError(f"{self.name}.{name} is not what a {self.type} of {self.options} has")
             if name in module._buffers:
                 module._buffers[name] = value
             else:

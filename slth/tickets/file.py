@@ -213,7 +213,7 @@ def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> T
             _blocks(parent, target, structure, i, tensors[f"kept.{i}"], code) for i, code in enumerate(header["codes"])
         ),
         layers=tuple(LayerReport(**report) for report in header["layers"]),
-        info={**info, "target_hash": header["target"]["hash"]},
+        info={**info, "target_hash": str(header["target"]["hash"])},
     )
 
 

@@ -59,5 +59,5 @@ def _solve_singles(candidates: FloatArray, goals: FloatArray) -> npt.NDArray[np.
         residual -= np.where(chosen[i], values, 0.0)
     chosen[len(large) :] = solve_weights(vectors=small.T, targets=residual + half, threads=1).selected.T
     selected = np.empty_like(chosen)
-    np.put_along_axis(selected, order, chosen, axis=0)
+    np.put_along_axis(selected, order, chosen & (goals != 0), axis=0)  # of a zero the empty selection is exact
     return np.ascontiguousarray(selected.T)
