@@ -198,8 +198,8 @@ def _round(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
         step = max(step, math.ldexp(1.0, math.frexp(reach / (most - problem.size - 1))[1]))
     if float(np.abs(problem.target).max()) / step > most or step > largest:
         raise InputError(
-            f"method 'cpsat' needs vectors and a target that fit {most:.3g} grid steps of {step:.3g}; got entries up "
-            f"to {largest:.3g} and {np.abs(problem.target).max():.3g}. Use another method."
+            f"method 'cpsat' needs |target| < {most:.3g} grid steps of {step:.3g}, none above the largest entry of "
+            f"vectors, {largest:.3g}; got {np.abs(problem.target).max():.3g}. Use another method."
         )
 
     def to_grid(values: FloatArray) -> npt.NDArray[np.int64]:
