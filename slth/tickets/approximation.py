@@ -54,5 +54,5 @@ def channel_sum(parent: Parent, layer: int, channel: int, block: Block, sign: st
     mixing = parent.mixing(layer, channel, used)
     candidates = parent.candidates(layer, channel, used)
     mask = block.mask() & (mixing > 0 if sign == "+" else mixing < 0)[:, None]
-    pieces = candidates.reshape(len(used), mask.shape[1], -1)
+    pieces = candidates.reshape(len(used), mask.shape[1], candidates.shape[1] // mask.shape[1])
     return np.asarray((pieces * mask[:, :, None]).sum(axis=0).reshape(-1))
