@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def certify(
     file: Annotated[Path, typer.Argument(help="A .slth file.")],
+    target: Annotated[Path | None, typer.Option(help="The target's weights. Default: the file beside it.")] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certifies agreement on it.")
     ] = None,
@@ -38,7 +39,7 @@ def certify(
     from slth.experiments.targets import parse_range, parse_shape
 
     radii = parse_radii(radius)
-    ticket = tickets.load_ticket(file)
+    ticket = tickets.load_ticket(file, target)
     low, high = parse_range(input_range) or (None, None)
     images = None if data is None else datasets.load(data, split).images[:limit]
     if images is None and not network:
