@@ -206,7 +206,8 @@ def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> T
     if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
         raise ValueError(f"{mixing} mixing weights for {target.weight_count} weights")
     info = dict(header["info"])
-    info["input_range"] = as_recorded(info.get("input_range"))
+    if "input_range" in info:
+        info["input_range"] = as_recorded(info["input_range"])
     return Ticket(
         parent=parent,
         target=target,
