@@ -13,14 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slth.rss import Problem, solve
-    from slth.tickets import find_ticket, load_ticket
+    from slth.tickets import certified_agreement, certify_network, find_ticket, load_ticket
 
 __version__ = "0.1.0"
-__all__ = ["Problem", "__version__", "find_ticket", "load_ticket", "solve"]
+__all__ = [
+    "Problem",
+    "__version__",
+    "certified_agreement",
+    "certify_network",
+    "find_ticket",
+    "load_ticket",
+    "solve",
+]
 
 _HOMES = {
     "Problem": "slth.rss",
     "solve": "slth.rss",
+    "certified_agreement": "slth.tickets",
+    "certify_network": "slth.tickets",
     "find_ticket": "slth.tickets",
     "load_ticket": "slth.tickets",
 }

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from slth import __version__
+from slth.cli_bounds import bounds_app
+from slth.cli_existence import existence
 from slth.cli_rss import reproduce_app, rss_app
 from slth.cli_ticket import ticket_app
 from slth.errors import SlthError
@@ -28,6 +30,7 @@ data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(ticket_app, name="ticket")
 app.add_typer(rss_app, name="rss")
 app.add_typer(reproduce_app, name="reproduce")
+app.add_typer(bounds_app, name="bounds")
 app.add_typer(data_app, name="data")
 INTERRUPTED = 130
 
@@ -86,6 +89,9 @@ def doctor(as_json: Json = False) -> None:
         table(("check", "", "found"), [(c.name, "ok" if c.ok else "FAILED", c.found) for c in checks], numbers=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+app.command("existence", epilog="Example: slth existence --out existence --quick")(existence)
 
 
 @data_app.command("list", epilog="Example: SLTH_DATA=~/data slth data list")

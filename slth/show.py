@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -21,5 +22,5 @@ def table(header: tuple[str, ...], rows: Sequence[Sequence[str]], *, numbers: bo
     for i, name in enumerate(header):
         shown.add_column(name, justify="right" if numbers and i else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(escape, row))  # text, not markup: "E[Y]" stays as it is
     console.print(shown, highlight=False)

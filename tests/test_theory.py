@@ -11,6 +11,7 @@ from proofs_check.__main__ import LEMMAS
 from proofs_check.check import Lemma, judge
 from slth.errors import InputError
 from slth.theory import REFERENCES, layer_output_bound
+from slth.theory.reference import CONSTANTS, WORDINGS
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [p for folder in ("slth", "proofs_check", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
@@ -25,8 +26,8 @@ def test_every_source_line_names_a_reference_and_every_reference_is_used():
 
 def test_references_use_the_agreed_words():
     for key, reference in REFERENCES.items():
-        assert reference.constant in ("explicit", "unspecified", "fitted", "none"), key
-        assert reference.wording in ("seen", "recalled", "derived"), key
+        assert reference.constant in CONSTANTS, key
+        assert reference.wording in WORDINGS, key
         assert reference.statement
         assert reference.year > 1900
 

@@ -105,10 +105,10 @@ class GraphNetwork(nn.Module):
         for step in self.network_steps:
             if step.kind == "input":
                 continue
-            given = _fill(step.args, values)
+            given = fill(step.args, values)
             if step.kind == "output":
                 return given[0]
-            named = _fill(dict(step.options), values)
+            named = fill(dict(step.options), values)
             if step.kind == "module":
                 values[step.name] = self.get_submodule(step.call)(*given, **named)
             elif step.kind == "function":
@@ -134,7 +134,7 @@ class GraphNetwork(nn.Module):
 
 def resolve(value: Any, change: Mapping[str, str]) -> Any:
     """A value with its references renamed."""
-    return _fill(value, {name: Ref(new) for name, new in change.items()}, keep=True)
+    return fill(value, {name: Ref(new) for name, new in change.items()}, keep=True)
 
 
 def _owner(root: nn.Module, path: str) -> tuple[nn.Module, str]:
@@ -149,16 +149,16 @@ def _owner(root: nn.Module, path: str) -> tuple[nn.Module, str]:
     return root, name
 
 
-def _fill(value: Any, values: Mapping[str, Any], keep: bool = False) -> Any:
+def fill(value: Any, values: Mapping[str, Any], keep: bool = False) -> Any:
     """A value with every reference replaced by what it refers to (``keep``: where that is known)."""
     if isinstance(value, Ref):
         return values.get(value.name, value) if keep else values[value.name]
     if isinstance(value, tuple | list):
-        return type(value)(_fill(one, values, keep) for one in value)
+        return type(value)(fill(one, values, keep) for one in value)
     if isinstance(value, dict):
-        return {name: _fill(one, values, keep) for name, one in value.items()}
+        return {name: fill(one, values, keep) for name, one in value.items()}
     if isinstance(value, slice):
-        return slice(*(_fill(one, values, keep) for one in (value.start, value.stop, value.step)))
+        return slice(*(fill(one, values, keep) for one in (value.start, value.stop, value.step)))
     return value
 
 

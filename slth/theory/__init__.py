@@ -1,6 +1,7 @@
-"""Theory: references and bounds. No torch here."""
+"""Theory: references, bounds, thresholds. No torch here."""
 
 from slth.theory.propagation import layer_output_bound
-from slth.theory.references import REFERENCES, Reference
+from slth.theory.reference import Reference
+from slth.theory.references import REFERENCES
 
 __all__ = ["REFERENCES", "Reference", "layer_output_bound"]

@@ -2,70 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """One source.
-
-    Attributes:
-        authors, year, arxiv: who, when, and the arXiv number ("" when there is none we know).
-        statement: what is used of it.
-        hypotheses: under which it holds.
-        constant: ``explicit``, ``unspecified``, ``fitted`` or ``none`` (no constant in it).
-        wording: ``seen`` (read in the source), ``recalled`` (not confirmed) or ``derived`` (proved or measured here).
-    """
-
-    authors: str
-    year: int
-    arxiv: str
-    statement: str
-    hypotheses: str
-    constant: str
-    wording: str
-
+from slth.theory.literature import LITERATURE
+from slth.theory.reference import Reference
 
 REFERENCES: dict[str, Reference] = {
-    "dacunha2023": Reference(
-        authors="A. da Cunha, F. d'Amore, E. Natale",
-        year=2023,
-        arxiv="2311.09858",
-        statement="Structured pruning (channel-blocked masks and filter removal) of a random CNN with "
-        "n_i ≥ C d_i^12 c_i^6 log³(d_i² c_i c_{i-1} ℓ/ε) approximates every target CNN within ε with probability 1−ε.",
-        hypotheses="kernels with ‖K‖₁ ≤ 1, inputs in [−1, 1], zero padding, no bias, normal weights",
-        constant="unspecified",
-        wording="recalled",
-    ),
-    "becchetti2022": Reference(
-        authors="L. Becchetti, A. da Cunha, A. Clementi, F. d'Amore, H. Lesfari, E. Natale, L. Trevisan",
-        year=2022,
-        arxiv="2207.13944",
-        statement="n = O(D³ log(1/ε)(log(1/ε) + log D)) random vectors have subset sums within ε of every z "
-        "in [−1, 1]^D.",
-        hypotheses="i.i.d. vectors of a continuous law around the origin",
-        constant="unspecified",
-        wording="seen",
-    ),
-    "pensia2020": Reference(
-        authors="A. Pensia, S. Rajput, A. Nagle, H. Vishwakarma, D. Papailiopoulos",
-        year=2020,
-        arxiv="2006.07990",
-        statement="A layer of ‖W‖ ≤ 1 is approximated within ε by masking a random one with n ≥ C d₁ log(2 d₁ d₂/ε) "
-        "hidden units: every weight is a subset sum of about log(1/ε) random ones.",
-        hypotheses="‖x‖ ≤ 1, entries U[−1, 1], weight pruning",
-        constant="unspecified",
-        wording="seen",
-    ),
-    "dacunha2022cnn": Reference(
-        authors="A. da Cunha, E. Natale, L. Viennot",
-        year=2022,
-        arxiv="",
-        statement="A random CNN with O(k log(kℓ/min(ε, δ))) parameters holds an ε-approximation of a CNN with k.",
-        hypotheses="kernels with ‖·‖₁ ≤ 1, weight pruning",
-        constant="unspecified",
-        wording="recalled",
-    ),
+    **LITERATURE,
     "salmon2011": Reference(
         authors="J. Salmon, M. Moraes, R. Dror, D. Shaw",
         year=2011,
@@ -147,6 +88,16 @@ REFERENCES: dict[str, Reference] = {
         constant="none",
         wording="recalled",
     ),
+    "delattre2023": Reference(
+        authors="B. Delattre, Q. Barthélemy, A. Araujo, A. Allauzen",
+        year=2023,
+        arxiv="2305.16173",
+        statement="Gram iteration: G ← G*G gives upper bounds ‖G‖_F^{2^{−i}} on a spectral norm that converge fast; "
+        "for convolutions, at every frequency of the kernel's Fourier transform.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
     "propagation": Reference(
         authors="slth",
         year=2026,
@@ -155,6 +106,26 @@ REFERENCES: dict[str, Reference] = {
         "disjoint support, so both sign groups together cost no factor 2.",
         hypotheses="every sign group that the input needs is approximated within ε'",
         constant="explicit",
+        wording="derived",
+    ),
+    "first_moment": Reference(
+        authors="slth",
+        year=2026,
+        arxiv="",
+        statement="P(Y ≥ 1) ≤ E[Y] = Σ_k C(n, k) P_k for the number Y of subsets within ε of z: below the n with "
+        "E[Y] = p, no method succeeds with probability p. To leading order E[Y] = 1 at n = D log2(1/ε).",
+        hypotheses="i.i.d. candidates; P_k as slth.theory.hits computes it",
+        constant="explicit",
+        wording="derived",
+    ),
+    "relax_scaling": Reference(
+        authors="slth",
+        year=2026,
+        arxiv="",
+        statement="Polynomial time, large D: L∞ error ≈ c D^{3/2}/n, with c ≈ 0.7 for greedy pursuit and c ≈ 0.35 for "
+        "an LP vertex on the small-norm core with rounding and flips. A heuristic derivation and measurements.",
+        hypotheses="normal (NSN) candidates of unit variance, targets of that size",
+        constant="fitted",
         wording="derived",
     ),
 }

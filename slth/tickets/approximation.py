@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from slth.errors import InputError
 from slth.networks.parent import Parent
+from slth.networks.target import LinearMap
 from slth.tickets.ticket import Block, Ticket
 
 
@@ -27,11 +28,17 @@ def approximated_weight(ticket: Ticket, layer: int, sign: str = "+") -> npt.NDAr
     linear = ticket.target.maps[layer]
     if sign not in tuple(linear.signs):
         raise InputError(f"sign must be one of {', '.join(linear.signs)} for layer {linear.name}; got {sign!r}.")
-    outputs, c_in = linear.channels[1] // linear.groups, linear.channels[0]
+    c_in = linear.channels[0]
     columns = np.stack([channel_sum(ticket.parent, layer, c, ticket.kept[layer][c], sign) for c in range(c_in)])
-    shaped = columns.reshape(linear.groups, c_in // linear.groups, outputs, *linear.kernel)
-    weight = np.ascontiguousarray(shaped.swapaxes(1, 2)).reshape(linear.weight.shape)
+    weight = as_weight(linear, columns)
     return weight if sign == "+" else -weight
+
+
+def as_weight(linear: LinearMap, columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """What every input channel contributes, (c_in, D), in the shape of the map's weight."""
+    c_in, outputs = linear.channels[0], linear.channels[1] // linear.groups
+    shaped = columns.reshape(linear.groups, c_in // linear.groups, outputs, *linear.kernel)
+    return np.ascontiguousarray(shaped.swapaxes(1, 2)).reshape(linear.weight.shape)
 
 
 def approximated_bias(ticket: Ticket, layer: int) -> npt.NDArray[np.float64] | None:

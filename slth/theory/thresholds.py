@@ -1,0 +1,173 @@
+r"""Where solutions begin to exist: the first moment of their number.
+
+Let Y be the number of subsets S of n candidates with :math:`\|\sum_S X_i − z\|_∞ ≤ ε`, of one size k or of any. Then
+
+.. math:: E[Y] = \sum_k \binom{n}{k} P_k, \qquad P(Y ≥ 1) ≤ E[Y],
+
+with the hit probability P_k of :mod:`slth.theory.hits`. The threshold is the smallest n with E[Y] ≥ 1. Below the n
+with E[Y] = p no method succeeds with probability p: that is a theorem, for every law and target. Above the
+threshold nothing is promised. Leading order: n ≈ D·log2(1/ε).
+
+The sums here are float64 with a relative accuracy of 1e-6 or better, not interval arithmetic.
+
+Source: first_moment
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betaln, logsumexp
+
+from slth.errors import InputError, check_int, check_positive
+from slth.theory.hits import Array, check_target, log_hit
+
+# Sizes looked at to find the ones that matter; all of them up to this n.
+_SURVEY = 512
+# Sizes whose term lies this many nats below the largest are left out.
+_DEPTH = 60.0
+# The largest n that any-size sums are made for, and the largest n of a fixed size.
+MOST_ANY = 200_000
+MOST_FIXED = 2**62
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """Where the expected number of solutions reaches ``count``.
+
+    Attributes:
+        n: the smallest integer that does. k: the size asked for, or the size that most solutions have at n.
+        log2_count: log2 E[Y] at n. crossing: where log2 E[Y], interpolated between n − 1 and n, meets the count.
+    """
+
+    n: int
+    k: int
+    log2_count: float
+    crossing: float
+
+
+def log2_expected_count(
+    *, n: int, D: int, eps: float, z: float | npt.ArrayLike, law: str = "nsn", k: int | None = None
+) -> float:
+    r"""log2 of the expected number of solutions, :math:`\binom{n}{k} P_k`, or its sum over k (the empty set included).
+
+    Args:
+        n: candidates, ≥ 0. D: dimension. eps: ε (L∞). z: one number for every coordinate, or (D,).
+        law: ``nsn``, ``gaussian`` or ``uniform``. k: the size of a subset; None for any.
+
+    Returns:
+        float; −∞ when no subset can hit.
+
+    Raises:
+        InputError: an argument out of range; k > n.
+
+    Source: first_moment
+    """
+    count = _Counter(D, eps, z, law, k)
+    check_int("n", n, 0, MOST_ANY if k is None else MOST_FIXED, "It is the number of candidates.")
+    if k is not None and k > n:
+        raise InputError(f"k must be ≤ n: a subset of {k} needs as many candidates; got n = {n}, k = {k}.")
+    return float(logsumexp(count.terms(n)[1])) / math.log(2)
+
+
+def width(
+    *,
+    D: int,
+    eps: float,
+    z: float | npt.ArrayLike,
+    law: str = "nsn",
+    k: int | None = None,
+    count: float = 1.0,
+) -> Threshold:
+    r"""The first-moment threshold: the smallest n with E[Y] ≥ ``count``.
+
+    Args:
+        D, eps, z, law, k: as in :func:`log2_expected_count`.
+        count: 1 for the threshold; a probability p for an n below which P(Y ≥ 1) < p.
+
+    Raises:
+        InputError: an argument out of range; |z_i| > k + ε with uniform candidates, out of reach of any n; a
+            threshold beyond the largest n this is made for.
+
+    Source: first_moment
+    """
+    check_positive("count", count, "It is an expected number of solutions.")
+    counter, goal = _Counter(D, eps, z, law, k), math.log(count)
+    most = MOST_ANY if k is None else MOST_FIXED
+    if k is not None and np.isneginf(counter.log_hit(np.array([k]))[0]):
+        reach = "|z_i| ≤ ε, for an empty sum is 0" if k == 0 else f"|z_i| < k + ε = {k + eps:g}"
+        raise InputError(f"sums of k = {k} {law} vectors reach z only if {reach}. Choose a larger k.")
+
+    def total(n: int) -> float:
+        return float(logsumexp(counter.terms(n)[1]))
+
+    low, high = (0 if k is None else k) - 1, max(1, k or 0)  # total(low) < goal ≤ total(high)
+    while high < most and total(high) < goal:
+        low, high = high, min(2 * high, most)
+    if total(high) < goal:
+        raise InputError(
+            f"the threshold lies above n = {most:,}, the most this is made for (eps = {eps:g}, D = {D}, k = {k}). "
+            "Ask for a larger eps, a smaller D, or another k."
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if total(middle) >= goal else (middle, high)
+    sizes, terms = counter.terms(high)
+    here = float(logsumexp(terms))
+    before = total(low) if low >= (k or 0) else -math.inf
+    step = (here - goal) / (here - before) if math.isfinite(before) else 0.0
+    return Threshold(
+        n=high, k=int(sizes[np.argmax(terms)]), log2_count=here / math.log(2), crossing=high - min(step, 1.0)
+    )
+
+
+def leading_order(*, D: int, eps: float) -> float:
+    """D·log2(1/ε): the threshold's leading term, for comparison only.
+
+    Raises:
+        InputError: D < 1 or ε outside (0, 1).
+
+    Source: first_moment
+    """
+    check_target(D, eps, 0.0)
+    if eps >= 1:
+        raise InputError(f"eps must be < 1 for log(1/ε) to be positive; got {eps:g}.")
+    return D * math.log2(1 / eps)
+
+
+class _Counter:
+    """log C(n, k)·P_k over k, with each P_k computed once."""
+
+    def __init__(self, D: int, eps: float, z: float | npt.ArrayLike, law: str, k: int | None) -> None:
+        check_target(D, eps, z)
+        if k is not None:
+            check_int("k", k, 0, hint="It is the size of a subset.")
+        self.D, self.eps, self.z, self.law, self.k = D, eps, z, law, k
+        self.known: dict[int, float] = {}
+
+    def log_hit(self, sizes: npt.NDArray[np.int64]) -> Array:
+        new = [size for size in sizes.tolist() if size not in self.known]
+        if new:
+            found = log_hit(k=np.array(new), D=self.D, eps=self.eps, z=self.z, law=self.law)
+            self.known.update(zip(new, found.tolist(), strict=True))
+        return np.array([self.known[size] for size in sizes.tolist()])
+
+    def terms(self, n: int) -> tuple[npt.NDArray[np.int64], Array]:
+        """The sizes that matter for n, and the logarithm of the expected number of solutions of each."""
+        if self.k is not None:
+            sizes = np.array([self.k])
+            return sizes, self._terms(n, sizes)
+        sizes = np.unique(np.linspace(0, n, min(n, _SURVEY) + 1).astype(np.int64))
+        terms = self._terms(n, sizes)
+        if len(sizes) == n + 1:
+            return sizes, terms
+        alive = np.flatnonzero(terms > terms.max() - _DEPTH)
+        sizes = np.arange(sizes[max(alive[0] - 1, 0)], sizes[min(alive[-1] + 1, len(sizes) - 1)] + 1)
+        return sizes, self._terms(n, sizes)
+
+    def _terms(self, n: int, sizes: npt.NDArray[np.int64]) -> Array:
+        choices = -np.log1p(float(n)) - betaln(n - sizes + 1.0, sizes + 1.0)  # log C(n, k), also for n = 2^62
+        return choices + self.log_hit(sizes)
