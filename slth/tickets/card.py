@@ -22,7 +22,7 @@ def card(ticket: Ticket, name: str) -> str:
     parent, info = ticket.parent, ticket.info
     weights = sum(layer.weights for layer in ticket.layers)
     random = sum(layer.random for layer in ticket.layers)
-    span = info.get("input_range")
+    span = info.get("input_range", "not stated")
     lines = [
         f"# {name}: a strong lottery ticket",
         "",
@@ -36,9 +36,7 @@ def card(ticket: Ticket, name: str) -> str:
         f"- parent: seed {parent.seed}, {parent.law} law, {random:,} random weights, never stored",
         f"- kept: {ticket.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
         f"structure {ticket.structure}",
-        f"- inputs: {f'in [{span[0]:g}, {span[1]:g}]' if isinstance(span, tuple) else 'of any sign'}"
-        if not isinstance(span, dict)
-        else f"- inputs: {span}",
+        f"- inputs: {_span(span)}",
         f"- certificate: {_certificate(info.get('certificate'))}",
         f"- found with slth {info.get('environment', {}).get('packages', {}).get('slth', '?')}, method "
         f"{info.get('method', '?')}",
@@ -76,3 +74,10 @@ def _certificate(record: Any) -> str:
                 f"{one['certified']:,} of {one['examples']:,} examples"
             )
     return "; ".join(claims)
+
+
+def _span(span: Any) -> str:
+    """An input range in words; one for each input where there are several."""
+    if isinstance(span, dict):
+        return "; ".join(f"{name} {_span(one)}" for name, one in span.items())
+    return f"in [{span[0]:g}, {span[1]:g}]" if isinstance(span, tuple) else span or "of any sign"

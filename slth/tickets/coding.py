@@ -51,10 +51,12 @@ def decode(alpha: float, beta: float, data: Bytes, sizes: Places) -> Places:
     """The positions that :func:`encode` wrote.
 
     Raises:
-        ValueError: α or β is not positive, or the bytes are too few or too many.
+        ValueError: α or β is not positive, no bytes, too few of them or too many.
     """
     if not (0 < alpha < 1e9 and 0 < beta < 1e9):
         raise ValueError(f"a prior of {alpha} and {beta} is none")
+    if data.ndim != 1 or data.dtype != np.uint8:
+        raise ValueError(f"{data.dtype} of shape {data.shape} is no code")
     positions = np.empty(int(sizes.sum()), dtype=np.int64)
     count, used = _read(data, sizes, float(alpha), float(beta), positions)
     if used != len(data):

@@ -50,6 +50,8 @@ MAX_PLACES = 2**31
 MAX_WEIGHTS = 2**28
 # Bytes a header may unpack to: ResNet-110 takes a tenth of a megabyte.
 MAX_HEADER = 2**26
+# What building a ticket from a header that is none may raise.
+_NO_TICKET = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
 Tensors = dict[str, npt.NDArray[Any]]
 Weights = Mapping[str, tuple[Array, Array | None]]
 
@@ -107,7 +109,7 @@ def load_ticket(path: str | Path, target: str | Path | Weights | None = None) ->
     given = _load_target(Path(target)) if isinstance(target, str | Path) else target
     try:
         ticket = _build(header, tensors, given)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, SlthError) as cause:
+    except _NO_TICKET as cause:
         # Intact, yet not what this version writes: somebody else's file, or an edited one with a new digest.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
     if given is not None and ticket.target.hash() != ticket.info["target_hash"]:
@@ -204,7 +206,8 @@ def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> T
     if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
         raise ValueError(f"{mixing} mixing weights for {target.weight_count} weights")
     info = dict(header["info"])
-    info["input_range"] = as_recorded(info.get("input_range"))
+    if "input_range" in info:
+        info["input_range"] = as_recorded(info["input_range"])
     return Ticket(
         parent=parent,
         target=target,

@@ -128,7 +128,9 @@ def find_ticket(
     kept = tuple(
         tuple(results[i, channel].block for channel in linear.instances) for i, linear in enumerate(target.maps)
     )
-    info: dict[str, Any] = {"method": method, "input_range": as_recorded(input_range), "environment": environment()}
+    info: dict[str, Any] = {"method": method, "environment": environment()}
+    if not isinstance(model, Target):  # which was extracted for a range that only its extractor knows
+        info["input_range"] = as_recorded(input_range)
     if example_input is not None:
         examples = example_input if isinstance(example_input, tuple) else (example_input,)
         info["input_shapes"] = [list(one.shape[1:]) for one in examples]
