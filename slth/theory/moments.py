@@ -1,0 +1,108 @@
+r"""From pair moments to a success probability: the second-moment bound of one block of n candidates.
+
+.. math:: P(\exists S, |S| = k : \|Σ_S Y - z\|_∞ ≤ ε) \;\ge\;
+          \frac{P(W)^2}{h_0 P(W)^2 + \sum_{j ≥ 1} h_j m_j}, \qquad
+          h_j = \binom{k}{j}\binom{n-k}{k-j} \Big/ \binom{n}{k}
+
+The moments m_j do not depend on n: they are computed once for a subset size and a window of scales, and serve every n.
+
+Source: certified
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from flint import arb
+from scipy import special
+
+from slth.theory import enclosures
+from slth.theory.overlap import ARB, FLOAT, FloatArray, Grid, Laws, Setting, pair_moment
+
+# The window of scales runs from this quantile of χ²_k to one of those. A low upper end keeps the large scales, where
+# a hit is worth most and happens least, from filling the second moment; a high one loses fewer subsets.
+LOWEST_SCALE = 0.001
+WINDOWS = (0.5, 0.7, 0.85, 0.95, 0.999)
+# Cells of a certificate, and of the floating-point search that proposes n and k for one.
+FINE = Grid(v=96, o=320, u=32, table=1024)
+COARSE = Grid(v=24, o=80, u=8, table=256)
+
+
+def setting(*, k: int, dim: int, eps: float, z_bound: float, window: float) -> Setting:
+    """The window of scales that ends at the ``window`` quantile of χ²_k (its ends are floats, taken as exact)."""
+    low, high = (2 * float(special.gammaincinv(k / 2, q)) for q in (LOWEST_SCALE, window))
+    return Setting(k=k, dim=dim, eps=eps, z_bound=z_bound, low=low, high=high)
+
+
+def success(n: int, chosen: Setting) -> arb:
+    """Rigorous lower end of the success probability at n for one window; 0 when nothing is proved.
+
+    Source: certified
+    """
+    mass, moments = certified_moments(chosen)
+    total = enclosures.overlap_weight(0, n, chosen.k) * mass * mass
+    for j, moment in enumerate(moments, start=1):
+        weight = enclosures.overlap_weight(j, n, chosen.k)
+        if not weight.is_zero():
+            total += weight * moment
+    ratio = mass * mass / total
+    return ratio.lower() if ratio.is_finite() and ratio > 0 else arb(0)
+
+
+@lru_cache(maxsize=64)
+def certified_moments(chosen: Setting) -> tuple[arb, tuple[arb, ...]]:
+    """A lower bound of P(W), and upper bounds of m_1 … m_k.
+
+    Source: certified
+    """
+    high, low = (enclosures.chi_square_cdf(end, chosen.k) for end in (chosen.high, chosen.low))
+    mass = (high - low).lower()
+    return (mass if mass > 0 else arb(0)), _moments(chosen, ARB, FINE)
+
+
+class Proposal:
+    """Success probabilities in floating point, on coarse cells: fast, close, and proving nothing.
+
+    Attributes:
+        chosen: the setting. logs: log m_j for j = 1 … k.
+    """
+
+    def __init__(self, chosen: Setting) -> None:
+        self.chosen = chosen
+        self.logs = np.array([float(moment.log()) for moment in _moments(chosen, FLOAT, COARSE)])
+        ends = special.gammainc(chosen.k / 2, np.array([chosen.low, chosen.high]) / 2)
+        self.log_mass = float(np.log(ends[1] - ends[0]))
+
+    def success(self, n: int) -> float:
+        """About what :func:`success` will give at n."""
+        k = self.chosen.k
+        j = np.arange(max(0, 2 * k - n), k + 1)
+        weights = _log_binomial(k, j) + _log_binomial(n - k, k - j) - _log_binomial(n, k)
+        moments = np.concatenate([[2 * self.log_mass], self.logs])[j]
+        with np.errstate(over="ignore"):
+            return float(np.exp(2 * self.log_mass - special.logsumexp(weights + moments)))
+
+    def smallest(self, wanted: float, most: int) -> int | None:
+        """About the smallest n ≤ ``most`` whose success is ``wanted``; None when there is none."""
+        low, high = self.chosen.k - 1, most
+        if self.success(high) < wanted:
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.success(middle) >= wanted else (middle, high)
+        return high
+
+
+@lru_cache(maxsize=512)
+def proposal(chosen: Setting) -> Proposal:
+    """The proposal of a setting, kept for the next n."""
+    return Proposal(chosen)
+
+
+def _moments(chosen: Setting, laws: Laws, grid: Grid) -> tuple[arb, ...]:
+    return tuple(pair_moment(j, chosen, laws=laws, grid=grid) for j in range(1, chosen.k + 1))
+
+
+def _log_binomial(n: int, k: FloatArray | int) -> FloatArray:
+    return np.asarray(special.gammaln(n + 1) - special.gammaln(np.add(k, 1)) - special.gammaln(n - np.asarray(k) + 1))
