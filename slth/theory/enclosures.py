@@ -24,19 +24,20 @@ ABSOLUTE_BITS = 90
 RELATIVE_BITS = 40
 
 
-def hit_probability(z: float | fmpq, eps: float | fmpq, variance: float | arb) -> arb:
+def hit_probability(z: float, eps: float, variance: float) -> arb:
     r"""P(|N(0, s) − z| ≤ ε).
 
     .. math:: p(z; s) = Φ((z + ε)/\sqrt{s}) − Φ((z − ε)/\sqrt{s})
 
     Args:
-        z, eps: exact numbers. variance: s > 0.
+        z, ε: exact numbers. variance: s > 0.
 
     Source: certified
     """
-    with ctx.workprec(2 * BITS):
+    middle, reach = arb(z), arb(eps)
+    # The difference of two nearly equal values loses about log2(1/ε) bits.
+    with ctx.workprec(2 * BITS + max(0, -math.frexp(eps)[1])):
         scale = (2 * arb(variance)).sqrt()
-        middle, reach = arb(z), arb(eps)
         inside = ((middle + reach) / scale).erf() - ((middle - reach) / scale).erf()
         return inside / 2
 
@@ -139,6 +140,36 @@ def beta_cells(edges: Sequence[float], a: float, b: float) -> list[arb]:
             lambda x: (p - 1) / x - (q - 1) / (1 - x),
             1.0,
         )
+
+
+def beta_moment_cells(edges: Sequence[float], a: float, b: float, dim: int) -> list[arb]:
+    """Upper bounds of ∫ o^{−D/2} dP(o) over cells of Beta(a, b) for edges in [0, 1]; inf where none is found.
+
+    In t = log o the integrand e^{(a − D/2) t} (1 − e^t)^{b − 1} is log-concave for b ≥ 1, whatever the sign of a − D/2.
+
+    Source: certified
+    """
+    if b < 1:
+        return [arb("inf")] * (len(edges) - 1)
+    with ctx.workprec(BITS):
+        p, q = arb(a) - arb(dim) / 2, arb(b)
+        constant = (a + q).lgamma() - arb(a).lgamma() - q.lgamma()
+
+        def density(t: arb) -> arb:
+            return (p * t + (q - 1) * (-t.expm1()).log() + constant).exp()
+
+        def slope(t: arb) -> arb:
+            return p + (q - 1) * t.exp() / t.expm1()
+
+        found = []
+        for low, high in zip(edges[:-1], edges[1:], strict=True):
+            if low > 0:
+                ends = arb(low).log(), arb(high).log()
+                bound = _tangent_integral(*ends, arb((low + high) / 2).log(), density, slope)
+            else:
+                bound = arb("inf")
+            found.append(max_zero(bound) if bound.is_finite() else arb("inf"))
+        return found
 
 
 def max_zero(x: arb) -> arb:

@@ -11,6 +11,7 @@ Source: certified
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -21,17 +22,21 @@ from slth.theory import enclosures
 from slth.theory.overlap import ARB, FLOAT, FloatArray, Grid, Laws, Setting, pair_moment
 
 # The window of scales runs from this quantile of χ²_k to one of those. A low upper end keeps the large scales, where
-# a hit is worth most and happens least, from filling the second moment; a high one loses fewer subsets.
+# a hit is worth most and happens least, from filling the second moment; a high one loses fewer subsets. At the lower
+# end, scales far below ζ² are left out for the same reason.
 LOWEST_SCALE = 0.001
-WINDOWS = (0.5, 0.7, 0.85, 0.95, 0.999)
-# Cells of a certificate, and of the floating-point search that proposes n and k for one.
-FINE = Grid(v=96, o=320, u=32, table=1024)
-COARSE = Grid(v=24, o=80, u=8, table=256)
+WINDOWS = (0.7, 0.85, 0.95, 0.999)
+# Cells of a certificate, of one with a large k, and of the floating-point search that proposes n and k.
+FINE = Grid(v=96, o=160, u=32, table=1024)
+MEDIUM = Grid(v=48, o=80, u=24, table=1024)
+COARSE = Grid(v=24, o=48, u=12, table=256)
+FINE_UP_TO = 100
 
 
 def setting(*, k: int, dim: int, eps: float, z_bound: float, window: float) -> Setting:
     """The window of scales that ends at the ``window`` quantile of χ²_k (its ends are floats, taken as exact)."""
-    low, high = (2 * float(special.gammaincinv(k / 2, q)) for q in (LOWEST_SCALE, window))
+    lowest, quarter, high = (2 * float(special.gammaincinv(k / 2, q)) for q in (LOWEST_SCALE, 0.25, window))
+    low = max(lowest, min(z_bound**2 / 4, quarter))
     return Setting(k=k, dim=dim, eps=eps, z_bound=z_bound, low=low, high=high)
 
 
@@ -58,7 +63,8 @@ def certified_moments(chosen: Setting) -> tuple[arb, tuple[arb, ...]]:
     """
     high, low = (enclosures.chi_square_cdf(end, chosen.k) for end in (chosen.high, chosen.low))
     mass = (high - low).lower()
-    return (mass if mass > 0 else arb(0)), _moments(chosen, ARB, FINE)
+    grid = FINE if chosen.k <= FINE_UP_TO else MEDIUM
+    return (mass if mass > 0 else arb(0)), _moments(chosen, ARB, grid)
 
 
 class Proposal:
@@ -95,9 +101,14 @@ class Proposal:
 
 
 @lru_cache(maxsize=512)
-def proposal(chosen: Setting) -> Proposal:
-    """The proposal of a setting, kept for the next n."""
-    return Proposal(chosen)
+def proposal(k: int, dim: int, eps: float, z_bound: float) -> Proposal:
+    """The proposal of the window that needs the fewest candidates for a success of one half."""
+    found = []
+    for window in WINDOWS:
+        one = Proposal(setting(k=k, dim=dim, eps=eps, z_bound=z_bound, window=window))
+        half = one.smallest(0.5, 1000 * k)
+        found.append((math.inf if half is None else half, -one.success(half or 1000 * k), window, one))
+    return min(found, key=lambda entry: entry[:3])[3]
 
 
 def _moments(chosen: Setting, laws: Laws, grid: Grid) -> tuple[arb, ...]:

@@ -74,11 +74,13 @@ class Laws:
 
     Attributes:
         chi_square: (edges, dof) → the probabilities of the cells. beta: (edges, a, b) → the same.
+        power_means: (edges, a, b, D, probabilities) → ō with ∫_cell o^{−D/2} dP ≤ P(cell) ō^{−D/2}, 0 if none is known.
         caps: (variances, setting) → 1/p(ζ; s) at each.
     """
 
     chi_square: Callable[[FloatArray, int], Scaled]
     beta: Callable[[FloatArray, float, float], Scaled]
+    power_means: Callable[[FloatArray, float, float, int, Scaled], FloatArray]
     caps: Callable[[FloatArray, Setting], FloatArray]
 
 
@@ -93,24 +95,32 @@ def pair_moment(j: int, setting: Setting, *, laws: Laws, grid: Grid) -> arb:
         return _total(_power(np.maximum(caps[:-1], caps[1:]), setting.dim), weights)
     v, o, u = _edges(j, setting, caps.max(), grid)
     half = (setting.k - j) / 2
+    of_o = laws.beta(o, 2 * half, j / 2)
+    means = laws.power_means(o, 2 * half, j / 2, setting.dim, of_o)
     weights = [
         (mantissa.reshape(shape), exponent.reshape(shape))
         for (mantissa, exponent), shape in (
             (laws.chi_square(v, 2 * setting.k - j), (-1, 1, 1)),
-            (laws.beta(o, 2 * half, j / 2), (1, -1, 1)),
+            (of_o, (1, -1, 1)),
             (laws.beta(u, half, half), (1, 1, -1)),
         )
     ]
-    ratio, counted = _ratios(v, o, u, setting, points, caps)
+    ratio, counted = _ratios(v, o, u, means, setting, points, caps)
     mantissa = weights[0][0] * weights[1][0] * weights[2][0] * 2.0  # u and 1 − u
     exponent = weights[0][1] + weights[1][1] + weights[2][1]
     return _total(_power(ratio, setting.dim), (np.where(counted, mantissa, 0.0), exponent))
 
 
 def _ratios(
-    v: FloatArray, o: FloatArray, u: FloatArray, setting: Setting, points: FloatArray, caps: FloatArray
+    v: FloatArray,
+    o: FloatArray,
+    u: FloatArray,
+    means: FloatArray,
+    setting: Setting,
+    points: FloatArray,
+    caps: FloatArray,
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Largest r on every box, and whether the box meets the window: arrays (V, o, u).
+    """An r with E[∏ r_i; box] ≤ P(box) r^D for every box, and whether the box meets the window: arrays (V, o, u).
 
     Only sums, products, quotients and roots of non-negative numbers: nothing cancels, every rounding is relative.
     """
@@ -127,7 +137,10 @@ def _ratios(
 
     product = ((1 - o0) + o0 * u0) * ((1 - o0) + o0 * (1 - u0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        independence = o0 * ((1 - o0) + o0 * u0 * (1 - u0)) / product  # 1 − ρ² at its smallest
+        # 1 − ρ² = o·G rises in o and u; G rises in u, and rises and falls in o.
+        factor = ((1 - o0) + o0 * u0 * (1 - u0)) / product
+        other = ((1 - o1) + o1 * u0 * (1 - u0)) / (((1 - o1) + o1 * u0) * ((1 - o1) + o1 * (1 - u0)))
+        independence = np.fmax(o0 * factor, means[None, :, None] * np.minimum(factor, np.nan_to_num(other, nan=0.0)))
         rho = (1 - o0) / np.sqrt(product)  # ρ at its largest
         inverse = (2 - o1) / (((1 - o1) + o1 * u0) * ((1 - o1) + o1 * (1 - u0)))  # V(1/s + 1/s') at its largest
         growth = rho / (1 + rho) * (reach * reach / 2) * inverse / v0
@@ -214,6 +227,16 @@ def _arb_beta(edges: FloatArray, a: float, b: float) -> Scaled:
     return enclosures.mantissas(enclosures.beta_cells(edges.tolist(), a, b))
 
 
+def _arb_power_means(edges: FloatArray, a: float, b: float, dim: int, weights: Scaled) -> FloatArray:
+    moments = enclosures.beta_moment_cells(edges.tolist(), a, b, dim)
+    masses = [arb(float(m)) * arb(2) ** int(e) for m, e in zip(*weights, strict=True)]
+    means = [
+        enclosures.below((mass / moment) ** (arb(2) / dim)) if moment > 0 and mass > 0 else 0.0
+        for mass, moment in zip(masses, moments, strict=True)
+    ]
+    return np.clip(means, 0.0, None) * (1 - NUDGE)
+
+
 def _arb_caps(points: FloatArray, setting: Setting) -> FloatArray:
     hits = [enclosures.hit_probability(setting.z_bound, setting.eps, float(s)) for s in points]
     return np.array([enclosures.above(1 / hit) if hit > 0 else np.inf for hit in hits])
@@ -232,10 +255,27 @@ def _float_beta(edges: FloatArray, a: float, b: float) -> Scaled:
     return _float_cells(partial(special.betainc, a, b), edges)
 
 
+def _float_power_means(edges: FloatArray, a: float, b: float, dim: int, weights: Scaled) -> FloatArray:
+    """The power means of narrow cells are near their middles in log o."""
+    middles = np.sqrt(edges[:-1] * edges[1:])
+    slopes = a - dim / 2 - (b - 1) * middles / (1 - middles)
+    plain = a - (b - 1) * middles / (1 - middles)
+    half = np.log(edges[1:] / np.maximum(edges[:-1], 1e-300)) / 2
+    return np.asarray(middles * np.exp(-(_log_sinhc(slopes * half) - _log_sinhc(plain * half)) * 2 / dim))
+
+
+def _log_sinhc(x: FloatArray) -> FloatArray:
+    """log(sinh(x)/x)."""
+    x = np.maximum(np.abs(x), 1e-8)
+    return np.asarray(x + np.log(-np.expm1(-2 * x) / (2 * x)))
+
+
 def _float_caps(points: FloatArray, setting: Setting) -> FloatArray:
-    scale, z, eps = np.sqrt(points), setting.z_bound, setting.eps
-    return np.asarray(1 / (special.ndtr((eps - z) / scale) - special.ndtr((-eps - z) / scale)))
+    # The leading term in ε; on the lower side for |z| < √s, where it matters.
+    density = np.exp(-((setting.z_bound + setting.eps) ** 2) / (2 * points)) / np.sqrt(2 * np.pi * points)
+    with np.errstate(divide="ignore"):
+        return np.asarray(1 / np.minimum(2 * setting.eps * density, 1.0))
 
 
-ARB = Laws(chi_square=_arb_chi_square, beta=_arb_beta, caps=_arb_caps)
-FLOAT = Laws(chi_square=_float_chi_square, beta=_float_beta, caps=_float_caps)
+ARB = Laws(chi_square=_arb_chi_square, beta=_arb_beta, power_means=_arb_power_means, caps=_arb_caps)
+FLOAT = Laws(chi_square=_float_chi_square, beta=_float_beta, power_means=_float_power_means, caps=_float_caps)

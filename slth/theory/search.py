@@ -14,7 +14,7 @@ from flint import arb, ctx, fmpq
 from scipy import special
 
 from slth.theory import enclosures
-from slth.theory.moments import WINDOWS, Proposal, proposal, setting, success
+from slth.theory.moments import Proposal, proposal, success
 
 # Work limits. A certificate evaluates k million cells: 0.05 s for each unit of k.
 LARGEST_SUBSET = 2000
@@ -32,16 +32,13 @@ class Question:
     z_bound: float
     failure: fmpq
 
-    def proposals(self, k: int) -> list[Proposal]:
-        """One for every window."""
-        return [
-            proposal(setting(k=k, dim=self.dim, eps=self.eps, z_bound=self.z_bound, window=window)) for window in WINDOWS
-        ]
+    def proposal(self, k: int) -> Proposal:
+        """What floating point says about a subset size, and the window of scales it prefers."""
+        return proposal(k, self.dim, self.eps, self.z_bound)
 
     def success(self, n: int, k: int) -> arb:
-        """The certificate of one block, at the window that floating point prefers."""
-        best = max(self.proposals(k), key=lambda one: one.success(n))
-        return success(n, best.chosen)
+        """The certificate of one block."""
+        return success(n, self.proposal(k).chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +90,9 @@ def _cheapest(question: Question, k: int) -> tuple[float, int, int]:
     found = [(math.inf, 0, 0)]
     counts = {1, *(math.ceil(failure / -math.log1p(-p)) for p in BLOCK_SUCCESSES)}
     for blocks in sorted(counts):
-        wanted = -math.expm1(-failure / blocks)
-        sizes = [one.smallest(wanted, min(LARGEST_BLOCK, 1000 * k)) for one in question.proposals(k)]
-        found += [(float(size * blocks), size, blocks) for size in sizes if size is not None]
+        size = question.proposal(k).smallest(-math.expm1(-failure / blocks), min(LARGEST_BLOCK, 1000 * k))
+        if size is not None:
+            found.append((float(size * blocks), size, blocks))
     return min(found)
 
 
@@ -104,18 +101,17 @@ def _first_guess(question: Question) -> int | None:
     share = min(0.4, math.sqrt(-math.expm1(-0.5 / question.dim)))
     for size in (2**i * 4 for i in range(24)):
         k = max(1, round(share * size))
-        hit = special.ndtr((question.eps - question.z_bound) / math.sqrt(k)) - special.ndtr(
-            (-question.eps - question.z_bound) / math.sqrt(k)
-        )
+        hit = math.log(2 * question.eps / math.sqrt(2 * math.pi * k)) - question.z_bound**2 / (2 * k)
         subsets = special.gammaln(size + 1) - special.gammaln(k + 1) - special.gammaln(size - k + 1)
-        if hit > 0 and subsets + question.dim * math.log(hit) > math.log(4):
-            return k if k <= 2 * LARGEST_SUBSET else None
+        if subsets + question.dim * hit > math.log(4):
+            return k if k <= LARGEST_SUBSET else None
     return None
 
 
 def _descend(total: Callable[[int], float], k: int) -> int:
     """A local minimum of ``total`` over the integers, by steps that are halved until they are 1."""
-    k = min(k, LARGEST_SUBSET)
+    while math.isinf(total(k)) and 2 * k <= LARGEST_SUBSET:
+        k *= 2  # a far target, or cells too coarse for a small subset
     step = max(1, k // 3)
     while step:
         best = min((k, k - step, k + step), key=total)
