@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from flint import arb, fmpq, fmpz
+from flint import fmpq, fmpz
 
 from slth.errors import InputError, WorkLimitError, check_int, check_positive
 from slth.theory import enclosures

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from flint import arb, ctx, fmpq, fmpz
 
+Density = Callable[[arb], arb]
 # Bits of a ball's midpoint. Where cancellation eats them the working precision is doubled up to MOST_BITS; a ball
 # that stays wide is still an enclosure, and then only the certificate gets worse.
 BITS = 128
@@ -120,7 +122,6 @@ def chi_square_cells(edges: Sequence[float], dof: int) -> list[arb]:
             edges,
             lambda x: ((half - 1) * x.log() - x / 2 + constant).exp(),
             lambda x: (half - 1) / x - arb(0.5),
-            math.inf,
         )
 
 
@@ -138,19 +139,17 @@ def beta_cells(edges: Sequence[float], a: float, b: float) -> list[arb]:
             edges,
             lambda x: ((p - 1) * x.log() + (q - 1) * (1 - x).log() + constant).exp(),
             lambda x: (p - 1) / x - (q - 1) / (1 - x),
-            1.0,
         )
 
 
 def beta_moment_cells(edges: Sequence[float], a: float, b: float, dim: int) -> list[arb]:
     """Upper bounds of ∫ o^{−D/2} dP(o) over cells of Beta(a, b) for edges in [0, 1]; inf where none is found.
 
-    In t = log o the integrand e^{(a − D/2) t} (1 − e^t)^{b − 1} is log-concave for b ≥ 1, whatever the sign of a − D/2.
+    In t = log o the integrand e^{(a − D/2) t} (1 − e^t)^{b − 1} is log-concave for b ≥ 1, whatever the sign of a − D/2;
+    for b < 1 its second factor is largest at the upper edge.
 
     Source: certified
     """
-    if b < 1:
-        return [arb("inf")] * (len(edges) - 1)
     with ctx.workprec(BITS):
         p, q = arb(a) - arb(dim) / 2, arb(b)
         constant = (a + q).lgamma() - arb(a).lgamma() - q.lgamma()
@@ -162,13 +161,13 @@ def beta_moment_cells(edges: Sequence[float], a: float, b: float, dim: int) -> l
             return p + (q - 1) * t.exp() / t.expm1()
 
         found = []
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
-            if low > 0:
-                ends = arb(low).log(), arb(high).log()
-                bound = _tangent_integral(*ends, arb((low + high) / 2).log(), density, slope)
+        for low, high in pairwise(edges):
+            left, right = arb(low).log(), arb(high).log()
+            if b >= 1:
+                found.append(_tangent_integral(left, arb((low + high) / 2).log(), right, density, slope))
             else:
-                bound = arb("inf")
-            found.append(max_zero(bound) if bound.is_finite() else arb("inf"))
+                bound = density(right) * (right - left) * _exponential_mean(p * (right - left))
+                found.append(max_zero(bound) if bound.is_finite() else arb("inf"))
         return found
 
 
@@ -213,34 +212,42 @@ def _mantissa(ball: arb) -> tuple[float, int]:
     return math.ldexp(rounded, shift - size), exp + size
 
 
-def _tangent_cells(
-    edges: Sequence[float], density: Callable[[arb], arb], slope: Callable[[arb], arb], end: float
-) -> list[arb]:
-    """Integrals of a log-concave density on (0, end), bounded by those of its tangents: f(x) ≤ f(c)·e^{(log f)'(c)(x − c)}.
+def _tangent_cells(edges: Sequence[float], density: Density, slope: Density) -> list[arb]:
+    """Upper bounds of the integrals of a log-concave density over cells; 1 where none is found."""
+    bounds = [
+        _tangent_integral(arb(low), arb((low + high) / 2), arb(high), density, slope) for low, high in pairwise(edges)
+    ]
+    return [bound if bound.is_finite() else arb(1) for bound in bounds]
 
-    The tangent is taken at the middle of a cell; on the two outer cells, which may be wide, also at either edge.
+
+def _tangent_integral(low: arb, middle: arb, high: arb, density: Density, slope: Density) -> arb:
+    """∫ f over [low, high] for a log-concave f is at most that of any tangent: f(x) ≤ f(c)·e^{(log f)'(c)(x − c)}.
+
+    The tangent in the middle is best for narrow cells; where it is steep those at the edges are tried too.
     """
-    found = []
-    last = len(edges) - 2
-    for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
-        places = ((low + high) / 2,) if 0 < i < last else (low, (low + high) / 2, high)
-        bounds = [_tangent_integral(arb(low), arb(high), arb(c), density, slope) for c in places if 0 < c < end]
-        found.append(min((max_zero(bound) for bound in bounds if bound.is_finite()), key=float, default=arb(1)))
-    return found
+    best = _exponential_integral(low, middle, high, density(middle), slope(middle))
+    if not abs(slope(middle)) * (high - low) < 1:
+        for c in (low, high):
+            other = _exponential_integral(low, c, high, density(c), slope(c))
+            if other.is_finite() and not other >= best:
+                best = other
+    return max_zero(best) if best.is_finite() else arb("inf")
 
 
-def _tangent_integral(
-    low: arb, high: arb, c: arb, density: Callable[[arb], arb], slope: Callable[[arb], arb]
-) -> arb:
-    s, width = slope(c), high - low
-    if s > 0 or s < 0:
-        return density(c) * (s * (low - c)).exp() * (s * width).expm1() / s
-    return density(c) * width * (abs(s) * width).exp()
+def _exponential_integral(low: arb, c: arb, high: arb, value: arb, s: arb) -> arb:
+    """∫ value·e^{s(x − c)} over [low, high]."""
+    width = high - low
+    return value * (s * (high - c)).exp() * width * _exponential_mean(s * width)
+
+
+def _exponential_mean(x: arb) -> arb:
+    """The mean of e^{−xs} over s in [0, 1]."""
+    return -((-x).expm1()) / x if x > 0 or x < 0 else abs(x).exp()
 
 
 def _differences(cdf: Sequence[arb]) -> list[arb]:
     with ctx.workprec(2 * BITS):
-        return [max_zero(b - a) for a, b in zip(cdf[:-1], cdf[1:], strict=True)]
+        return [max_zero(b - a) for a, b in pairwise(cdf)]
 
 
 def _sharp(value: arb) -> bool:

@@ -15,11 +15,13 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from flint import arb
 from scipy import special
 
 from slth.theory import enclosures
-from slth.theory.overlap import ARB, FLOAT, FloatArray, Grid, Laws, Setting, pair_moment
+from slth.theory.laws import ARB, FLOAT, FloatArray, Laws
+from slth.theory.overlap import Grid, Setting, pair_moment
 
 # The window of scales runs from this quantile of χ²_k to one of those. A low upper end keeps the large scales, where
 # a hit is worth most and happens least, from filling the second moment; a high one loses fewer subsets. At the lower
@@ -83,7 +85,7 @@ class Proposal:
     def success(self, n: int) -> float:
         """About what :func:`success` will give at n."""
         k = self.chosen.k
-        j = np.arange(max(0, 2 * k - n), k + 1)
+        j = np.arange(max(0, 2 * k - n), k + 1, dtype=np.int64)
         weights = _log_binomial(k, j) + _log_binomial(n - k, k - j) - _log_binomial(n, k)
         moments = np.concatenate([[2 * self.log_mass], self.logs])[j]
         with np.errstate(over="ignore"):
@@ -115,5 +117,6 @@ def _moments(chosen: Setting, laws: Laws, grid: Grid) -> tuple[arb, ...]:
     return tuple(pair_moment(j, chosen, laws=laws, grid=grid) for j in range(1, chosen.k + 1))
 
 
-def _log_binomial(n: int, k: FloatArray | int) -> FloatArray:
-    return np.asarray(special.gammaln(n + 1) - special.gammaln(np.add(k, 1)) - special.gammaln(n - np.asarray(k) + 1))
+def _log_binomial(n: int, k: npt.NDArray[np.int64] | int) -> FloatArray:
+    k = np.asarray(k, dtype=np.float64)
+    return np.asarray(special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(n - k + 1.0))

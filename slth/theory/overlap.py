@@ -16,25 +16,20 @@ Source: certified
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from flint import arb
 from scipy import special
 
-from slth.theory import enclosures
-
-FloatArray = npt.NDArray[np.float64]
-# m·2^e with e of any size: r^D leaves the range of float64 when D is in the hundreds.
-Scaled = tuple[FloatArray, npt.NDArray[np.int64]]
+from slth.theory.laws import FloatArray, Laws, Scaled
 
 # Proposed cell edges lie at these normal scores of each law; what lies beyond is one cell on either side.
 FARTHEST_SCORE = 7.0
-# Slack for the rounding of +, ×, ÷, √ on positive float64s (line 13 of the proof): per comparison, and per sum.
-# Fewer than 2^8 roundings go into one r, D ≤ 2^12 of them into r^D, so (1 + 2^-53)^(2^20) < 1 + 2^-32 covers it.
+# Slack for the rounding of +, −, ×, ÷, √ on float64s without cancellation (line 14 of the proof): in comparisons, and
+# for a sum. The error of one r is below 2^11 units of 2^-53, that of r^D for D ≤ 2^12 below 2^24, that of a sum of
+# fewer than 2^22 terms below 2^22: together less than 2^-28.
 NUDGE = 2.0**-40
 INFLATION = 1 + 2.0**-24
 LARGEST_DIMENSION = 2**12
@@ -68,24 +63,8 @@ class Grid:
     table: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Laws:
-    """Where the probabilities come from: Arb for a certificate, scipy for the search that proposes one.
-
-    Attributes:
-        chi_square: (edges, dof) → the probabilities of the cells. beta: (edges, a, b) → the same.
-        power_means: (edges, a, b, D, probabilities) → ō with ∫_cell o^{−D/2} dP ≤ P(cell) ō^{−D/2}, 0 if none is known.
-        caps: (variances, setting) → 1/p(ζ; s) at each.
-    """
-
-    chi_square: Callable[[FloatArray, int], Scaled]
-    beta: Callable[[FloatArray, float, float], Scaled]
-    power_means: Callable[[FloatArray, float, float, int, Scaled], FloatArray]
-    caps: Callable[[FloatArray, Setting], FloatArray]
-
-
 def pair_moment(j: int, setting: Setting, *, laws: Laws, grid: Grid) -> arb:
-    """Upper bound of m_j for 1 ≤ j ≤ k; rigorous when ``laws`` is :data:`ARB`.
+    """Upper bound of m_j for 1 ≤ j ≤ k; rigorous when ``laws`` is :data:`slth.theory.laws.ARB`.
 
     Source: certified
     """
@@ -97,17 +76,10 @@ def pair_moment(j: int, setting: Setting, *, laws: Laws, grid: Grid) -> arb:
     half = (setting.k - j) / 2
     of_o = laws.beta(o, 2 * half, j / 2)
     means = laws.power_means(o, 2 * half, j / 2, setting.dim, of_o)
-    weights = [
-        (mantissa.reshape(shape), exponent.reshape(shape))
-        for (mantissa, exponent), shape in (
-            (laws.chi_square(v, 2 * setting.k - j), (-1, 1, 1)),
-            (of_o, (1, -1, 1)),
-            (laws.beta(u, half, half), (1, 1, -1)),
-        )
-    ]
+    of_v, of_u = laws.chi_square(v, 2 * setting.k - j), laws.beta(u, half, half)
     ratio, counted = _ratios(v, o, u, means, setting, points, caps)
-    mantissa = weights[0][0] * weights[1][0] * weights[2][0] * 2.0  # u and 1 − u
-    exponent = weights[0][1] + weights[1][1] + weights[2][1]
+    mantissa = of_v[0][:, None, None] * of_o[0][None, :, None] * of_u[0] * 2.0  # u and 1 − u
+    exponent = of_v[1][:, None, None] + of_o[1][None, :, None] + of_u[1]
     return _total(_power(ratio, setting.dim), (np.where(counted, mantissa, 0.0), exponent))
 
 
@@ -142,8 +114,9 @@ def _ratios(
         other = ((1 - o1) + o1 * u0 * (1 - u0)) / (((1 - o1) + o1 * u0) * ((1 - o1) + o1 * (1 - u0)))
         independence = np.fmax(o0 * factor, means[None, :, None] * np.minimum(factor, np.nan_to_num(other, nan=0.0)))
         rho = (1 - o0) / np.sqrt(product)  # ρ at its largest
-        inverse = (2 - o1) / (((1 - o1) + o1 * u0) * ((1 - o1) + o1 * (1 - u0)))  # V(1/s + 1/s') at its largest
-        growth = rho / (1 + rho) * (reach * reach / 2) * inverse / v0
+        # 1/s + 1/s' at its largest: (2 − o)/(V a a') rises in o, falls in V and u; and both scales are in the window.
+        inverse = np.fmin((2 - o1) / (((1 - o1) + o1 * u0) * ((1 - o1) + o1 * (1 - u0))) / v0, 2 / setting.low)
+        growth = rho / (1 + rho) * (reach * reach / 2) * inverse
         density = _exp_above(growth) / np.sqrt(independence)
     index = np.searchsorted(points, np.clip(small_low * down, setting.low, setting.high), side="right") - 1
     to = np.searchsorted(points, np.clip(small_high * up, setting.low, setting.high), side="left")
@@ -155,8 +128,7 @@ def _ratios(
 def _exp_above(t: FloatArray) -> FloatArray:
     """A number ≥ e^t for t ≥ 0 from correctly rounded operations alone; inf where t is too large for that."""
     steps = 2**EXP_SQUARINGS
-    value = np.where(t < steps, 1 / (1 - np.minimum(t, steps * (1 - 2.0**-20)) / steps), np.inf)
-    value = np.where(t > steps / 2, np.inf, value)
+    value = np.where(t < steps / 2, 1 / (1 - np.minimum(t, steps / 2) / steps), np.inf)
     for _ in range(EXP_SQUARINGS):
         value = value * value
     return value
@@ -166,20 +138,20 @@ def _caps(setting: Setting, laws: Laws, grid: Grid) -> tuple[FloatArray, FloatAr
     """Points over the window and 1/p(ζ; s) at them."""
     points = np.geomspace(setting.low, setting.high, grid.table + 1)
     points[0], points[-1] = setting.low, setting.high
-    return points, laws.caps(points, setting)
+    return points, laws.caps(points, setting.z_bound, setting.eps)
 
 
 def _edges(j: int, setting: Setting, cap: float, grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Cell edges: any increasing floats would do; these follow the laws and the place where the cap takes over."""
     m, far = setting.k - j, FARTHEST_SCORE
     scores = special.ndtr(np.linspace(-far, far, grid.v - 1))
-    v = 2 * special.gammaincinv((2 * setting.k - j) / 2, scores)
+    v = np.asarray(2 * special.gammaincinv((2 * setting.k - j) / 2, scores), dtype=np.float64)
     # s ≤ V and max(s, s') ≥ V/2: outside [low, 2 high] nothing is counted.
     v = _between(v, setting.low, 2 * setting.high)
-    bulk = special.betaincinv(m, j / 2, special.ndtr(np.linspace(-4, far, grid.o // 2)))
+    bulk = special.betaincinv(m, j / 2, special.ndtr(np.linspace(-4, far, grid.o - grid.o // 4)))
     start = min(0.25 / cap**2, float(bulk[0]))
-    o = _between(np.concatenate([np.geomspace(start, bulk[0], grid.o - grid.o // 2), bulk]), 0.0, 1.0)
-    u = special.betaincinv(m / 2, m / 2, special.ndtr(np.linspace(-far, 0, grid.u)))
+    o = _between(np.concatenate([np.geomspace(start, bulk[0], grid.o // 4), bulk]), 0.0, 1.0)
+    u = np.asarray(special.betaincinv(m / 2, m / 2, special.ndtr(np.linspace(-far, 0, grid.u))), dtype=np.float64)
     return v, o, _between(u, 0.0, 0.5)
 
 
@@ -217,65 +189,3 @@ def _total(values: Scaled, weights: Scaled) -> arb:
     # What is 2^-900 below the largest term is counted as that: never less than it is.
     shifted = np.maximum(exponent - top, -900)
     return arb(float(np.ldexp(mantissa, shifted.astype(np.int32)).sum()) * INFLATION) * arb(2) ** top
-
-
-def _arb_chi_square(edges: FloatArray, dof: int) -> Scaled:
-    return enclosures.mantissas(enclosures.chi_square_cells(edges.tolist(), dof))
-
-
-def _arb_beta(edges: FloatArray, a: float, b: float) -> Scaled:
-    return enclosures.mantissas(enclosures.beta_cells(edges.tolist(), a, b))
-
-
-def _arb_power_means(edges: FloatArray, a: float, b: float, dim: int, weights: Scaled) -> FloatArray:
-    moments = enclosures.beta_moment_cells(edges.tolist(), a, b, dim)
-    masses = [arb(float(m)) * arb(2) ** int(e) for m, e in zip(*weights, strict=True)]
-    means = [
-        enclosures.below((mass / moment) ** (arb(2) / dim)) if moment > 0 and mass > 0 else 0.0
-        for mass, moment in zip(masses, moments, strict=True)
-    ]
-    return np.clip(means, 0.0, None) * (1 - NUDGE)
-
-
-def _arb_caps(points: FloatArray, setting: Setting) -> FloatArray:
-    hits = [enclosures.hit_probability(setting.z_bound, setting.eps, float(s)) for s in points]
-    return np.array([enclosures.above(1 / hit) if hit > 0 else np.inf for hit in hits])
-
-
-def _float_cells(cdf: Callable[[FloatArray], FloatArray], edges: FloatArray) -> Scaled:
-    mantissa, exponent = np.frexp(np.maximum(np.diff(cdf(edges)), 0.0))
-    return mantissa, exponent.astype(np.int64)
-
-
-def _float_chi_square(edges: FloatArray, dof: int) -> Scaled:
-    return _float_cells(lambda x: special.gammainc(dof / 2, x / 2), edges)
-
-
-def _float_beta(edges: FloatArray, a: float, b: float) -> Scaled:
-    return _float_cells(partial(special.betainc, a, b), edges)
-
-
-def _float_power_means(edges: FloatArray, a: float, b: float, dim: int, weights: Scaled) -> FloatArray:
-    """The power means of narrow cells are near their middles in log o."""
-    middles = np.sqrt(edges[:-1] * edges[1:])
-    slopes = a - dim / 2 - (b - 1) * middles / (1 - middles)
-    plain = a - (b - 1) * middles / (1 - middles)
-    half = np.log(edges[1:] / np.maximum(edges[:-1], 1e-300)) / 2
-    return np.asarray(middles * np.exp(-(_log_sinhc(slopes * half) - _log_sinhc(plain * half)) * 2 / dim))
-
-
-def _log_sinhc(x: FloatArray) -> FloatArray:
-    """log(sinh(x)/x)."""
-    x = np.maximum(np.abs(x), 1e-8)
-    return np.asarray(x + np.log(-np.expm1(-2 * x) / (2 * x)))
-
-
-def _float_caps(points: FloatArray, setting: Setting) -> FloatArray:
-    # The leading term in ε; on the lower side for |z| < √s, where it matters.
-    density = np.exp(-((setting.z_bound + setting.eps) ** 2) / (2 * points)) / np.sqrt(2 * np.pi * points)
-    with np.errstate(divide="ignore"):
-        return np.asarray(1 / np.minimum(2 * setting.eps * density, 1.0))
-
-
-ARB = Laws(chi_square=_arb_chi_square, beta=_arb_beta, power_means=_arb_power_means, caps=_arb_caps)
-FLOAT = Laws(chi_square=_float_chi_square, beta=_float_beta, power_means=_float_power_means, caps=_float_caps)
