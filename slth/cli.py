@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slth import __version__
+from slth.cli_proofs import proofs
 from slth.cli_rss import reproduce_app, rss_app
 from slth.errors import InputError, SlthError
 from slth.show import Json, console, table
@@ -32,6 +33,7 @@ app.add_typer(ticket_app, name="ticket")
 app.add_typer(rss_app, name="rss")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(data_app, name="data")
+app.command("proofs", epilog="Example: slth proofs --quick")(proofs)
 INTERRUPTED = 130
 
 File = Annotated[Path, typer.Argument(help="A .slth file.")]

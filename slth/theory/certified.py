@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from flint import fmpq, fmpz
 
@@ -20,7 +19,7 @@ from slth.errors import InputError, WorkLimitError, check_int, check_positive
 from slth.theory import enclosures
 from slth.theory.composition import LayerSpec, LayerWidth, NetworkWidth, group_width, tolerances
 from slth.theory.overlap import LARGEST_DIMENSION
-from slth.theory.search import LARGEST_BLOCK, LARGEST_SUBSET, Question, missed, search
+from slth.theory.search import LARGEST_BLOCK, LARGEST_SUBSET, Question, covering_net, missed, search
 
 __all__ = ["CertifiedWidth", "LayerSpec", "NetworkWidth", "network_width", "success_lower_bound", "width"]
 
@@ -30,8 +29,6 @@ LARGEST_EPS = 0.25
 # Far from where floats of the search under- or overflow.
 SMALLEST_EPS = 1e-100
 LARGEST_TARGET = 1e6
-# Shares of ε that the radius of the covering net may take.
-NET_SHARES = tuple(2.0**-i for i in range(1, 9))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +112,8 @@ def width(D: int, eps: float, delta: float, z_bound: float, uniform: bool = Fals
     """
     _check(D, eps, z_bound)
     delta = _check_probability("delta", delta)
-    block_eps, points = _net(D, eps, delta, z_bound) if uniform else (eps, 1)
+    block_eps, side = covering_net(D, eps, delta, z_bound) if uniform else (eps, 1)
+    points = side**D
     failure = fmpq(*delta.as_integer_ratio()) / fmpz(points)
     answer = search(Question(dim=D, eps=block_eps, z_bound=z_bound, failure=failure))
     if answer is None:
@@ -200,22 +198,3 @@ def _check_probability(name: str, value: float) -> float:
     if not 1e-300 < value < 1:
         raise InputError(f"{name} must be a failure probability in (0, 1), at least 1e-300; got {value:g}.")
     return float(value)
-
-
-def _net(dim: int, eps: float, delta: float, z_bound: float) -> tuple[float, int]:
-    """(tolerance at the points, how many) of the net that costs least by the leading term of the width.
-
-    Every side of the box is cut into ⌈ζ/η⌉ intervals of radius ≤ η = ε − tolerance: the centres lie in the box, and
-    a subset within the tolerance of the nearest one is within ε of z.
-    """
-
-    def net(share: float) -> tuple[float, int]:
-        tolerance = eps * (1 - share)
-        radius = Fraction(eps) - Fraction(tolerance)
-        return tolerance, max(1, math.ceil(Fraction(z_bound) / radius)) ** dim
-
-    def cost(share: float) -> float:
-        tolerance, points = net(share)
-        return (math.log(points) - math.log(delta) + 1) * math.log(10 * math.sqrt(dim) / tolerance)
-
-    return net(min(NET_SHARES, key=cost))

@@ -68,22 +68,22 @@ def pair_moment(j: int, setting: Setting, *, laws: Laws, grid: Grid) -> arb:
 
     Source: certified
     """
-    points, caps = _caps(setting, laws, grid)
+    points, caps = tabulate(setting, laws, grid)
     if j == setting.k:
         weights = laws.chi_square(points, setting.k)
         return _total(_power(np.maximum(caps[:-1], caps[1:]), setting.dim), weights)
-    v, o, u = _edges(j, setting, caps.max(), grid)
+    v, o, u = cell_edges(j, setting, caps.max(), grid)
     half = (setting.k - j) / 2
     of_o = laws.beta(o, 2 * half, j / 2)
     means = laws.power_means(o, 2 * half, j / 2, setting.dim, of_o)
     of_v, of_u = laws.chi_square(v, 2 * setting.k - j), laws.beta(u, half, half)
-    ratio, counted = _ratios(v, o, u, means, setting, points, caps)
+    ratio, counted = box_ratios(v, o, u, means, setting, points, caps)
     mantissa = of_v[0][:, None, None] * of_o[0][None, :, None] * of_u[0] * 2.0  # u and 1 − u
     exponent = of_v[1][:, None, None] + of_o[1][None, :, None] + of_u[1]
     return _total(_power(ratio, setting.dim), (np.where(counted, mantissa, 0.0), exponent))
 
 
-def _ratios(
+def box_ratios(
     v: FloatArray,
     o: FloatArray,
     u: FloatArray,
@@ -134,14 +134,14 @@ def _exp_above(t: FloatArray) -> FloatArray:
     return value
 
 
-def _caps(setting: Setting, laws: Laws, grid: Grid) -> tuple[FloatArray, FloatArray]:
+def tabulate(setting: Setting, laws: Laws, grid: Grid) -> tuple[FloatArray, FloatArray]:
     """Points over the window and 1/p(ζ; s) at them."""
     points = np.geomspace(setting.low, setting.high, grid.table + 1)
     points[0], points[-1] = setting.low, setting.high
     return points, laws.caps(points, setting.z_bound, setting.eps)
 
 
-def _edges(j: int, setting: Setting, cap: float, grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
+def cell_edges(j: int, setting: Setting, cap: float, grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Cell edges: any increasing floats would do; these follow the laws and the place where the cap takes over."""
     m, far = setting.k - j, FARTHEST_SCORE
     scores = special.ndtr(np.linspace(-far, far, grid.v - 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from flint import arb, ctx, fmpq
 from scipy import special
@@ -19,6 +20,8 @@ from slth.theory.moments import Proposal, proposal, success
 # Work limits. A certificate evaluates k million cells: 0.05 s for each unit of k.
 LARGEST_SUBSET = 2000
 LARGEST_BLOCK = 10**6
+# Shares of ε that the radius of a covering net may take.
+NET_SHARES = tuple(2.0**-i for i in range(1, 9))
 # Success probabilities of one block that are tried when blocks are combined.
 BLOCK_SUCCESSES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -73,6 +76,27 @@ def search(question: Question) -> Answer | None:
         return None
     _, size, blocks = proposed[k]
     return _settle(question, k, size, blocks)
+
+
+def covering_net(dim: int, eps: float, delta: float, z_bound: float) -> tuple[float, int]:
+    r"""(ε₁, c): c^D centres of [−ζ, ζ]^D such that a subset within ε₁ of the nearest is within ε of any point.
+
+    .. math:: c = \lceil ζ/η \rceil, \quad η = ε - ε_1
+
+    in exact arithmetic; how ε is shared between ε₁ and η is chosen by the leading term of the width.
+
+    Source: certified
+    """
+
+    def net(share: float) -> tuple[float, int]:
+        tolerance = eps * (1 - share)
+        return tolerance, max(1, math.ceil(Fraction(z_bound) / (Fraction(eps) - Fraction(tolerance))))
+
+    def cost(share: float) -> float:
+        tolerance, side = net(share)
+        return (dim * math.log(side) - math.log(delta) + 1) * math.log(10 * math.sqrt(dim) / tolerance)
+
+    return net(min(NET_SHARES, key=cost))
 
 
 def missed(chance: arb, blocks: int) -> arb:
