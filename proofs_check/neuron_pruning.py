@@ -9,8 +9,8 @@ target's kink, where the target is relu(sin φ): whatever the mask,
 
 (the last by adding the errors at φ = ±θ and subtracting 2 cos θ times that at 0). For random u_t the smallest angle of
 n neurons is about π/(2n), so the bound falls like 1/n. Three things are checked: the error of the best *fractional*
-mask, a linear programme that no mask can beat, is above the bound; the slope of the mean log of the bound against log n over
-widths 8 … 512 lies in [−1.2, −0.8]; and the blocked construction with 64 hidden neurons, whose instances are
+mask, a linear programme that no mask can beat, is above the bound; the slope of the mean log of the bound against log n
+over widths 8 … 512 lies in [−1.2, −0.8]; and the blocked construction with 64 hidden neurons, whose instances are
 one-dimensional subset sums solved exactly, is already better than the bound at n = 64. The slope's standard error is
 under 0.02, so a false alarm has probability below 1e-15. That neuron pruning attains 1/n is not claimed. False variant:
 the slope of the blocked construction's own error.

@@ -4,9 +4,9 @@ r"""Planted tickets: when a random layer contains given neurons (plantnseek2022)
 
 n_l random neurons with k_i parameters uniform in [−1, 1]; one of them is a copy of target i with probability
 q_i = ε_l^{k_i} (a box of side 2ε in each parameter). For disjoint boxes the probability that all targets of a layer are
-found is, by inclusion and exclusion, Σ_T (−1)^|T| (1 − Σ_T q_i)^n: exact rationals, over a finite family of ε, k, n, and products of
-two layers. It establishes the bound where targets compete for neurons; boxes cut by the edge of [−1, 1] are smaller
-and not covered. False variant: Π_i (1 − (1 − q_i)^n), as if they did not compete.
+found is, by inclusion and exclusion, Σ_T (−1)^|T| (1 − Σ_T q_i)^n: exact rationals, over a finite family of ε, k, n,
+and products of two layers. It establishes the bound where targets compete for neurons; boxes cut by the edge of
+[−1, 1] are smaller and not covered. False variant: Π_i (1 − (1 − q_i)^n), as if they did not compete.
 """
 
 from __future__ import annotations

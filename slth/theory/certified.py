@@ -83,9 +83,9 @@ def success_lower_bound(n: int, k: int, D: int, eps: float, z_bound: float) -> f
 
     Source: certified
     """
-    _check(D, eps, z_bound)
-    check_int("n", n, 1, LARGEST_BLOCK)
-    check_int("k", k, 1, n, "A subset of k candidates needs 1 ≤ k ≤ n.")
+    D, eps, z_bound = _check(D, eps, z_bound)
+    n = check_int("n", n, 1, LARGEST_BLOCK)
+    k = check_int("k", k, 1, n, "A subset of k candidates needs 1 ≤ k ≤ n.")
     if k > LARGEST_SUBSET:
         raise WorkLimitError(f"certificates are computed for k ≤ {LARGEST_SUBSET}; got k = {k}. Use smaller blocks.")
     question = Question(dim=D, eps=eps, z_bound=z_bound, failure=fmpq(1))
@@ -110,7 +110,7 @@ def width(D: int, eps: float, delta: float, z_bound: float, uniform: bool = Fals
 
     Source: certified
     """
-    _check(D, eps, z_bound)
+    D, eps, z_bound = _check(D, eps, z_bound)
     delta = _check_probability("delta", delta)
     block_eps, side = covering_net(D, eps, delta, z_bound) if uniform else (eps, 1)
     points = side**D
@@ -146,6 +146,8 @@ def network_width(target: Sequence[LayerSpec], eps: float, delta: float, *, inpu
     Args:
         target: one :class:`LayerSpec` a linear or convolutional layer, in order; between them ReLU or any other map
             that is 1-Lipschitz in the maximum norm and keeps 0 at 0 (pooling, flattening).
+            From an extracted target: ``LayerSpec.from_weights(m.name, m.weight, m.bias, signs=len(m.signs))`` for m in
+            ``extract(model, …).maps``.
         eps: sup error of the network's output. delta: failure probability in (0, 1). input_max: x_max.
 
     Returns:
@@ -158,8 +160,8 @@ def network_width(target: Sequence[LayerSpec], eps: float, delta: float, *, inpu
     Source: certified
     """
     delta = _check_probability("delta", delta)
-    check_positive("eps", eps, "It is the sup error of the network's output.")
-    check_positive("input_max", input_max)
+    eps = check_positive("eps", eps, "It is the sup error of the network's output.")
+    input_max = check_positive("input_max", input_max, "It bounds the network's inputs.")
     allowed = tolerances(target, eps, input_max)
     instances = sum(layer.instances for layer in target)
     # Half of an instance's failure probability for having too few candidates of its sign, half for no subset.
@@ -177,20 +179,21 @@ def network_width(target: Sequence[LayerSpec], eps: float, delta: float, *, inpu
     return NetworkWidth(layers=tuple(layers), eps=eps, delta=delta, input_max=input_max, instances=instances)
 
 
-def _check(dim: int, eps: float, z_bound: float) -> None:
-    check_int("D", dim, 1, LARGEST_DIMENSION, "D is the dimension of one subset-sum instance.")
-    check_positive("eps", eps, "It is the L∞ tolerance ε in units of a candidate's standard deviation.")
+def _check(dim: int, eps: float, z_bound: float) -> tuple[int, float, float]:
+    dim = check_int("D", dim, 1, LARGEST_DIMENSION, "D is the dimension of one subset-sum instance.")
+    eps = check_positive("eps", eps, "It is the L∞ tolerance ε in units of a candidate's standard deviation.")
     if not SMALLEST_EPS <= eps < LARGEST_EPS:
         raise InputError(
             f"eps must satisfy the hypothesis 0 < ε < 1/4 (and ε ≥ {SMALLEST_EPS:g}, against underflow); got {eps:g}. "
             "Rescale target and tolerance together: a scale of the candidates is free."
         )
-    check_positive("z_bound", z_bound, "It bounds every |z_i|.", zero_ok=True)
+    z_bound = check_positive("z_bound", z_bound, "It bounds every |z_i|.", zero_ok=True)
     if z_bound > LARGEST_TARGET:
         raise InputError(
             f"z_bound must be at most {LARGEST_TARGET:g}, against overflow; got {z_bound:g}. "
             "Rescale target and tolerance together."
         )
+    return dim, eps, z_bound
 
 
 def _check_probability(name: str, value: float) -> float:
