@@ -338,9 +338,7 @@ def test_pointwise_agreement_is_the_observed_one(digits_target):
     ticket = find_ticket(digits_target, width=40, input_range=(0, 1))
     certificate = certified_agreement(ticket, images)
     with torch.no_grad():
-        a, b = (
-            network(images).argmax(dim=1) for network in (digits_ticket.target.to_module(), digits_ticket.to_module())
-        )
+        a, b = (network(images).argmax(dim=1) for network in (ticket.target.to_module(), ticket.to_module()))
     assert (certificate.observed == (a == b).numpy()).all()
     assert (certificate.certified == certificate.observed).all()
     assert (certificate.disagree == ~certificate.observed).all()
