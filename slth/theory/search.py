@@ -17,7 +17,7 @@ from scipy import special
 from slth.theory import enclosures
 from slth.theory.moments import Proposal, proposal, success
 
-# Work limits. A certificate evaluates k million cells: 0.05 s for each unit of k.
+# Work limits. A certificate evaluates up to half a million cells, about 0.05 s, for each unit of k.
 LARGEST_SUBSET = 2000
 LARGEST_BLOCK = 10**6
 # Shares of ε that the radius of a covering net may take.
