@@ -76,7 +76,8 @@ def _search(problem: Problem, control: Control, nodes: float | None) -> Outcome:
     budget = _branch_nodes(problem, vectors, control) if nodes is None else nodes
     branch = Branch(problem, vectors, slack, MAX_TIES, budget)
     search: Branch | _Tables = branch
-    radius = min(error, expected_optimum(vectors, problem.target, problem.norm)) + MARGIN * slack
+    guess = expected_optimum(vectors, problem.target, problem.norm, problem.cardinality)
+    radius = min(error, guess) + MARGIN * slack
     best: BoolArray = incumbent.selected[useful]
     scans, bound = 0, 0.0
     while True:
@@ -118,9 +119,7 @@ def _search(problem: Problem, control: Control, nodes: float | None) -> Outcome:
 def _branch_nodes(problem: Problem, vectors: FloatArray, control: Control) -> float:
     """Nodes for the branch and bound: what takes about the time of a scan of the meet in the middle, if that fits."""
     dim = problem.dimension
-    try:
-        split_sizes(len(vectors), dim, control.max_memory)
-    except MemoryEstimateError:
+    if not table_bytes(len(vectors), dim, control.max_memory):
         return LONE_NODES if control.deadline is None else math.inf
     # A node takes 8 + 4D ns, a look-up about 100: at most about the same again, and little where it seldom wins.
     per_lookup = min(dim / 2, 12 / (1 + dim / 2))
@@ -144,17 +143,25 @@ def split_sizes(count: int, dimension: int, max_memory: float) -> tuple[int, int
 
 
 def table_bytes(count: int, dimension: int, max_memory: float) -> float:
-    """Bytes that an exact search over ``count`` candidates takes."""
-    left, right = split_sizes(count, dimension, max_memory)
+    """Bytes that the meet in the middle of ``count`` candidates takes; 0 where it would not fit and is not begun."""
+    try:
+        left, right = split_sizes(count, dimension, max_memory)
+    except MemoryEstimateError:
+        return 0.0
     return grid_bytes(right, dimension) + 2.0 ** max(0, left - RUN) * 8 * dimension
 
 
-def expected_optimum(vectors: FloatArray, target: FloatArray, norm: str = "linf") -> float:
+def expected_optimum(
+    vectors: FloatArray, target: FloatArray, norm: str = "linf", cardinality: int | None = None
+) -> float:
     """Where the first moment of the number of solutions is one, for Gaussian sums: a first guess only."""
-    spread = 0.5 * np.sqrt((vectors**2).sum(axis=0)) + 1e-300
+    n = len(vectors)
+    part = 0.5 if cardinality is None else cardinality / n
+    spread = math.sqrt(part * (1 - part)) * np.sqrt((vectors**2).sum(axis=0)) + 1e-300
     with np.errstate(over="ignore"):  # a coordinate without any spread
-        offset = np.clip((target - 0.5 * vectors.sum(axis=0)) / spread, -1e6, 1e6)
-    log2_pairs = len(vectors) - 0.5 * float(offset @ offset) / math.log(2)
+        offset = np.clip((target - part * vectors.sum(axis=0)) / spread, -1e6, 1e6)
+    log2_count = n if cardinality is None else math.log2(math.comb(n, cardinality))
+    log2_pairs = log2_count - 0.5 * float(offset @ offset) / math.log(2)
     log2_width = float(np.log2(spread * math.sqrt(2 * math.pi)).mean()) - log2_pairs / len(target) - 1
     if norm == "l2":  # a ball of the same volume as the cube
         dim = len(target)

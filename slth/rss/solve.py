@@ -191,7 +191,9 @@ def _together(problems: list[Problem], method: str, control: Control, workers: i
 
     The tables do not shrink with the number of threads: what is found would change with them.
     """
-    methods = {method} if method != "auto" else {choose(problem, control)[0] for problem in problems}
+    methods = {method}
+    if method == "auto":
+        methods = set(map_threads(lambda problem: choose(_normalise(problem)[0], control)[0], problems, workers))
     n, dim, limit = problems[0].size, problems[0].dimension, control.max_memory
     need = 1.0
     if "exact" in methods:
