@@ -333,22 +333,24 @@ def test_an_unsound_transformer_would_be_caught(monkeypatch):
         test_nothing_found_exceeds_what_is_proved("conv-pool", "positive")
 
 
-def test_pointwise_agreement_is_the_observed_one(digits_target):
+def test_pointwise_agreement_is_the_observed_one():
     images = load("digits").images
-    ticket = find_ticket(digits_target, width=40, input_range=(0, 1))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10, bias=False))
+    nn.init.normal_(model[1].weight, std=0.3)  # an untrained network that predicts one class here, another there
+    ticket = find_ticket(model, width=40, input_range=(0, 1))
     certificate = certified_agreement(ticket, images)
     with torch.no_grad():
         a, b = (network(images).argmax(dim=1) for network in (ticket.target.to_module(), ticket.to_module()))
     assert (certificate.observed == (a == b).numpy()).all()
     assert (certificate.certified == certificate.observed).all()
     assert (certificate.disagree == ~certificate.observed).all()
-    assert 0 < certificate.fraction < 1  # so poor a ticket of an untrained network errs on some
+    assert 0 < certificate.fraction < 1 and len(np.unique(certificate.classes)) > 2  # so poor a ticket errs on some
     assert (certificate.classes == a.numpy()).all()
 
 
 def test_agreement_around_examples_is_monotone_and_true(digits_ticket):
     """What is certified for a radius is certified for smaller ones, and no attack within it changes a class."""
-    images = load("digits").images[:24]
+    images = load("digits").images[:12]
     found = [certified_agreement(digits_ticket, images, radius=r, unknowns=400) for r in (0.0, 0.002, 0.01)]
     for wide, narrow in itertools.pairwise(reversed(found)):
         assert not (wide.certified & ~narrow.certified).any()
@@ -358,7 +360,7 @@ def test_agreement_around_examples_is_monotone_and_true(digits_ticket):
     record = json.loads(json.dumps(found[1].describe()))
     assert recheck_agreement(digits_ticket, record, images) == ()
     assert recheck_agreement(digits_ticket, record | {"certified": record["certified"] + 1}, images)
-    assert recheck_agreement(digits_ticket, record | {"examples": 25}, images)
+    assert recheck_agreement(digits_ticket, record | {"examples": 13}, images)
     sure = torch.from_numpy(found[1].certified)
     x, classes = images[sure].double(), torch.from_numpy(found[1].classes)[sure]
     for network in (digits_ticket.target.to_module().double(), digits_ticket.to_module().double()):
