@@ -205,6 +205,10 @@ def plot(
     typer.echo(f"written: {out}")
 
 
+# Certifying a curve takes seconds a point up to this dimension.
+PROVED_UP_TO = 25
+
+
 def curves(dimension: int, z: float, constant: float) -> dict[str, list[float]]:
     """n at each of :data:`PLOT_EPS`, under a label that says what the constant is."""
     from slth.theory import bounds
@@ -213,6 +217,7 @@ def curves(dimension: int, z: float, constant: float) -> dict[str, list[float]]:
     asked: list[tuple[str, dict[str, Any], float | None]] = [
         ("first_moment", {"D": dimension, "z": z}, None),
         ("relax_scaling", {"D": dimension}, None),
+        *([("certified", {"D": dimension, "z": z}, None)] if dimension <= PROVED_UP_TO else []),
         ("becchetti2022", {"D": dimension}, constant),
         ("nsn_mrss", {"D": dimension}, constant),
         ("dacunha2023", one_channel, constant),

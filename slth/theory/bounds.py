@@ -70,6 +70,8 @@ BOUNDS: dict[str, Rule] = {
     "nsn_mrss": Rule(function=samples.nsn_mrss, scope="channel"),
     "becchetti2022": Rule(function=samples.becchetti2022, scope="channel"),
     "first_moment": Rule(function=samples.first_moment, scope="channel"),
+    # Not in layer tables: from D of some hundred on it takes minutes.
+    "certified": Rule(function=samples.certified, scope="other"),
     "relax_scaling": Rule(function=samples.relax_scaling, scope="channel"),
     "lueker1998": Rule(function=samples.lueker1998, scope="weight"),
     "dacunha2023rss": Rule(function=samples.dacunha2023rss, scope="weight"),

@@ -113,6 +113,26 @@ def first_moment(*, D: int, eps: float, z: float = 0.5, delta: float = 0.5, law:
     )  # fmt: skip
 
 
+def certified(*, D: int, eps: float, z: float = 0.5, delta: float = 0.5) -> Bound:
+    """The least n found for which success ≥ 1−δ is proved, in interval arithmetic; every constant explicit.
+
+    Source: certified
+    """
+    check(D=D, eps=eps, z=z, delta=delta)
+    from slth.theory import certified as theorem  # its interval arithmetic takes a moment to load
+
+    if eps >= theorem.LARGEST_EPS:
+        return solved(
+            "certified", None, "explicit", direction=bound.SUFFICIENT, quantity=CANDIDATES, form="no width",
+            hypotheses=(Hypothesis(text=f"ε < {theorem.LARGEST_EPS:g}", holds=False, got=f"{eps:g}"),),
+        )  # fmt: skip
+    width = theorem.width(D, eps, delta, z)
+    return solved(
+        "certified", float(width.n), "explicit", direction=bound.SUFFICIENT, quantity=CANDIDATES, form=f"{width.n:,}",
+        hypotheses=(Hypothesis(text=f"NSN candidates, a fixed target with |z_i| ≤ {z:g}", holds=True),),
+    )  # fmt: skip
+
+
 def relax_scaling(*, D: int, eps: float, constant: float | None = None) -> Bound:
     """n ≈ c·D^{3/2}/ε: what slth's relaxation was measured to need, polynomial time; c = 0.35 was fitted.
 
