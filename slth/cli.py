@@ -13,6 +13,7 @@ import typer
 from slth import __version__
 from slth.cli_bounds import bounds_app
 from slth.cli_existence import existence
+from slth.cli_proofs import proofs
 from slth.cli_rss import reproduce_app, rss_app
 from slth.cli_ticket import ticket_app
 from slth.errors import SlthError
@@ -32,6 +33,7 @@ app.add_typer(rss_app, name="rss")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(bounds_app, name="bounds")
 app.add_typer(data_app, name="data")
+app.command("proofs", epilog="Example: slth proofs --quick")(proofs)
 INTERRUPTED = 130
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def certify(
     file: Annotated[Path, typer.Argument(help="A .slth file.")],
+    target: Annotated[Path | None, typer.Option(help="The target's weights. Default: the file beside it.")] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certifies agreement on it.")
     ] = None,
@@ -29,16 +30,17 @@ def certify(
     network: Annotated[bool, typer.Option(help="Bracket the largest difference over all inputs.")] = True,
     max_memory: Annotated[float, typer.Option(help="Bytes for the proof; more is tighter.")] = 1e9,
     seed: Annotated[int, typer.Option(help="Of the search for the worst input.")] = 0,
+    save: Annotated[bool, typer.Option(help="Record the certificate in the file; `verify` proves it again.")] = True,
     as_json: Json = False,
 ) -> None:
     """Prove how far a ticket's outputs can be from its target's, and where both provably predict the same."""
     from slth import data as datasets
     from slth import tickets
-    from slth.experiments.targets import parse_range
+    from slth.experiments.targets import parse_range, parse_shape
 
     radii = parse_radii(radius)
-    ticket = tickets.load_ticket(file)
-    low, high = (None, None) if input_range is None else parse_range(input_range)
+    ticket = tickets.load_ticket(file, target)
+    low, high = parse_range(input_range) or (None, None)
     images = None if data is None else datasets.load(data, split).images[:limit]
     if images is None and not network:
         raise InputError("there is nothing to certify: pass --data, or leave --no-network out.")
@@ -48,7 +50,7 @@ def certify(
             ticket,
             low=low,
             high=high,
-            shape=parse_shape(shape),
+            shape=None if shape is None else parse_shape(shape),
             images=images,
             max_memory=max_memory,
             seed=seed,
@@ -58,11 +60,14 @@ def certify(
         for one in radii
         if images is not None
     ]
+    record: dict[str, Any] = {
+        "network": None if bracket is None else bracket.describe(),
+        "agreement": [one.describe() for one in agreements],
+    }
+    if save:
+        ticket.info["certificate"] = record
+        ticket.save(file)
     if as_json:
-        record: dict[str, Any] = {
-            "network": None if bracket is None else bracket.describe(),
-            "agreement": [one.describe() for one in agreements],
-        }
         typer.echo(json.dumps(record, indent=2))
         return
     if bracket is not None:
@@ -84,23 +89,6 @@ def parse_radii(text: str) -> list[float]:
     if min(radii) < 0:
         raise InputError(f"--radius must be at least 0; got {text!r}.")
     return radii
-
-
-def parse_shape(text: str | None) -> tuple[int, ...] | None:
-    """``"1,28,28"`` → ``(1, 28, 28)``.
-
-    Raises:
-        InputError: not positive whole numbers.
-    """
-    if text is None:
-        return None
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError as cause:
-        raise InputError(f"--shape must be whole numbers such as 1,28,28; got {text!r}.") from cause
-    if min(shape) < 1:
-        raise InputError(f"--shape must be positive; got {text!r}.")
-    return shape
 
 
 def show_network(bracket: NetworkCertificate) -> None:

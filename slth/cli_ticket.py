@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slth.cli_certify import register
 from slth.errors import InputError
 from slth.show import Json, table
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from slth.tickets import Ticket
 
 ticket_app = typer.Typer(help="Find, verify, evaluate, show and export tickets.", no_args_is_help=True)
+register(ticket_app)
 
 File = Annotated[Path, typer.Argument(help="A .slth file.")]
 Given = Annotated[
@@ -86,17 +88,28 @@ def find(
 
 
 @ticket_app.command("verify", epilog="Example: slth ticket verify lenet5.slth")
-def verify(file: File, target: Given = None, as_json: Json = False) -> None:
-    """Regenerate the kept channels from the seed and recompute every error in a saved ticket."""
+def verify(
+    file: File,
+    target: Given = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certified agreement is proved again.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Regenerate the kept channels from the seed, recompute every error, and prove a recorded certificate again."""
+    from slth import data as datasets
     from slth.tickets import load_ticket
 
-    result = load_ticket(file, target).verify()
+    images = None if data is None else datasets.load(data, split).images
+    result = load_ticket(file, target).verify(images)
     if as_json:
         typer.echo(json.dumps({"ok": result.ok, **asdict(result)}, indent=2))
     elif result:
         typer.echo(
             f"verified: {result.channels:,} kept channels regenerated from the seed, "
             f"{result.instances:,} subset sums recomputed, every error as recorded"
+            + "".join(f"; {claim}" for claim in result.certified)
         )
     if not result:
         if not as_json:
@@ -112,6 +125,9 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train or test.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")] = None,
     target: Given = None,
+    folded: Annotated[
+        bool, typer.Option("--folded", help="Sum kept channels first: the same function, fast for wide tickets.")
+    ] = False,
     controls: Annotated[bool, typer.Option(help="Also a random ticket and, if small, the unpruned parent.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -123,7 +139,7 @@ def evaluate(
     chosen = datasets.load(data, split)
     if limit is not None:
         chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
-    scores = tickets.evaluate(ticket, chosen, controls=controls)
+    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
     if as_json:
         typer.echo(json.dumps({"examples": len(chosen), "scores": [asdict(score) for score in scores]}, indent=2))
         return

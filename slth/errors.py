@@ -33,6 +33,10 @@ class MemoryEstimateError(SlthError, MemoryError):
     """A job refused before it started because it would not fit."""
 
 
+class WorkLimitError(SlthError, RuntimeError):
+    """A certificate that was not reached within the work limit: nothing weaker is handed out in its place."""
+
+
 def check_array(name: str, value: Any, shape: str, ndim: int, hint: str) -> npt.NDArray[np.float64]:
     """Return ``value`` as a finite C-contiguous float64 array of ``ndim`` dimensions, none of them empty.
 

@@ -55,7 +55,11 @@ def test_fixed_size_from_a_file(slth, tmp_path: Path):
         ({"vectors": np.ones((3, 2)), "target": np.ones(2)}, ["--eps", "-1"], "eps must be"),
         ({"vectors": np.ones((3, 2)), "target": np.ones(2)}, ["--method", "no"], "method must be one of"),
         ({"vectors": np.ones((3, 2)), "target": np.ones(2)}, ["--time-limit", "-1"], "time_limit must be"),
-        ({"vectors": np.ones((90, 2)), "target": np.ones(2)}, ["--method", "exact"], "max_memory is"),
+        (
+            {"vectors": np.sin(np.arange(180)).reshape(90, 2), "target": np.ones(2)},
+            ["--method", "exact"],
+            "max_memory is",
+        ),
         ({"vectors": np.ones((3, 1)), "target": np.full(1, 1e200)}, ["--method", "cpsat"], "'cpsat' needs |target|"),
         ({"vectors": np.array([{}, {}]), "target": np.ones(2)}, [], "not a readable .npz"),
     ],

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from instances import ANYTIME, INTEGER, ROUNDING, guard, nsn, optimum, selections, tiny_problems
 
-from slth.errors import InputError
-from slth.rss import METHODS, Problem, Solution, Status, exact_error, solve
+from slth.errors import InputError, MemoryEstimateError
+from slth.rss import METHODS, Problem, Solution, Status, exact, exact_error, exact_objective, solve
 from slth.rss.control import Control
 from slth.rss.exact import solve_exact
+from slth.rss.problem import NORMS
 
 ALL_METHODS = [*METHODS, "auto"]
 PROBLEMS = tiny_problems()
@@ -79,7 +80,7 @@ def test_integer_solvers_refuse_what_does_not_fit_their_integers(method):
         solve(PROBLEMS["far-target"], method)
 
 
-def test_exact_equals_brute_force_on_many_random_instances():
+def test_exact_equals_brute_force_on_many_random_instances(search):
     """400 instances, half of them small integers full of ties, a third of them with a fixed size."""
     rng = np.random.default_rng(99)
     for trial in range(400):
@@ -96,8 +97,61 @@ def test_exact_equals_brute_force_on_many_random_instances():
         check_solution(problem, solution, best, "exact")
 
 
+@pytest.fixture(params=["branch and bound", "meet in the middle"])
+def search(request, monkeypatch) -> str:
+    """Both searches of exact, the one that would not have come to its turn included."""
+    nodes = -1.0 if request.param == "meet in the middle" else math.inf
+    monkeypatch.setattr(exact, "_branch_nodes", lambda *_: nodes)
+    return request.param
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_both_searches_prove_the_same_optimum(search, norm):
+    """Random and integer instances, with every kind of size, against brute force in fractions."""
+    for seed in range(24):
+        plain = nsn(9, 1 + seed % 4, seed=seed, reach=1.0 + seed % 3)
+        vectors = np.round(2 * plain.vectors) if seed % 3 == 0 else plain.vectors
+        size = [None, 0, 2, 5, 9][seed % 5]
+        problem = Problem(vectors=vectors, target=plain.target, cardinality=size, norm=norm)
+        allowed = [one for one in selections(9) if size is None or one.sum() == size]
+        best = min(exact_objective(problem, one) for one in allowed)
+        solution = solve(problem, "exact")
+        assert solution.status is Status.optimal
+        assert exact_objective(problem, solution.selected) == best
+        assert solution.stats["search"].startswith(search) or not problem.vectors.any()
+
+
+def test_both_searches_take_the_same_of_equal_optima(monkeypatch):
+    rng = np.random.default_rng(6)
+    for _ in range(10):
+        problem = Problem(vectors=rng.integers(-2, 3, (14, 2)), target=rng.integers(-3, 4, 2) / 2)
+        found = []
+        for nodes in (math.inf, -1.0):
+            monkeypatch.setattr(exact, "_branch_nodes", lambda *_, nodes=nodes: nodes)
+            found.append(solve(problem, "exact"))
+        assert (found[0].selected == found[1].selected).all()
+        assert found[0].stats["search"] != found[1].stats["search"]
+
+
+def test_branch_and_bound_proves_what_tables_cannot_hold():
+    """56 candidates would need 2^28 rows of 24 coordinates; 4 of 100 need a search that knows the size."""
+    for problem, method in ((nsn(56, 24, seed=0), "exact"), (nsn(100, 6, seed=0, cardinality=4), "auto")):
+        solution = solve(problem, method)
+        assert solution.method == "exact"
+        assert solution.status is Status.optimal
+        assert solution.error <= solve(problem, "local", time_limit=0.5).error
+
+
+def test_an_instance_that_neither_search_can_do_is_refused_or_runs_out_of_time(monkeypatch):
+    monkeypatch.setattr(exact, "LONE_NODES", 1e5)
+    problem = nsn(300, 3, seed=0)
+    with pytest.raises(MemoryEstimateError, match="n = 300 candidates in D = 3 needs more than"):
+        solve(problem, "exact")
+    assert solve(problem, "exact", time_limit=0.2).status is Status.feasible
+
+
 @pytest.mark.parametrize("target", [0.27, 0.33])
-def test_exact_tells_apart_what_float64_sums_cannot(target):
+def test_exact_tells_apart_what_float64_sums_cannot(search, target):
     """Sums of 3 of 7 numbers that differ in their last bits, by less than a sum's rounding error."""
     vectors = 0.1 + 2.0**-56 * np.array([[2.0], [-3.0], [4.0], [-1.0], [0.0], [3.0], [-2.0]])
     problem = Problem(vectors=vectors, target=np.array([target]))
@@ -107,7 +161,7 @@ def test_exact_tells_apart_what_float64_sums_cannot(target):
 
 
 @pytest.mark.parametrize("target", [0.77, 0.83])
-def test_exact_admits_that_too_many_ties_prove_nothing(target):
+def test_exact_admits_that_too_many_ties_prove_nothing(search, target):
     """12,870 sums of 8 of 16 numbers that differ in their last bits are too many to compare: no false proof."""
     vectors = 0.1 + 2.0**-56 * np.random.default_rng(2).integers(-4, 5, size=(16, 1))
     problem = Problem(vectors=vectors, target=np.array([target]))
@@ -159,7 +213,7 @@ class StopAfter(Control):
 
 
 @pytest.mark.parametrize("problem", [nsn(8, 1, seed=29), nsn(8, 3, seed=22)], ids=["four scans", "two scans"])
-def test_exact_claims_only_what_it_has_seen_when_time_runs_out(problem):
+def test_exact_claims_only_what_it_has_seen_when_time_runs_out(search, problem):
     """Stopped at every possible moment, its bound is at most the optimum and grows towards it."""
     best = optimum(problem)
     bounds = []

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from instances import nsn
 
-from slth.rss import meet, pursuit, solve, vertex
+from slth.rss import Problem, meet, pursuit, solve, vertex
 from slth.rss.beam import KEEP, beam
+from slth.rss.branch import Branch, OutOfNodes, _reach
 from slth.rss.control import Control
+from slth.rss.exact import rounding_slack
 from slth.rss.local import MIN_GAIN, improve
 
 
@@ -371,6 +373,57 @@ def test_the_scan_counts_ties_that_it_cannot_list():
     assert best == 0
     assert number > len(ties)
     assert (meet.popcounts(64)[ties[:, 0]] + meet.popcounts(64)[ties[:, 1]] == 6).all()
+
+
+@pytest.mark.parametrize("wanted", [None, 0, 3, 9])
+@pytest.mark.parametrize("kind", ["nsn", "integers"])
+def test_branches_meet_every_selection_within_their_radius(kind, wanted):
+    """The best error is right whenever it lies within the radius, and all selections that have it are listed."""
+    for D, norm in ((1, "linf"), (3, "linf"), (3, "l2"), (6, "l2")):
+        plain = nsn(9, D, seed=D)
+        vectors = np.round(2 * plain.vectors) if kind == "integers" else plain.vectors
+        problem = Problem(vectors=vectors, target=plain.target, cardinality=wanted, norm=norm)
+        codes = (np.arange(2**9)[:, None] >> np.arange(9)) & 1 == 1
+        if wanted is not None:
+            codes = codes[codes.sum(axis=1) == wanted]
+        errors = np.linalg.norm(problem.target - codes @ vectors, ord=2 if norm == "l2" else np.inf, axis=1)
+        slack = rounding_slack(vectors, problem.target, norm)
+        for radius in (0.5 * errors.min(), errors.min() + 6 * slack, 2 * errors.min() + 0.1, 1e3):
+            search = Branch(problem, vectors, slack, 2**9, np.inf)
+            best, ties, complete = search.scan(radius, Control())
+            assert complete
+            assert search.nodes > 0
+            if errors.min() <= radius - 3 * slack:
+                assert best == pytest.approx(errors.min(), abs=2 * slack)
+                near = {tuple(one) for one in codes[errors <= errors.min() + slack]}
+                assert near <= {tuple(one) for one in ties}
+                assert len(ties) == len({tuple(one) for one in ties})
+
+
+def test_branches_cut_off_most_of_the_tree_and_count_what_they_see():
+    problem = nsn(30, 10, seed=1)
+    slack = rounding_slack(problem.vectors, problem.target)
+    best = solve(problem, "exact").error
+    search = Branch(problem, problem.vectors, slack, 10, np.inf)
+    found, ties, _ = search.scan(best + 6 * slack, Control())
+    assert found == pytest.approx(best)
+    assert len(ties) == 1
+    assert search.nodes < 2**20
+    with pytest.raises(OutOfNodes):
+        Branch(problem, problem.vectors, slack, 10, -1).scan(best, Control())
+
+
+@pytest.mark.parametrize("wanted", [None, 2])
+def test_what_the_others_can_add_holds_for_every_selection_of_them(wanted):
+    rows = nsn(7, 2, seed=3).vectors
+    low, high = _reach(rows, -1 if wanted is None else wanted)
+    for t in range(8):
+        codes = (np.arange(2 ** (7 - t))[:, None] >> np.arange(7 - t)) & 1
+        for size in range(low.shape[1]):
+            sums = codes @ rows[t:] if wanted is None else codes[codes.sum(axis=1) == size] @ rows[t:]
+            if len(sums):
+                assert np.allclose(low[t, size], sums.min(axis=0), atol=1e-12)
+                assert np.allclose(high[t, size], sums.max(axis=0), atol=1e-12)
 
 
 # A regression test of quality, not a statistical one: five fixed instances. The docstring of slth.rss.relax states

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from instances import nsn
+from instances import INTEGER, nsn
 
 from slth.errors import InputError
 from slth.rss import METHODS, Problem, Status, exact_error, exact_objective, solve, solve_batch, solve_stream
@@ -47,6 +48,40 @@ def test_no_method_claims_what_is_not_so(method):
     assert Fraction(solution.lower_bound) ** 2 <= best
     if solution.status is Status.optimal:
         assert exact_objective(problem, solution.selected) == best
+
+
+@pytest.mark.parametrize("method", sorted(INTEGER))
+def test_integer_solvers_find_the_euclidean_optimum(method):
+    """Also where the L∞ optimum is another one, with ties, and with a fixed size; their bounds are close and hold."""
+    others = 0
+    for seed in range(6):
+        plain = nsn(8, 3, seed=seed)
+        vectors = np.round(2 * plain.vectors) if seed == 1 else plain.vectors
+        size = 3 if seed % 3 == 2 else None
+        problem = Problem(vectors=vectors, target=plain.target, cardinality=size, norm="l2")
+        best, solution = optimum(problem), solve(problem, method, time_limit=20)
+        assert exact_objective(problem, solution.selected) == best
+        assert 0.99 * math.sqrt(best) <= solution.lower_bound
+        assert Fraction(solution.lower_bound) ** 2 <= best
+        flat = Problem(vectors=vectors, target=plain.target, cardinality=size)
+        others += exact_objective(problem, solve(flat, "exact").selected) > best
+    assert others > 0
+
+
+@pytest.mark.parametrize("exponent", [-600, 0, 900])
+def test_cpsat_minimises_squares_at_any_scale(exponent):
+    plain = nsn(9, 4, seed=2)
+    shape = {"vectors": np.ldexp(plain.vectors, exponent), "target": np.ldexp(plain.target, exponent)}
+    problem = Problem(**shape, norm="l2")
+    solution = solve(problem, "cpsat", time_limit=20)
+    assert exact_objective(problem, solution.selected) == optimum(problem)
+    assert Fraction(solution.lower_bound) ** 2 <= optimum(problem)
+
+
+def test_cpsat_refuses_squares_that_overflow():
+    problem = Problem(vectors=np.ones((3, 2)), target=np.array([1e12, 0.0]), norm="l2")
+    with pytest.raises(InputError, match="grid steps"):
+        solve(problem, "cpsat")
 
 
 def test_the_norm_changes_what_is_best():

@@ -148,6 +148,13 @@ def test_a_batch_with_little_memory_is_still_its_instances_one_by_one(method):
             assert batch.methods[i] == single.method
 
 
+def test_a_batch_that_no_table_fits_is_solved_by_branch_and_bound():
+    problems = [nsn(52, 20, seed) for seed in range(3)]
+    stacked = {"vectors": np.stack([p.vectors for p in problems]), "targets": np.stack([p.target for p in problems])}
+    batch = solve_batch(**stacked, method="exact", max_memory=1e7, threads=2)
+    assert [str(status) for status in batch.status] == ["optimal"] * 3
+
+
 def test_of_equal_optima_the_smallest_binary_number_is_taken():
     """However the candidates are split: by the memory for the table, and against brute force."""
     rng = np.random.default_rng(4)

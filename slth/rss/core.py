@@ -94,16 +94,8 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
             for found, pair, number in pool.map(run, range(start, min(start + ROUND, len(offsets)))):
                 met += 1
                 if number and found < error:
-                    base, first_flip, second_flip = settlements[int(pair[0]) // len(low)]
-                    best = base.copy()
-                    for flip in (first_flip, second_flip):
-                        if flip >= 0:
-                            best[flip] = ~best[flip]
-                    for rows, code in (
-                        (left_rows, low_codes[pair[0] % len(low)]),
-                        (right_rows, right_codes[pair[1]]),
-                    ):
-                        best[rows] = (code >> np.arange(len(rows))) & 1 == 1
+                    codes = low_codes[pair[0] % len(low)], right_codes[pair[1]]
+                    best = _selection(settlements[int(pair[0]) // len(low)], (left_rows, right_rows), codes)
                     error = problem.length(best @ vectors - target)
                     control.improved(error)
     return Outcome(
@@ -200,3 +192,16 @@ def _settle(
     nearest = np.argsort(distance, kind="stable")
     settlements = [(base, int(i), int(j)) for i, j in pairs[nearest]]
     return settlements, np.ascontiguousarray(sums[nearest]), added[nearest].astype(np.int8)
+
+
+def _selection(
+    settlement: tuple[BoolArray, int, int], halves: tuple[npt.NDArray[np.intp], ...], codes: tuple[np.int64, ...]
+) -> BoolArray:
+    """A settlement with its flips, and the candidates of both halves that the bits of the codes stand for."""
+    chosen = settlement[0].copy()
+    for flip in settlement[1:]:
+        if flip >= 0:
+            chosen[flip] = ~chosen[flip]
+    for rows, code in zip(halves, codes, strict=True):
+        chosen[rows] = (code >> np.arange(len(rows))) & 1 == 1
+    return chosen

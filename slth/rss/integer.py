@@ -1,15 +1,17 @@
 r"""integer — mixed-integer and constraint solvers of others, as rivals and as oracles.
 
-The instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − z_d ≤ e for every d, s binary.
+The instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − z_d ≤ e for every d, s binary; for norm L2 see below.
 
 * ``highs`` (scipy.optimize.milp) and ``scip`` (OR-tools) take the floats as they are, in units of the largest entry.
-  Their bounds hold up to their feasibility tolerances, which are subtracted with a margin.
-* ``cpsat`` (OR-tools) takes the data rounded to multiples of a grid step h = 2^−q·max|X|, q as large as int64 sums
-  allow. Rounding changes every error by at most (n + 1)·h/2, which is subtracted from its bound; "optimal" is
-  therefore said of the original instance only if an exact error reaches that bound, which rounding rarely allows.
-
-All three minimise the L∞ error. For a problem in L2 their bound is still a bound, since ‖·‖₂ ≥ ‖·‖∞, and their
-selection a selection, though not the best in that norm.
+  Their bounds hold up to their feasibility tolerances, which are subtracted with a margin. They are linear, so L2 is
+  solved by tangents: with r the residual of the last selection, u = r/‖r‖ and −u join the directions in which e must
+  reach the residual, and the solver starts again, until the bound meets the best length or time is up. Each of these
+  problems is a relaxation (‖r‖₂ ≥ uᵀr for every unit vector u), so each bound is one.
+* ``cpsat`` (OR-tools) takes the data rounded to multiples of a grid step h, as fine as sums in int64 allow: with
+  2^−40·max|X| or coarser for L∞, and for L2, where it minimises the sum of squares, so that this sum stays below 2^61.
+  Rounding changes every coordinate by at most (n + 1)·h/2, which is subtracted from its bound (times √D in L2);
+  "optimal" is therefore said of the original instance only if an exact error reaches that bound, which rounding rarely
+  allows.
 
 The incumbent at a timeout is kept, and its error is recomputed from the original floats, as for every method.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,7 @@ import numpy.typing as npt
 
 from slth.errors import InputError
 from slth.rss.control import Control, Outcome
-from slth.rss.problem import FloatArray, Problem
+from slth.rss.problem import BoolArray, FloatArray, Problem
 
 # Seconds without a time limit: these solvers may otherwise run for days.
 DEFAULT_SECONDS = 60.0
@@ -34,51 +37,44 @@ CPSAT_BITS = 40
 # HiGHS and SCIP accept constraint violations of 1e-7 and 1e-6, and integrality violations of 1e-6.
 TOLERANCE = 1e-6
 
+# (problem, rows, goal, seconds, control) → (selection or None, bound, message)
+Minimise = Callable[[Problem, FloatArray, FloatArray, float, Control], "tuple[BoolArray | None, float, str]"]
+
 
 def solve_highs(problem: Problem, control: Control) -> Outcome:
     """HiGHS through ``scipy.optimize.milp``; see the module's docstring."""
-    from scipy.optimize import Bounds, LinearConstraint, milp
+    return _solve_by_tangents(problem, control, _minimise_highs, "HiGHS")
 
-    n, dim = problem.size, problem.dimension
-    unit = max(float(np.abs(problem.vectors).max()), 1e-300)
-    columns, goal = problem.vectors.T / unit, problem.target / unit
-    ones = np.ones((dim, 1))
-    constraints = [
-        LinearConstraint(np.hstack([columns, -ones]), -np.inf, goal),
-        LinearConstraint(np.hstack([columns, ones]), goal, np.inf),
-    ]
-    if problem.cardinality is not None:
-        constraints.append(LinearConstraint(np.append(np.ones(n), 0.0)[None], problem.cardinality, problem.cardinality))
-    result = milp(
-        np.append(np.zeros(n), 1.0),
-        integrality=np.append(np.ones(n), 0),
-        bounds=Bounds(np.zeros(n + 1), np.append(np.ones(n), np.inf)),
-        constraints=constraints,
-        options={"time_limit": max(_seconds(control), 1e-3), "mip_rel_gap": 0.0},
-    )
-    selected = _fallback(problem) if result.x is None else result.x[:n] > 0.5
-    bound = getattr(result, "mip_dual_bound", None)
-    slack = TOLERANCE * (n + 1)
-    lower = 0.0 if bound is None or not math.isfinite(bound) else max(0.0, (bound - slack) * unit)
-    return Outcome(
-        selected=_repair(problem, selected), lower_bound=lower, stats={"solver": "HiGHS", "message": result.message}
-    )
+
+def solve_scip(problem: Problem, control: Control) -> Outcome:
+    """SCIP through OR-tools; see the module's docstring."""
+    return _solve_by_tangents(problem, control, _minimise_scip, "SCIP")
 
 
 def solve_cpsat(problem: Problem, control: Control) -> Outcome:
     """CP-SAT of OR-tools on the rounded instance; see the module's docstring."""
     from ortools.sat.python import cp_model
 
+    euclidean = problem.norm == "l2"
     scaled, goal, step = _round(problem, CPSAT_BITS)
     n = problem.size
     model = cp_model.CpModel()
     chosen = [model.new_bool_var(f"s{i}") for i in range(n)]
     reach = int((np.abs(scaled).sum(axis=0) + np.abs(goal)).max())
-    error = model.new_int_var(0, reach, "e")
+    error = model.new_int_var(0, problem.dimension * reach**2 if euclidean else reach, "e")
+    squares = []
     for d in range(problem.dimension):
         total = cp_model.LinearExpr.weighted_sum(chosen, [int(v) for v in scaled[:, d]])
-        model.add(total - int(goal[d]) <= error)
-        model.add(int(goal[d]) - total <= error)
+        if euclidean:
+            residual, square = model.new_int_var(-reach, reach, f"r{d}"), model.new_int_var(0, reach**2, f"q{d}")
+            model.add(residual == total - int(goal[d]))
+            model.add_multiplication_equality(square, [residual, residual])
+            squares.append(square)
+        else:
+            model.add(total - int(goal[d]) <= error)
+            model.add(int(goal[d]) - total <= error)
+    if euclidean:
+        model.add(sum(squares) == error)
     if problem.cardinality is not None:
         model.add(sum(chosen) == problem.cardinality)
     model.minimize(error)
@@ -92,48 +88,93 @@ def solve_cpsat(problem: Problem, control: Control) -> Outcome:
     bound = solver.best_objective_bound if status != cp_model.MODEL_INVALID else 0.0
     return Outcome(
         selected=selected,
-        lower_bound=_shift(bound, n, step),
+        lower_bound=_shift(bound, problem, step),
         stats={"solver": "CP-SAT", "step": step, "message": solver.status_name(status)},
     )
 
 
-def solve_scip(problem: Problem, control: Control) -> Outcome:
-    """SCIP through OR-tools; see the module's docstring."""
-    from ortools.linear_solver import pywraplp
+def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, solver: str) -> Outcome:
+    """Minimise max over directions of |uᵀ residual|: once for L∞, with more and more directions for L2."""
+    unit = max(float(np.abs(problem.vectors).max()), 1e-300)
+    columns, goal = problem.vectors.T / unit, problem.target / unit
+    directions = np.vstack([np.eye(problem.dimension), -np.eye(problem.dimension)])
+    # A constraint may be off by TOLERANCE, and so may each s_i, whose coefficient is at most √D (1 in L∞).
+    slack = TOLERANCE * (problem.size * (1.0 if problem.norm == "linf" else math.sqrt(problem.dimension)) + 1)
+    end = time.monotonic() + _seconds(control)
+    best, error, lower, solves, seen = _fallback(problem), math.inf, 0.0, 0, set[bytes]()
+    while True:
+        seconds = max(end - time.monotonic(), 1e-3)
+        found, bound, message = minimise(problem, directions @ columns, directions @ goal, seconds, control)
+        solves += 1
+        if math.isfinite(bound):
+            lower = max(lower, (bound - slack) * unit)
+        if found is None:
+            break
+        selected = _repair(problem, found)
+        residual = problem.target - selected @ problem.vectors
+        length = problem.length(residual)
+        if length < error:
+            best, error = selected, length
+            control.improved(error)
+        met = lower >= error - 2 * slack * unit or error <= (control.eps or 0.0)
+        # The tangent at a selection makes e its length there: one that comes again is the best, to within tolerances.
+        again = selected.tobytes() in seen
+        if problem.norm == "linf" or met or again or time.monotonic() >= end:
+            break
+        seen.add(selected.tobytes())
+        tangent = residual / length * (1 - 2.0**-40)  # no longer than 1, whatever rounding does
+        directions = np.vstack([directions, tangent, -tangent])
+    return Outcome(selected=best, lower_bound=lower, stats={"solver": solver, "solves": solves, "message": message})
+
+
+def _minimise_highs(
+    problem: Problem, rows: FloatArray, goal: FloatArray, seconds: float, control: Control
+) -> tuple[BoolArray | None, float, str]:
+    """Minimise e with rows @ s − e ≤ goal: (s, a lower bound on e or ±inf, message)."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
 
     n = problem.size
-    unit = max(float(np.abs(problem.vectors).max()), 1e-300)
+    constraints = [LinearConstraint(np.hstack([rows, -np.ones((len(rows), 1))]), -np.inf, goal)]
+    if problem.cardinality is not None:
+        constraints.append(LinearConstraint(np.append(np.ones(n), 0.0)[None], problem.cardinality, problem.cardinality))
+    result = milp(
+        np.append(np.zeros(n), 1.0),
+        integrality=np.append(np.ones(n), 0),
+        bounds=Bounds(np.zeros(n + 1), np.append(np.ones(n), np.inf)),
+        constraints=constraints,
+        options={"time_limit": seconds, "mip_rel_gap": 0.0},
+    )
+    bound = getattr(result, "mip_dual_bound", None)
+    found = None if result.x is None else result.x[:n] > 0.5
+    return found, -math.inf if bound is None else float(bound), str(result.message)
+
+
+def _minimise_scip(
+    problem: Problem, rows: FloatArray, goal: FloatArray, seconds: float, control: Control
+) -> tuple[BoolArray | None, float, str]:
+    """The same by SCIP."""
+    from ortools.linear_solver import pywraplp
+
     solver = pywraplp.Solver.CreateSolver("SCIP")
     if solver is None:
         raise InputError("method 'scip' needs an OR-tools build with SCIP; this one has none. Use cpsat or highs.")
-    chosen = [solver.BoolVar(f"s{i}") for i in range(n)]
+    chosen = [solver.BoolVar(f"s{i}") for i in range(problem.size)]
     error = solver.NumVar(0.0, solver.infinity(), "e")
-    for d in range(problem.dimension):
-        goal = float(problem.target[d] / unit)
-        upper = solver.Constraint(-solver.infinity(), goal)
-        lower = solver.Constraint(goal, solver.infinity())
-        for variable, value in zip(chosen, (problem.vectors[:, d] / unit).tolist(), strict=True):
-            upper.SetCoefficient(variable, value)
-            lower.SetCoefficient(variable, value)
-        upper.SetCoefficient(error, -1.0)
-        lower.SetCoefficient(error, 1.0)
+    for row, limit in zip(rows.tolist(), goal.tolist(), strict=True):
+        constraint = solver.Constraint(-solver.infinity(), limit)
+        constraint.SetCoefficient(error, -1.0)
+        for variable, value in zip(chosen, row, strict=True):
+            constraint.SetCoefficient(variable, value)
     if problem.cardinality is not None:
         solver.Add(sum(chosen) == problem.cardinality)
     solver.Minimize(error)
-    solver.SetTimeLimit(max(1, int(1000 * _seconds(control))))
+    solver.SetTimeLimit(max(1, int(1000 * seconds)))
     solver.SetNumThreads(control.threads)
     status = solver.Solve()
-    found = status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE)
-    selected = np.array([v.solution_value() > 0.5 for v in chosen]) if found else _fallback(problem)
-    bound = (solver.Objective().BestBound() - TOLERANCE * (n + 1)) * unit if found else 0.0
-    return Outcome(
-        selected=_repair(problem, selected),
-        lower_bound=max(0.0, bound) if math.isfinite(bound) else 0.0,
-        stats={
-            "solver": "SCIP",
-            "message": {0: "OPTIMAL", 1: "FEASIBLE"}.get(status, f"status {status}"),
-        },
-    )
+    message = {0: "OPTIMAL", 1: "FEASIBLE"}.get(status, f"status {status}")
+    if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
+        return None, -math.inf, message
+    return np.array([v.solution_value() > 0.5 for v in chosen]), float(solver.Objective().BestBound()), message
 
 
 def _seconds(control: Control) -> float:
@@ -150,10 +191,15 @@ def _round(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     # n entries of 2^bits and the target must sum inside int64.
     bits = min(bits, 61 - math.ceil(math.log2(problem.size + 1)))
     step = math.ldexp(1.0, math.frexp(largest)[1] - bits)
-    if float(np.abs(problem.target).max()) / step > 2.0**61:
+    most = 2.0**61
+    if problem.norm == "l2":  # D squares of a sum and the target
+        most = 2.0**30 / math.sqrt(problem.dimension)
+        reach = float((np.abs(problem.vectors).sum(axis=0) + np.abs(problem.target)).max())
+        step = max(step, math.ldexp(1.0, math.frexp(reach / (most - problem.size - 1))[1]))
+    if float(np.abs(problem.target).max()) / step > most or step > largest:
         raise InputError(
-            f"method 'cpsat' needs |target| < 2^61 grid steps of {step:.3g}; got {np.abs(problem.target).max():.3g}. "
-            "Use another method."
+            f"method 'cpsat' needs |target| < {most:.3g} grid steps of {step:.3g}, none above the largest entry of "
+            f"vectors, {largest:.3g}; got {np.abs(problem.target).max():.3g}. Use another method."
         )
 
     def to_grid(values: FloatArray) -> npt.NDArray[np.int64]:
@@ -162,11 +208,14 @@ def _round(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     return to_grid(problem.vectors), to_grid(problem.target), step
 
 
-def _shift(bound: float, n: int, step: float) -> float:
-    """A bound for the original instance from one for the rounded instance, in grid steps."""
+def _shift(bound: float, problem: Problem, step: float) -> float:
+    """A bound for the original instance from one for the rounded instance, in grid steps or their squares."""
     if not math.isfinite(bound):
         return 0.0
-    return max(0.0, (bound - (n + 1) / 2 - 1) * step)
+    half = (problem.size + 1) / 2 + 1
+    if problem.norm == "l2":
+        bound, half = math.sqrt(max(0.0, bound * (1 - 2.0**-50))), half * math.sqrt(problem.dimension)
+    return max(0.0, (bound - half) * step)
 
 
 def _fallback(problem: Problem) -> npt.NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from slth.rss.control import Control, Outcome
 from slth.rss.core import solve_core, table_size
 from slth.rss.device import pursue_on_device
 from slth.rss.differencing import solve_differencing
-from slth.rss.exact import expected_log2_work, solve_exact, table_bytes
+from slth.rss.exact import expected_log2_work, provable, solve_exact, table_bytes
 from slth.rss.integer import solve_cpsat, solve_highs, solve_scip
 from slth.rss.meet import grid_bytes
 from slth.rss.polish import solve_local
@@ -40,6 +40,8 @@ METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
 
 # auto proves the optimum when that costs at most about 2^26 look-ups (a second), and searches otherwise.
 AUTO_EXACT_LOG2_WORK = 26
+# Of 2^64 selections at most, it also tries whether branch and bound gets through with this many nodes: 10 to 100 ms.
+AUTO_NODES = 2.0**20
 # Up to this dimension core enumeration beats restarts and flips (measured at n = 1000, 5 s).
 CORE_DIMENSION = 8
 # Problems whose largest entry lies within 2^±64 are solved as they are.
@@ -64,7 +66,7 @@ def solve(
 
     Args:
         problem: X (n, D), z (D,), and k or None.
-        method: ``auto``, which says in ``stats["chosen"]`` what it took and why; ``exact`` (proved, small n);
+        method: ``auto``, which says in ``stats["chosen"]`` what it took and why; ``exact`` (proved; n up to about 60);
             ``core`` (D ≤ 8, uses the time it is given); ``local`` (larger D, likewise); ``relax`` (fast, large n);
             ``pursuit`` (greedy); ``differencing`` (the classical reference); ``cpsat``, ``highs``, ``scip`` (integer
             solvers of others). All of them keep a fixed size.
@@ -174,6 +176,9 @@ def choose(problem: Problem, control: Control) -> tuple[str, str]:
         work = expected_log2_work(problem.vectors, problem.target)
         if work <= AUTO_EXACT_LOG2_WORK:
             return "exact", f"n = {n}, D = {dim}: about 2^{work:.0f} look-ups prove the optimum"
+    k = problem.cardinality
+    if (n if k is None else math.log2(math.comb(n, k))) <= 64 and provable(problem, control, AUTO_NODES):
+        return "exact", f"n = {n}, D = {dim}: branch and bound proves the optimum"
     if control.deadline is None and control.eps is None:
         return "relax", f"n = {n}, D = {dim}: too large to prove, and no time limit to use up"
     if dim <= CORE_DIMENSION:
@@ -186,7 +191,9 @@ def _together(problems: list[Problem], method: str, control: Control, workers: i
 
     The tables do not shrink with the number of threads: what is found would change with them.
     """
-    methods = {method} if method != "auto" else {choose(problem, control)[0] for problem in problems}
+    methods = {method}
+    if method == "auto":
+        methods = set(map_threads(lambda problem: choose(_normalise(problem)[0], control)[0], problems, workers))
     n, dim, limit = problems[0].size, problems[0].dimension, control.max_memory
     need = 1.0
     if "exact" in methods:

@@ -128,4 +128,32 @@ REFERENCES: dict[str, Reference] = {
         constant="fitted",
         wording="derived",
     ),
+    "certified": Reference(
+        authors="slth",
+        year=2026,
+        arxiv="",
+        statement="Fixed-size multidimensional subset sum of NSN vectors: P(hit) ≥ P(W)²/Σ_j h_j m_j, weighted by "
+        "1/P(hit | scale) over a window W of scales; proof in proofs_check/certified_width.md.",
+        hypotheses="i.i.d. normal weights, |z_i| ≤ z_bound, ε > 0",
+        constant="explicit",
+        wording="derived",
+    ),
+    "johansson2017": Reference(
+        authors="F. Johansson",
+        year=2017,
+        arxiv="1611.02831",
+        statement="Arb: midpoint-radius interval arithmetic with rigorous enclosures of special functions.",
+        hypotheses="",
+        constant="none",
+        wording="recalled",
+    ),
+    "laurent2000": Reference(
+        authors="B. Laurent, P. Massart",
+        year=2000,
+        arxiv="",
+        statement="P(χ²_k ≥ k + 2√(kx) + 2x) ≤ e^{−x} and P(χ²_k ≤ k − 2√(kx)) ≤ e^{−x}.",
+        hypotheses="x > 0",
+        constant="explicit",
+        wording="recalled",
+    ),
 }

@@ -37,7 +37,7 @@ def card(ticket: Ticket, name: str) -> str:
         f"- kept: {ticket.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
         f"structure {ticket.structure}",
         f"- inputs: {_span(span)}",
-        f"- certificate: {info.get('certificate', 'kernel errors below are exact; none for the network as a whole')}",
+        f"- certificate: {_certificate(info.get('certificate'))}",
         f"- found with slth {info.get('environment', {}).get('packages', {}).get('slth', '?')}, method "
         f"{info.get('method', '?')}",
         "",
@@ -56,6 +56,24 @@ def card(ticket: Ticket, name: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _certificate(record: Any) -> str:
+    """What is proved of the network, in a sentence."""
+    claims = ["kernel errors below are exact"]
+    if isinstance(record, dict):
+        network = record.get("network")
+        if network:
+            claims.append(
+                f"outputs differ by at most {network['proved']:.4g} for every input in [{network['low']:g}, "
+                f"{network['high']:g}] (an input with {network['found']:.4g} was found)"
+            )
+        for one in record.get("agreement", ()):
+            claims.append(
+                f"the same class as the target, provably, for every input within {one['radius']:.4g} of "
+                f"{one['certified']:,} of {one['examples']:,} examples"
+            )
+    return "; ".join(claims)
 
 
 def _span(span: Any) -> str:

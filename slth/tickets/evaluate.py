@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,11 +52,18 @@ def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.
         ) from cause
 
 
-def evaluate(ticket: Ticket, data: Split, *, controls: bool = True, seed: int = 0) -> list[Score]:
+def evaluate(ticket: Ticket, data: Split, *, controls: bool = True, seed: int = 0, folded: bool = False) -> list[Score]:
     """Scores of the target, the ticket and, with ``controls``, of what the ticket must be told apart from.
 
     The controls are a random ticket (as many usable hidden channels in every block and sign, drawn at random) and
     the unpruned random parent, where that fits memory. Both should be near chance.
+
+    Args:
+        folded: sum each block's kept candidates first: the same function at its target's cost, apart from float32
+            rounding, for tickets of so many channels that :meth:`Ticket.to_module` is slow. No unpruned parent then.
+
+    Raises:
+        InputError: images or labels that do not fit, or a ticket without its target.
     """
     parent, target = ticket.parent, ticket.target
     if not target.known:
@@ -64,17 +72,14 @@ def evaluate(ticket: Ticket, data: Split, *, controls: bool = True, seed: int = 
     wanted = predict(reference, data.images)
     # The last map need not be the last layer: that one may be left out, or be read by other steps.
     check_labels(data, int(reference(data.images[:1]).shape[-1]))
-    networks: list[tuple[str, Callable[[], nn.Module], int]] = [
-        ("target", target.to_module, 0),
-        ("ticket", ticket.to_module, ticket.kept_channels),
-    ]
-    if controls:
-        random = ticket.random_like(seed)
-        networks.append(("random ticket", lambda: compact_module(parent, target, random), ticket.kept_channels))
-        if 4.0 * sum(layer.weight_count for layer in parent.layers) < PARENT_BYTES:
-            whole = everything(parent, target)
-            count = sum(len(block.rows) for layer in whole for block in layer)
-            networks.append(("unpruned parent", lambda: compact_module(parent, target, whole), count))
+    random = dataclasses.replace(ticket, kept=ticket.random_like(seed)) if controls else None
+    named = [("ticket", ticket), *([("random ticket", random)] if random is not None else [])]
+    networks: list[tuple[str, Callable[[], nn.Module], int]] = [("target", target.to_module, 0)]
+    networks += [(name, one.folded if folded else one.to_module, ticket.kept_channels) for name, one in named]
+    if controls and not folded and 4.0 * sum(layer.weight_count for layer in parent.layers) < PARENT_BYTES:
+        whole = everything(parent, target)
+        count = sum(len(block.rows) for layer in whole for block in layer)
+        networks.append(("unpruned parent", lambda: compact_module(parent, target, whole), count))
     scores = []
     for name, build, channels in networks:
         began = time.perf_counter()

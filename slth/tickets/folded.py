@@ -153,7 +153,7 @@ class FoldedMap:
         rest = self.operate(above(form.rest + cost * magnitude), weight.center.abs())
         if bool(weight.radius.any()):
             rest = rest + self.operate(magnitude, weight.radius)
-        rest = rest * (1 + 2 * cost) + TINY
+        rest = rest * (1 + 2 * cost) + (TINY if bool(magnitude.any()) else 0.0)
         return Form(center, moved if len(spread) else center.new_zeros((0, *center.shape)), rest)
 
     def add_bias(self, form: Form, bias: Enclosed | None) -> Form:
@@ -247,7 +247,8 @@ def _sums(parent: Parent, layer: int, channel: int, block: Block) -> tuple[np.nd
     """
     used, mask = block.used, block.mask()
     positive = (parent.mixing(layer, channel, used) > 0)[:, None]
-    pieces = parent.candidates(layer, channel, used).reshape(len(used), mask.shape[1], -1)
+    candidates = parent.candidates(layer, channel, used)
+    pieces = candidates.reshape(len(used), mask.shape[1], candidates.shape[1] // mask.shape[1])
     found = []
     for chosen in (mask & positive, mask & ~positive):
         kept = pieces * chosen[:, :, None]

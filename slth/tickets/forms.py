@@ -113,7 +113,7 @@ class Form:
 
     def charge(self, factor: float) -> Form:
         """The same with ``factor``·magnitude added to r: the cost of a rounded operation just made."""
-        return Form(self.center, self.spread, above(self.rest + factor * self.magnitude()) + TINY)
+        return Form(self.center, self.spread, above(self.rest + factor * self.magnitude()))
 
     def __add__(self, other: Form) -> Form:
         left, right = aligned(self.spread, other.spread)

@@ -144,6 +144,15 @@ class Ticket:
 
         return compact_module(self.parent, self.target, self.kept)
 
+    def folded(self) -> GraphNetwork:
+        """The ticket's function with the kept candidates of every block summed: float32, the target's size and cost.
+
+        Not a subnetwork any more: for measuring wide tickets. :meth:`to_module` agrees with it up to rounding.
+        """
+        from slth.tickets.folded import fold_ticket, networks
+
+        return networks(self, fold_ticket(self), torch.float32)[1]
+
     def masks(self) -> dict[str, dict[str, torch.Tensor]]:
         """0/1 masks over the explicit parent, for small widths, in the form ``torch.nn.utils.prune`` takes.
 
@@ -159,11 +168,15 @@ class Ticket:
 
         return masks(self.parent, self.kept)
 
-    def verify(self) -> Verification:
-        """Regenerate the kept channels from the seed and recompute every error; see :class:`Verification`."""
+    def verify(self, images: torch.Tensor | None = None) -> Verification:
+        """Regenerate the kept channels from the seed and recompute every error; see :class:`Verification`.
+
+        A recorded certificate is proved again: that of the network, and with ``images`` (the data it is about) also
+        the certified agreement.
+        """
         from slth.tickets.verification import verify_ticket
 
-        return verify_ticket(self)
+        return verify_ticket(self, images)
 
     def save(self, path: str | Path) -> Path:
         """Write a ``.slth`` file (whole or not at all); :func:`slth.tickets.load_ticket` reads it."""

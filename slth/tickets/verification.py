@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from slth.networks.parent import Parent
 from slth.networks.target import Target
 from slth.rss import Problem
 from slth.rss import verify as subset_error
+from slth.tickets.recheck import recheck_agreement, recheck_network
 from slth.tickets.ticket import Block, Ticket, instance_signs
 
 
@@ -32,11 +35,13 @@ class Verification:
         ok: every check was made and held. Also the truth value of the object.
         failures: one sentence per check that did not hold.
         channels: kept hidden channels that were regenerated. instances: subset sums recomputed.
+        certified: one sentence per recorded certificate that was proved again, or was not and why.
     """
 
     failures: tuple[str, ...]
     channels: int
     instances: int
+    certified: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -102,7 +107,7 @@ def account_layer(
     }
 
 
-def verify_ticket(ticket: Ticket) -> Verification:
+def verify_ticket(ticket: Ticket, images: torch.Tensor | None = None) -> Verification:
     """Check indices, regenerate the kept channels, recompute the errors and compare them with the record."""
     failures: list[str] = []
     parent, target = ticket.parent, ticket.target
@@ -132,7 +137,31 @@ def verify_ticket(ticket: Ticket) -> Verification:
                 failures.append(f"{report.name}: {key} is recorded as {recorded}, recomputed as {value}")
         channels += found["channels"]
         instances += sum(one.instances for one in measures)
-    return Verification(failures=tuple(failures), channels=channels, instances=instances)
+    untrue, certified = _recheck(ticket, images) if not failures else ([], [])
+    return Verification(
+        failures=(*failures, *untrue), channels=channels, instances=instances, certified=tuple(certified)
+    )
+
+
+def _recheck(ticket: Ticket, images: torch.Tensor | None) -> tuple[list[str], list[str]]:
+    """(what does not hold of a recorded certificate, what does)."""
+    record = ticket.info.get("certificate")
+    if record is None:
+        return [], []
+    if not isinstance(record, Mapping) or not isinstance(record.get("agreement"), list):
+        return ["the certificate's record is not whole"], []
+    wrong: list[str] = []
+    certified: list[str] = []
+    if record.get("network") is not None:
+        wrong += recheck_network(ticket, record["network"])
+        certified.append("the network's certificate is proved again")
+    for one in record["agreement"]:
+        if images is None:
+            certified.append("certified agreement was not checked: it needs the data")
+            break
+        wrong += recheck_agreement(ticket, one, images)
+        certified.append("certified agreement is proved again")
+    return wrong, list(dict.fromkeys(certified))
 
 
 def _usable(ticket: Ticket, layer: int) -> int:
