@@ -72,14 +72,14 @@ class Residual(nn.Module):
 
 
 class Resnet(nn.Module):
-    """ResNet-20 at four channels instead of sixteen, one block a stage instead of three."""
+    """ResNet-20 at two channels instead of sixteen, one block a stage instead of three."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 4, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(4)
-        self.layers = nn.Sequential(Residual(4, 4), Residual(4, 6, 2), Residual(6, 8, 2))
-        self.fc = nn.Linear(8, 5)
+        self.conv1 = nn.Conv2d(1, 2, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(2)
+        self.layers = nn.Sequential(Residual(2, 2), Residual(2, 3, 2), Residual(3, 4, 2))
+        self.fc = nn.Linear(4, 5)
 
     def forward(self, x):
         x = self.layers(functional.relu(self.bn1(self.conv1(x))))

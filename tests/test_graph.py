@@ -197,7 +197,7 @@ def test_layers_can_be_left_out(options, left, tmp_path):
     assert target.kept_count == sum(numbers[name] for name in left)
     assert target.coverage == target.weight_count / sum(numbers.values())
     assert whole.coverage == 1
-    ticket = find_ticket(target, width=20)
+    ticket = find_ticket(target, width=40)
     again = load_ticket(ticket.save(tmp_path / "part.slth"))
     assert again.verify()
     with torch.no_grad():

@@ -100,10 +100,6 @@ def frame(raw: bytes) -> dict:
     return json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
 
 
-def tensor_bytes(raw: bytes) -> bytes:
-    return raw[8 + int.from_bytes(raw[:8], "little") :]
-
-
 def test_large_indices_survive(tmp_path):
     """Gaps beyond 16 bits, an empty block, and rows of both signs."""
     ticket = find_ticket(nn.Sequential(nn.Linear(1, 1)), width=400_000)
