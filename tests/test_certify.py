@@ -72,7 +72,7 @@ NETWORKS = {
     ),
     "smooth": lambda: nn.Sequential(
         nn.Conv2d(2, 3, 3, stride=2), nn.Tanh(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(3, 4), nn.Sigmoid(),
-        nn.Dropout(0.5), nn.Linear(4, 2), nn.Softplus(),
+        nn.Dropout(0.5), nn.Linear(4, 2), nn.LogSigmoid(),
     ),
     "residual": Residual,
     "shapes": Shapes,
@@ -344,15 +344,15 @@ def test_pointwise_agreement_is_the_observed_one():
     assert (certificate.observed == (a == b).numpy()).all()
     assert (certificate.certified == certificate.observed).all()
     assert (certificate.disagree == ~certificate.observed).all()
-    assert 0 < certificate.fraction < 1
+    assert 0 < certificate.fraction < 1  # so poor a ticket errs on some
     assert len(np.unique(certificate.classes)) > 2
     assert (certificate.classes == a.numpy()).all()
 
 
 def test_agreement_around_examples_is_monotone_and_true(digits_ticket):
     """What is certified for a radius is certified for smaller ones, and no attack within it changes a class."""
-    images = load("digits").images[:12]
-    found = [certified_agreement(digits_ticket, images, radius=r, unknowns=400) for r in (0.0, 0.002, 0.01)]
+    images = load("digits").images[:8]
+    found = [certified_agreement(digits_ticket, images, radius=r, unknowns=250) for r in (0.0, 0.002, 0.01)]
     for wide, narrow in itertools.pairwise(reversed(found)):
         assert not (wide.certified & ~narrow.certified).any()
     assert found[0].fraction > 0 < found[1].fraction
@@ -361,7 +361,7 @@ def test_agreement_around_examples_is_monotone_and_true(digits_ticket):
     record = json.loads(json.dumps(found[1].describe()))
     assert recheck_agreement(digits_ticket, record, images) == ()
     assert recheck_agreement(digits_ticket, record | {"certified": record["certified"] + 1}, images)
-    assert recheck_agreement(digits_ticket, record | {"examples": 13}, images)
+    assert recheck_agreement(digits_ticket, record | {"examples": 9}, images)
     sure = torch.from_numpy(found[1].certified)
     x, classes = images[sure].double(), torch.from_numpy(found[1].classes)[sure]
     for network in (digits_ticket.target.to_module().double(), digits_ticket.to_module().double()):
@@ -389,6 +389,34 @@ def test_a_tie_is_not_certified():
 def test_steps_without_a_transformer_are_named(extra):
     ticket = find_ticket(nn.Sequential(nn.Linear(3, 4), extra, nn.Linear(4, 2)), width=10)
     with pytest.raises(InputError, match=rf"no sound transformer for .*{type(extra).__name__.lower()}.*Supported"):
+        certify_network(ticket, low=0, high=1, shape=(3,))
+
+
+class Settings(nn.Module):
+    """Operations whose settings change what they compute."""
+
+    def __init__(self, call) -> None:
+        super().__init__()
+        self.linear, self.call = nn.Linear(3, 4), call
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.call(self.linear(x))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: torch.add(x, x, alpha=2),
+        lambda x: torch.div(x, 2, rounding_mode="floor"),
+        lambda x: x.mean(dim=1, keepdim=True, dtype=torch.float32),
+        lambda x: functional.softplus(x, 2.0),
+        lambda x: x * x,
+        lambda x: 1 / x,
+    ],
+)
+def test_settings_are_not_overlooked(call):
+    ticket = find_ticket(Settings(call), width=10)
+    with pytest.raises(InputError, match="no sound transformer"):
         certify_network(ticket, low=0, high=1, shape=(3,))
 
 
@@ -457,6 +485,8 @@ def test_the_command(tmp_path, digits_ticket, monkeypatch):
             "--limit",
             "4",
             "--json",
+            "--max-memory",
+            "1e7",
             "--shape",
             "1,8,8",
         ],

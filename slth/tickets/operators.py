@@ -219,6 +219,8 @@ def _sums(part: Callable[..., tuple[Tensor, ...]], like: list[Tensor]) -> tuple[
     with torch.enable_grad():
         outs = part(*ones)
         columns = torch.autograd.grad([out.sum() for out in outs], ones, allow_unused=True)
+    if any(bool((out < 0).any()) for out in outs):
+        raise InputError("a certificate needs averages with weights ≥ 0; a pooling of this network has negative ones.")
     room = 1 + gamma(sum(one.numel() for one in (*like, *outs)))
     rows = max(float(out.detach().max()) for out in outs)
     return rows * room, max(float(one.max()) for one in columns if one is not None) * room

@@ -37,18 +37,19 @@ _SUMS = frozenset({
     "adaptiveavgpool2d", "adaptiveavgpool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
     "mean", "sum"
 })  # fmt: skip
+_BENT = frozenset({"relu", "leakyrelu", "leaky_relu", "relu6", "hardtanh"})
 _SHAPES = frozenset(["size", "dim", "numel", "getattr"])
 _ADDITION = {"add": 1, "sub": -1, "subtract": -1}
 _SCALING = frozenset(["mul", "multiply", "div", "divide", "true_divide", "truediv"])
 # Smooth monotone activations: slopes in [m, M]. Their float64 values are taken to be within 2⁻⁴⁸ (1 + |φ|): torch's
 # vectorised elementary functions state one unit in the last place, 2⁻⁵², and each of these makes a few roundings.
 _SMOOTH: dict[str, tuple[float, float]] = {
-    "sigmoid": (0.0, 0.25), "tanh": (0.0, 1.0), "softplus": (0.0, 1.0), "logsigmoid": (0.0, 1.0),
+    "sigmoid": (0.0, 0.25), "tanh": (0.0, 1.0), "logsigmoid": (0.0, 1.0),
     "softsign": (0.0, 1.0), "selu": (0.0, 1.7581),
 }  # fmt: skip
 _SMOOTH_ERROR = 2.0**-48
 SUPPORTED = (
-    "conv and linear layers (kept ones too), ReLU, LeakyReLU, ReLU6, Hardtanh, Sigmoid, Tanh, Softplus, LogSigmoid, "
+    "conv and linear layers (kept ones too), ReLU, LeakyReLU, ReLU6, Hardtanh, Sigmoid, Tanh, LogSigmoid, "
     "Softsign, SELU, max-, average and adaptive pooling, mean, sum, add, sub, neg, cat, scaling by a number, padding, "
     "flatten, reshape and other rearrangements, dropout and identity"
 )
@@ -129,16 +130,18 @@ class Propagation:
             raise InputError(f"no sound transformer for {named}. Supported: {SUPPORTED}.")
 
     def _known(self, step: Step) -> bool:
+        """Whether a step has a transformer; settings that change what it computes are not overlooked."""
         name = self.operation(step)
-        if name in ("max_pool1d", "max_pool2d", "max_pool3d") and step.options.get("return_indices"):
-            return False
-        return (
-            name in _EXACT | _SUMS | _SHAPES | _SCALING | {"", "neg", "negative", "relu", "leakyrelu", "leaky_relu"}
-            or name in {"relu6", "hardtanh", "constantpad1d", "constantpad2d", "constantpad3d", "pad"}
-            or name in _ADDITION
+        plain = step.kind == "module" or "dtype" not in step.options
+        if name in _ADDITION or name in _SCALING:
+            return len(step.args) + len(step.options) == 2 and set(step.options) <= {"input", "other"}
+        if "max" in name:  # those that return indices too are none of ours
+            kept = step.kind == "module" or (len(step.args) <= 6 and not step.options.get("return_indices"))
+            return "pool" in name and kept and step.call != "torch.adaptive_max_pool1d"
+        return plain and (
+            name in _EXACT | _SUMS | _SHAPES | _BENT | {"", "neg", "negative", "pad"}
             or name in _SMOOTH
-            or "max_pool" in name
-            or "maxpool" in name
+            or name.startswith("constantpad")
         )
 
     def _step(self, step: Step, args: tuple[Any, ...], options: dict[str, Any], unknowns: Unknowns) -> Any:
@@ -170,7 +173,9 @@ class Propagation:
             ends = self._given(step, args, options, min_val=0.0 if name == "relu6" else -1.0, max_val=1.0)
             return hard(pairs[0], ends["min_val"], 6.0 if name == "relu6" else ends["max_val"], unknowns)
         if name in _SMOOTH:
-            return smooth(pairs[0], lambda x: call(x, *args[1:], **options), _SMOOTH[name], unknowns, _SMOOTH_ERROR)
+            return smooth(
+                pairs[0], lambda x: call(x.clone(), *args[1:], **options), _SMOOTH[name], unknowns, _SMOOTH_ERROR
+            )
         if "max" in name:
             return self._max_pool(step, call, args, options, unknowns)
         if name in _ADDITION:
@@ -232,7 +237,7 @@ class Propagation:
 
 
 def _bends(name: str) -> bool:
-    return name in _SMOOTH or name in ("relu", "leakyrelu", "leaky_relu", "relu6", "hardtanh") or "max" in name
+    return name in _SMOOTH or name in _BENT or "max" in name
 
 
 def _pool_first(steps: tuple[Step, ...], operation: Callable[[Step], str]) -> tuple[Step, ...]:
