@@ -10,9 +10,10 @@ from slth.tickets.folded import FoldedMap, networks
 from slth.tickets.forms import Box, Tensor
 from slth.tickets.ticket import Ticket
 
-# Of each kind of start this many; steps of the ascent; and how many of the best points are worth a rigorous look.
+# Of each kind of start this many. All of them climb for some steps, the best of them again and for longer.
 STARTS = 32
 STEPS = 100
+LONG_STEPS = 600
 KEPT = 8
 
 
@@ -45,7 +46,8 @@ def find_differences(
             given = images.float().clamp(lo, hi)
             differ = torch.cat([_difference(target, other, part) for part in given.split(256)])
             starts.append(given[differ.argsort(descending=True)[:STARTS]])
-        return _ascend(target, other, torch.cat(starts), lo, hi)
+        best = _ascend(target, other, torch.cat(starts), lo, hi, STEPS)
+        return _ascend(target, other, best, lo, hi, LONG_STEPS).double()
     except (RuntimeError, ValueError, IndexError) as cause:
         raise InputError(
             f"inputs of shape {tuple(lo.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
@@ -53,9 +55,9 @@ def find_differences(
         ) from cause
 
 
-def _ascend(target: nn.Module, other: nn.Module, x: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
+def _ascend(target: nn.Module, other: nn.Module, x: Tensor, lo: Tensor, hi: Tensor, steps: int) -> Tensor:
     best, most = x.clone(), torch.full((len(x),), -torch.inf)
-    for step in range(STEPS + 1):
+    for step in range(steps + 1):
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             value = _difference(target, other, x)
@@ -63,8 +65,8 @@ def _ascend(target: nn.Module, other: nn.Module, x: Tensor, lo: Tensor, hi: Tens
         better = value.detach() > most
         most = torch.where(better, value.detach(), most)
         best[better] = x.detach()[better]
-        x = (x + slope.sign() * (hi - lo) * 0.2 * (1 - step / STEPS)).clamp(lo, hi)
-    return best[most.argsort(descending=True)[:KEPT]].detach().double()
+        x = (x + slope.sign() * (hi - lo) * 0.2 * (1 - step / steps)).clamp(lo, hi)
+    return best[most.argsort(descending=True)[:KEPT]].detach()
 
 
 def _difference(target: nn.Module, other: nn.Module, x: Tensor) -> Tensor:
