@@ -342,7 +342,9 @@ def test_plot_draws_every_bound_with_its_constant(slth, tmp_path: Path):
     assert labels == list(drawn)
     assert all("explicit" in label or "assumed" in label or "fitted" in label for label in labels)
     for values in drawn.values():
-        assert all(b >= a for a, b in itertools.pairwise(values))  # a smaller ε never needs fewer
+        known = [value for value in values if not math.isnan(value)]  # the certified width ends at ε = 1/4
+        assert len(known) >= len(values) - 1
+        assert all(b >= a for a, b in itertools.pairwise(known))  # a smaller ε never needs fewer
     code, _, err = slth("bounds", "plot", "--out", tmp_path / "b.pdf")
     assert code == 1
     assert "must be a .png" in err

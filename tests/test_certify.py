@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from slth.cli_certify import parse_radii, parse_shape, register
+from slth.cli_certify import parse_radii, register
+from slth.experiments.targets import parse_shape
 from slth.data import load
 from slth.errors import InputError
 from slth.networks import extract
