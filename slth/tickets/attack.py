@@ -14,6 +14,7 @@ from slth.tickets.ticket import Ticket
 STARTS = 32
 STEPS = 100
 LONG_STEPS = 600
+LONG_STARTS = 32
 KEPT = 8
 
 
@@ -46,8 +47,8 @@ def find_differences(
             given = images.float().clamp(lo, hi)
             differ = torch.cat([_difference(target, other, part) for part in given.split(256)])
             starts.append(given[differ.argsort(descending=True)[:STARTS]])
-        best = _ascend(target, other, torch.cat(starts), lo, hi, STEPS)
-        return _ascend(target, other, best, lo, hi, LONG_STEPS).double()
+        best = _ascend(target, other, torch.cat(starts), lo, hi, STEPS)[:LONG_STARTS]
+        return _ascend(target, other, best, lo, hi, LONG_STEPS)[:KEPT].double()
     except (RuntimeError, ValueError, IndexError) as cause:
         raise InputError(
             f"inputs of shape {tuple(lo.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
@@ -66,7 +67,7 @@ def _ascend(target: nn.Module, other: nn.Module, x: Tensor, lo: Tensor, hi: Tens
         most = torch.where(better, value.detach(), most)
         best[better] = x.detach()[better]
         x = (x + slope.sign() * (hi - lo) * 0.2 * (1 - step / steps)).clamp(lo, hi)
-    return best[most.argsort(descending=True)[:KEPT]].detach()
+    return best[most.argsort(descending=True)].detach()
 
 
 def _difference(target: nn.Module, other: nn.Module, x: Tensor) -> Tensor:
