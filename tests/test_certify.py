@@ -17,9 +17,9 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from slth.cli_certify import parse_radii, register
-from slth.experiments.targets import parse_shape
 from slth.data import load
 from slth.errors import InputError
+from slth.experiments.targets import parse_shape
 from slth.networks import extract
 from slth.tickets import certified_agreement, certify_network, differences, find_ticket
 from slth.tickets.folded import FoldedMap, fold_ticket, networks
