@@ -240,6 +240,14 @@ def test_a_lie_with_a_right_digest_is_found(lie, ticket, tmp_path):
     assert any(words in failure for failure in verification.failures), verification.failures
 
 
+def test_a_range_that_the_ticket_was_not_found_for_is_found(ticket, tmp_path):
+    """The range decides which sign groups are needed, and certificates hold for it."""
+    assert ticket.verify()
+    lie = dataclasses.replace(ticket, info={**ticket.info, "input_range": (0.0, 1.0)})
+    failures = load_ticket(lie.save(tmp_path / "lie.slth")).verify().failures
+    assert failures == ("the stated range of inputs is not the one that the layers' signs follow from",)
+
+
 def test_another_structure_has_other_places_and_is_not_read(ticket, tmp_path):
     """The code of one selection an input channel does not decode as one selection a weight."""
     path = dataclasses.replace(ticket, structure="weight").save(tmp_path / "lie.slth")

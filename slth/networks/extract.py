@@ -7,7 +7,6 @@ own, and everything else stays as it is.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -23,7 +22,7 @@ from slth.networks.example import Range, check_example
 from slth.networks.folding import as_float32, as_map, fold
 from slth.networks.graph import Ref, Step, resolve
 from slth.networks.operations import KEPT_MODULES
-from slth.networks.signs import propagate_signs
+from slth.networks.signs import input_signs, propagate_signs, seen_by
 from slth.networks.target import KeptModule, LinearMap, Target
 from slth.networks.trace import LINEAR, NORMS, plain_kind, trace
 
@@ -85,12 +84,11 @@ def extract(
     left_out = _left_out(maps, only, skip)
     kept = {step.call: _kept(step.call, modules) for step in steps if step.kind == "module" and step.call not in maps}
     kept |= {name: _as_kept(name, maps[name], modules) for name in left_out}
-    inputs = _input_signs([step.name for step in steps if step.kind == "input"], input_range)
-    signs = propagate_signs(steps, inputs, kept, constants)
+    signs = propagate_signs(steps, input_signs(steps, input_range), kept, constants)
     target = Target(
         steps=steps,
         maps=tuple(
-            replace(linear, signs=_seen_by(name, steps, signs)) for name, linear in maps.items() if name not in kept
+            replace(linear, signs=seen_by(name, steps, signs)) for name, linear in maps.items() if name not in kept
         ),
         modules=tuple(kept.values()),
         constants=constants,
@@ -233,33 +231,3 @@ def _constant(name: str, value: Any) -> np.ndarray[Any, Any]:
     if value.is_floating_point() or value.is_complex():
         return as_float32(name, value)
     return np.asarray(value.detach().cpu().numpy())
-
-
-def _seen_by(name: str, steps: tuple[Step, ...], signs: Mapping[str, str]) -> str:
-    """The signs of everything that a map is applied to."""
-    seen = "".join(signs[source] for step in steps if step.call == name for source in step.references())
-    return "".join(sign for sign in "+-" if sign in seen)
-
-
-def _input_signs(names: list[str], ranges: Range | Mapping[str, Range] | None) -> dict[str, str]:
-    if isinstance(ranges, Mapping):
-        unknown = [name for name in ranges if name not in names]
-        if unknown:
-            raise InputError(f"input_range names no input {unknown[0]!r}; the model has {', '.join(names)}.")
-        return {name: _signs(ranges.get(name)) for name in names}
-    return dict.fromkeys(names, _signs(ranges))
-
-
-def _signs(input_range: Range | None) -> str:
-    if input_range is None:
-        return "+-"
-    try:
-        low, high = (float(value) for value in input_range if not isinstance(value, str))
-    except (TypeError, ValueError):
-        low, high = math.nan, math.nan
-    if not low <= high:
-        raise InputError(
-            f"input_range must be a pair (lo, hi) with lo ≤ hi; got {input_range!r}. "
-            "Pass (0, 1) for pixels in [0, 1], or leave it out for inputs of any sign."
-        )
-    return ("+" if high > 0 else "") + ("-" if low < 0 else "") or "+"

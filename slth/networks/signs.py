@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from slth.errors import InputError
+from slth.networks.example import Range
 from slth.networks.graph import Step
 from slth.networks.operations import FUNCTIONS, KEPT_BY_NAME, METHODS
 from slth.networks.target import KeptModule
@@ -36,6 +39,42 @@ def propagate_signs(
             effect = "any" if below or _reverses(step.options) else effect
             signs[step.name] = _apply(effect, given, numbers if effect in ("keep", "product") else ())
     return signs
+
+
+def seen_by(name: str, steps: tuple[Step, ...], signs: Mapping[str, str]) -> str:
+    """The signs of everything that a map is applied to."""
+    seen = "".join(signs[source] for step in steps if step.call == name for source in step.references())
+    return "".join(sign for sign in "+-" if sign in seen)
+
+
+def input_signs(steps: tuple[Step, ...], ranges: Range | Mapping[str, Range] | None) -> dict[str, str]:
+    """The signs that each input can have, from one range for all or one for each name; None: any sign.
+
+    Raises:
+        InputError: no pair (lo, hi) with lo ≤ hi, or a name that no input has.
+    """
+    names = [step.name for step in steps if step.kind == "input"]
+    if isinstance(ranges, Mapping):
+        unknown = [name for name in ranges if name not in names]
+        if unknown:
+            raise InputError(f"input_range names no input {unknown[0]!r}; the model has {', '.join(names)}.")
+        return {name: _of_range(ranges.get(name)) for name in names}
+    return dict.fromkeys(names, _of_range(ranges))
+
+
+def _of_range(input_range: Range | None) -> str:
+    if input_range is None:
+        return "+-"
+    try:
+        low, high = (float(value) for value in input_range if not isinstance(value, str))
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not low <= high:
+        raise InputError(
+            f"input_range must be a pair (lo, hi) with lo ≤ hi; got {input_range!r}. "
+            "Pass (0, 1) for pixels in [0, 1], or leave it out for inputs of any sign."
+        )
+    return ("+" if high > 0 else "") + ("-" if low < 0 else "") or "+"
 
 
 def _apply(effect: str, given: list[str], literals: tuple[Any, ...]) -> str:

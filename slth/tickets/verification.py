@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from slth.errors import InputError
 from slth.networks.parent import Parent
+from slth.networks.signs import input_signs, propagate_signs, seen_by
 from slth.networks.target import Target
 from slth.rss import Problem
 from slth.rss import verify as subset_error
@@ -118,6 +120,8 @@ def verify_ticket(ticket: Ticket, images: torch.Tensor | None = None) -> Verific
         failures.append("the target's weights do not have the recorded hash")
     if not len(parent.layers) == len(target.maps) == len(ticket.kept) == len(ticket.layers):
         failures.append("parent, target and record differ in their number of layers")
+    if not failures and not _signs_hold(ticket):
+        failures.append("the stated range of inputs is not the one that the layers' signs follow from")
     if failures:
         return Verification(failures=tuple(failures), channels=0, instances=0)
     for i, (linear, report) in enumerate(zip(target.maps, ticket.layers, strict=True)):
@@ -162,6 +166,19 @@ def _recheck(ticket: Ticket, images: torch.Tensor | None) -> tuple[list[str], li
         wrong += recheck_agreement(ticket, one, images)
         certified.append("certified agreement is proved again")
     return wrong, list(dict.fromkeys(certified))
+
+
+def _signs_hold(ticket: Ticket) -> bool:
+    """Whether every layer has the sign groups that inputs of the stated range need; True when none is stated."""
+    if "input_range" not in ticket.info:
+        return True
+    target, modules = ticket.target, {module.name: module for module in ticket.target.modules}
+    try:
+        inputs = input_signs(target.steps, ticket.info["input_range"])
+        signs = propagate_signs(target.steps, inputs, modules, target.constants)
+    except (InputError, KeyError):
+        return False
+    return all(linear.signs == seen_by(linear.name, target.steps, signs) for linear in target.maps)
 
 
 def _usable(ticket: Ticket, layer: int) -> int:
