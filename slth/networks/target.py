@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from torch import nn
 from slth.errors import InputError
 from slth.networks.graph import GraphNetwork, Step
 from slth.networks.operations import KEPT_BY_NAME
+
+if TYPE_CHECKING:
+    from slth.theory.composition import LayerSpec
 
 Array = npt.NDArray[np.float32]
 
@@ -185,6 +188,12 @@ class Target:
     def to_module(self) -> GraphNetwork:
         """The target itself, BatchNorm folded, as a module in evaluation mode."""
         return assemble(self, LinearMap.to_module)
+
+    def layer_specs(self) -> tuple[LayerSpec, ...]:
+        """Its layers by their norms, for certified widths; see :func:`slth.networks.specs.layer_specs`."""
+        from slth.networks.specs import layer_specs
+
+        return layer_specs(self)
 
     def hash(self) -> str:
         """SHA-256 over steps, names, options, signs, shapes and weight bits."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from flint import fmpq, fmpz
 
@@ -138,16 +139,23 @@ def width(D: int, eps: float, delta: float, z_bound: float, uniform: bool = Fals
     )
 
 
-def network_width(target: Sequence[LayerSpec], eps: float, delta: float, *, input_max: float = 1.0) -> NetworkWidth:
+class _Chain(Protocol):
+    """A target that knows its layers: :class:`slth.networks.Target`."""
+
+    def layer_specs(self) -> tuple[LayerSpec, ...]: ...
+
+
+def network_width(
+    target: Sequence[LayerSpec] | _Chain, eps: float, delta: float, *, input_max: float = 1.0
+) -> NetworkWidth:
     r"""Random hidden channels per input channel, layer by layer, for a whole fixed target network.
 
     .. math:: P\big( \text{some channel ticket } g : \sup_{\|x\|_∞ \le x_{max}} \|g(x) - f(x)\|_∞ \le ε \big) \ge 1 - δ
 
     Args:
-        target: one :class:`LayerSpec` a linear or convolutional layer, in order; between them ReLU or any other map
-            that is 1-Lipschitz in the maximum norm and keeps 0 at 0 (pooling, flattening).
-            From an extracted target: ``LayerSpec.from_weights(m.name, m.weight, m.bias, signs=len(m.signs))`` for m in
-            ``extract(model, …).maps``.
+        target: an extracted target (``slth.networks.extract``), or one :class:`LayerSpec` a linear or convolutional
+            layer, in order; between them ReLU or any other map that is 1-Lipschitz in the maximum norm and keeps 0 at
+            0 (pooling, flattening).
         eps: sup error of the network's output. delta: failure probability in (0, 1). input_max: x_max.
 
     Returns:
@@ -162,12 +170,13 @@ def network_width(target: Sequence[LayerSpec], eps: float, delta: float, *, inpu
     delta = _check_probability("delta", delta)
     eps = check_positive("eps", eps, "It is the sup error of the network's output.")
     input_max = check_positive("input_max", input_max, "It bounds the network's inputs.")
-    allowed = tolerances(target, eps, input_max)
-    instances = sum(layer.instances for layer in target)
+    specs = tuple(target) if isinstance(target, Sequence) else target.layer_specs()
+    allowed = tolerances(specs, eps, input_max)
+    instances = sum(layer.instances for layer in specs)
     # Half of an instance's failure probability for having too few candidates of its sign, half for no subset.
     share = delta / (2 * instances) * (1 - 2.0**-40)
     layers = []
-    for layer, tolerance in zip(target, allowed, strict=True):
+    for layer, tolerance in zip(specs, allowed, strict=True):
         scale = layer.scale(tolerance)
         unit_eps, unit_target = math.nextafter(tolerance / scale, 0.0), math.nextafter(layer.largest / scale, math.inf)
         group = width(layer.dimension, unit_eps, share, unit_target)
