@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import itertools
 import json
 import math
-import sys
 import types
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pytest
 from scipy.stats import binomtest
 from test_cli import run
 
-from slth.errors import DataError, InputError
+from slth.errors import DataError, InputError, WorkLimitError
 from slth.experiments import existence as study
 from slth.experiments import existence_fit as fit
 from slth.experiments.existence import Setting
@@ -27,13 +25,17 @@ TINY = Setting(tolerances={1: (0.2, 0.05), 2: (0.2, 0.1)}, trials=30)
 @pytest.fixture(autouse=True)
 def _no_certificates(monkeypatch: pytest.MonkeyPatch):
     """Certified widths take their own time and have their own tests."""
-    monkeypatch.setattr(study, "CERTIFIED", "slth.theory.not_there")
+    monkeypatch.setattr(study, "certified", types.SimpleNamespace(width=out_of_reach))
+
+
+def out_of_reach(**_):
+    raise WorkLimitError("out of reach")
 
 
 @pytest.fixture(scope="module", name="rows")
 def _rows(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "CERTIFIED", "slth.theory.not_there")
+        patch.setattr(study, "certified", types.SimpleNamespace(width=out_of_reach))
         return study.run_study(tmp_path_factory.mktemp("study"), TINY, say=lambda _: None)
 
 
@@ -189,7 +191,7 @@ def test_summary_and_figures(rows):
         assert one["exact"]["low"] <= one["exact"]["n"] <= one["exact"]["high"]
         assert abs(one["exact"]["n"] - one["first_moment"]) < 3
         assert one["paper"]["text"].endswith("with C = 1 assumed")
-        assert one["certified"] is None
+        assert one["certified"] == {"note": "out of reach"}
     assert set(summary["exponents"]) == {"exact", "first_moment", "paper"}
     low, high = summary["exponents"]["exact"]["D_interval"]
     assert low <= summary["exponents"]["exact"]["D"] <= high
@@ -209,10 +211,7 @@ def test_certified_widths_are_drawn_when_there_are_any(tmp_path: Path, monkeypat
             raise InputError("out of reach")
         return types.SimpleNamespace(n=40, k=20, success=0.51)
 
-    fake = types.ModuleType("fake_certified")
-    fake.width, fake.__spec__ = width, importlib.machinery.ModuleSpec("fake_certified", None)
-    monkeypatch.setitem(sys.modules, "fake_certified", fake)
-    monkeypatch.setattr(study, "CERTIFIED", "fake_certified")
+    monkeypatch.setattr(study, "certified", types.SimpleNamespace(width=width))
     setting = Setting(tolerances={1: (0.2,), 2: (0.25,)}, trials=4)
     summary = fit.summarise(study.run_study(tmp_path, setting, say=lambda _: None), setting)
     found = {one["D"]: one["certified"] for one in summary["thresholds"]}

@@ -14,8 +14,6 @@ Source: first_moment
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import math
 import time
@@ -31,7 +29,7 @@ from slth.errors import DataError, InputError, SlthError, check_int
 from slth.files import write_whole
 from slth.rss import Status, solve_batch
 from slth.rss.threads import thread_count
-from slth.theory import thresholds
+from slth.theory import certified, thresholds
 
 Spec = dict[str, Any]
 Row = dict[str, Any]
@@ -84,8 +82,7 @@ def points(setting: Setting) -> list[Spec]:
         wide = sorted({round(2 ** (i / 2)) for i in steps})
         for method, sizes in (("exact", near), ("core", near), ("relax", wide)):
             specs += [{"method": method, "D": D, "n": n, "trials": setting.trials, "seed": setting.seed} for n in sizes]
-        if importlib.util.find_spec(CERTIFIED) is not None:
-            specs += [{"method": "certified", "D": D, "eps": eps} for eps in tolerances]
+        specs += [{"method": "certified", "D": D, "eps": eps} for eps in tolerances]
     return specs
 
 
@@ -175,12 +172,7 @@ def _solve(spec: Spec, threads: int) -> Row:
     }
 
 
-# The certified widths are looked up here and nowhere else; without their module the study runs without their curve.
-CERTIFIED = "slth.theory.certified"
-
-
 def _certify(spec: Spec) -> Row:
-    certified = importlib.import_module(CERTIFIED)
     try:
         found = certified.width(D=spec["D"], eps=spec["eps"], delta=0.5, z_bound=BOX)
     except SlthError as refusal:
