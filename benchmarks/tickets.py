@@ -59,12 +59,16 @@ class Search:
 
 # Half of each width is of each sign.
 SEARCHES = {
-    "lenet5 20,000/60,000": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 20_000, "conv": 60_000}, 10_000),
+    "lenet5 20,000/60,000": Search(
+        "lenet5", "pensia_lenet5.safetensors", {"linear": 20_000, "conv": 60_000}, 10_000, folded=True
+    ),
     "lenet5 6,000/20,000": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 6_000, "conv": 20_000}, 10_000),
     "lenet5 kernels, 100/2,000": Search(
-        "lenet5", "pensia_lenet5.safetensors", {"linear": 100, "conv": 2_000}, 10_000, "kernel"
+        "lenet5", "pensia_lenet5.safetensors", {"linear": 100, "conv": 2_000}, 10_000, "kernel", folded=True
     ),
-    "lenet5 weights, 50": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 50, "conv": 50}, 10_000, "weight"),
+    "lenet5 weights, 50": Search(
+        "lenet5", "pensia_lenet5.safetensors", {"linear": 50, "conv": 50}, 10_000, "weight", folded=True
+    ),
     "mlp 784-500-10, 10,000": Search("mlp", "pensia_fc2.safetensors", {"linear": 10_000}, 10_000, folded=True),
     "resnet20": Search("resnet20", None, {"linear": 10_000, "conv": 30_000}, 10_000, epochs=1, folded=True),
     "vgg-small": Search("vgg-small", None, {"linear": 10_000, "conv": 30_000}, 10_000, epochs=2, folded=True),
