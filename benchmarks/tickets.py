@@ -25,14 +25,15 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from benchmarks.record import peak_memory, print_table, read_json, write_json
+from benchmarks.record import peak_memory, read_json, write_json
+from benchmarks.tables import print_results
 from slth import data
-from slth.errors import DataError, SlthError, human_bytes
+from slth.errors import DataError, SlthError
 from slth.experiments.training import train
 from slth.files import write_whole
 from slth.networks import models
 from slth.networks.generator import random_rows
-from slth.tickets import Ticket, evaluate, find_ticket, load_ticket
+from slth.tickets import Ticket, certified_agreement, certify_network, evaluate, find_ticket, load_ticket
 from slth.tickets.coding import ideal_bits
 from slth.tickets.cost import measure_cost
 from slth.tickets.explicit import explicit_parent
@@ -75,6 +76,9 @@ SEARCHES = {
     "separable": Search("separable", None, {"linear": 10_000, "conv": 20_000}, 10_000, epochs=5, folded=True),
 }
 QUICK = "lenet5 6,000/20,000"
+# This ticket gets certificates: at every test image, and for balls of these radii (in 255ths) around the first ones.
+CERTIFIED = "lenet5 20,000/60,000"
+BALLS = {1: 40, 2: 20}
 
 
 def main() -> None:
@@ -84,29 +88,32 @@ def main() -> None:
     parser.add_argument("--only", metavar="WORD", help="searches with this in their name; others keep their results")
     parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--wide", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--certify", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
         if options.one:
             print(json.dumps(_search(options.one, options.out)))
             return
-        if options.wide:
-            print(json.dumps(_wide()))
+        if options.wide or options.certify:
+            print(json.dumps(_wide() if options.wide else _certificates()))
             return
         names = [QUICK] if options.quick else [name for name in SEARCHES if (options.only or "") in name]
         record = "tickets-quick" if options.quick else "tickets"
         results = read_json(record).get("searches", {}) if options.only else {}
         for name in names:
             results[name] = _benchmark(name, limit=1000 if options.quick else 10_000)
+        kept = {} if options.quick else read_json(record).get("certificates", {})
         results_all: dict[str, Any] = {
             "searches": {name: results[name] for name in SEARCHES if name in results},
+            "certificates": _in_process(["--certify"]) if CERTIFIED in names else kept,
             "wide": _in_process(["--wide"]),
             "generator": _generator(),
             "masked_parent_relative_difference": _against_masks(),
         }
     except SlthError as error:
         sys.exit(f"error: {error}")
-    _print(results_all)
+    print_results(results_all)
     print(f"written: {write_json(record, results_all)}")
 
 
@@ -168,6 +175,18 @@ def _wide() -> dict[str, Any]:
     began = time.perf_counter()
     ticket = find_ticket(model, width=1_000_000, input_range=(0.0, 1.0))
     return {"seconds": time.perf_counter() - began, "peak_memory": peak_memory(), **asdict(ticket.layers[0])}
+
+
+def _certificates() -> dict[str, Any]:
+    """What is proved of the CERTIFIED search's ticket: the bracket over [0, 1]^784, and agreement on test images."""
+    search, images = SEARCHES[CERTIFIED], data.load("mnist", "test").images
+    ticket = find_ticket(
+        load_target(search), width=search.width, example_input=models.example_input(search.arch), input_range=(0.0, 1.0)
+    )
+    rows = [(0, len(images)), *BALLS.items()]
+    balls = [certified_agreement(ticket, images[:count], radius=radius / 255) for radius, count in rows]
+    bracket = certify_network(ticket, images=images[:1000])
+    return {"network": bracket.describe(), "agreement": [one.describe() for one in balls]}
 
 
 def _generator() -> dict[str, float]:
@@ -241,54 +260,6 @@ def _against_masks() -> float:
     with torch.no_grad():
         masked = explicit_parent(ticket.parent, ticket.target, ticket.masks())(images)
         return float((ticket.to_module()(images) - masked).abs().max() / masked.abs().max())
-
-
-def _print(results: dict[str, Any]) -> None:
-    rows: list[tuple[str, ...]] = []
-    sizes: list[tuple[str, ...]] = []
-    for name, one in results["searches"].items():
-        score = one["scores"]
-        rows.append((
-            name, f"{score['target']['accuracy']:.2%}", f"{score['ticket']['accuracy']:.2%}",
-            f"{score['ticket']['agreement']:.2%}", f"{score['random ticket']['accuracy']:.2%}",
-            f"{one['examples']:,}", f"{one['seconds']:.1f} s", human_bytes(one["peak_memory"]),
-            "yes" if one["verified"] else "NO",
-        ))  # fmt: skip
-        target, ticket = one["costs"]
-        bits, count = one["ideal_bits"], one["target_weights"]
-        sizes.append((
-            name, human_bytes(one["file_bytes"]), f"{8 * one['file_bytes'] / count:.1f}", f"{bits / count:.1f}",
-            f"{(8 * one['file_bytes'] - 8 * 4096) / bits:.2f}", f"{ticket['weights']:,}",
-            f"{ticket['flops'] / target['flops']:.0f}×", f"{ticket['milliseconds'] / target['milliseconds']:.0f}×",
-        ))  # fmt: skip
-    header: tuple[str, ...] = (
-        "search", "target", "ticket", "agreement", "random", "images", "time", "memory", "verified"
-    )  # fmt: skip
-    print_table("Tickets on MNIST", header, rows)
-    header = (
-        "search", "file", "bits/weight", "log2 C(n,k)/weight", "(file − 4 kB)/log2 C", "numbers held", "operations",
-        "latency",
-    )  # fmt: skip
-    print_table("Size and cost beside the target", header, sizes)
-    for name, one in results["searches"].items():
-        layers = [
-            (layer["name"], layer["dimension"], f"{layer['width']:,}", f"{layer['kept']:,}", f"{layer['error']:.2g}",
-             f"{layer['relative_rms']:.2%}", f"{layer['seconds']:.1f}")
-            for layer in one["layers"]
-        ]  # fmt: skip
-        print_table(name, ("layer", "D", "width", "kept", "largest error", "relative RMS", "core seconds"), layers)
-    wide, generator = results["wide"], results["generator"]
-    print(
-        f"width 1,000,000, D = 72, one input channel: {wide['seconds']:.1f} s, {human_bytes(wide['peak_memory'])}, "
-        f"relative RMS error {wide['relative_rms']:.3%}"
-    )
-    print(
-        f"generator: {generator['one_thread'] / 1e6:.0f} million normals a second on one thread, "
-        f"{generator['two_threads'] / 1e6:.0f} on two"
-    )
-    worst = max(one["folded_relative_difference"] for one in results["searches"].values())
-    print(f"to_module() against the folded network: {worst:.1e} relative, on 4 images of each")
-    print(f"to_module() against the masked parent: {results['masked_parent_relative_difference']:.1e} relative")
 
 
 if __name__ == "__main__":
