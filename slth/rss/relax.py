@@ -63,11 +63,13 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
         control.improved(best_error)
 
     restarts = 0
+    # One thread is the calling one: a worker of a batch starts no threads of its own.
     with ThreadPoolExecutor(control.threads) as pool:
+        spread_over = map if control.threads == 1 else pool.map
         # Restart r is a function of (seed, r): with more threads more of them fit the time, nothing else changes.
         generators: list[np.random.Generator | None] = [None]
         while len(core):
-            for chosen in pool.map(lambda rng: _round(core, goal, rng, part), generators):
+            for chosen in spread_over(lambda rng: _round(core, goal, rng, part), generators):
                 restarts += 1
                 error = problem.length(goal - chosen @ core)
                 if error < best_error:
