@@ -105,8 +105,9 @@ def main() -> None:
         }
     except SlthError as error:
         sys.exit(f"error: {error}")
+    path = write_json(record, results_all)
     print_results(results_all)
-    print(f"written: {write_json(record, results_all)}")
+    print(f"written: {path}")
 
 
 def targets_folder() -> Path:
