@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +13,8 @@ from instances import INTEGER, all_errors, guard, nsn
 
 from slth.errors import InputError
 from slth.rss import METHODS, Problem, exact_error, solve, solve_batch
+from slth.rss.control import Control
+from slth.rss.solve import choose
 
 ALL_METHODS = [*METHODS, "auto"]
 modest = settings(derandomize=True, deadline=None, max_examples=40)
@@ -173,3 +176,11 @@ def test_a_batch_of_the_wrong_shape_is_refused():
         solve_batch(vectors=np.ones((2, 5, 3)), targets=np.ones((2, 4)))
     with pytest.raises(InputError, match="vectors must have shape"):
         solve_batch(vectors=np.ones((5, 3)), targets=np.ones((2, 3)))
+
+
+def test_auto_does_not_start_a_proof_that_the_time_does_not_allow():
+    """2^23 look-ups take an eighth of a second; in a twentieth, better a method that finds than one that proves."""
+    problem = nsn(40, 4, seed=0)
+    assert choose(problem, Control())[0] == "exact"
+    assert choose(problem, Control(deadline=time.monotonic() + 60))[0] == "exact"
+    assert choose(problem, Control(deadline=time.monotonic() + 0.05))[0] == "core"
