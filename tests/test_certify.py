@@ -21,12 +21,13 @@ from slth.data import load
 from slth.errors import InputError
 from slth.experiments.targets import parse_shape
 from slth.networks import extract
-from slth.tickets import certified_agreement, certify_network, differences, find_ticket
-from slth.tickets.folded import FoldedMap, fold_ticket, networks
-from slth.tickets.forms import Box, Form, Unknowns, gamma
-from slth.tickets.norms import map_norm
-from slth.tickets.propagate import Propagation
-from slth.tickets.recheck import recheck_agreement, recheck_network
+from slth.tickets import certified_agreement, certify_network, find_ticket
+from slth.tickets.certificates import differences
+from slth.tickets.certificates.folded import FoldedMap, fold_ticket, networks
+from slth.tickets.certificates.forms import Box, Form, Unknowns, gamma
+from slth.tickets.certificates.norms import map_norm
+from slth.tickets.certificates.propagate import Propagation
+from slth.tickets.certificates.recheck import recheck_agreement, recheck_network
 
 
 class Residual(nn.Module):
@@ -324,7 +325,7 @@ def unsound(monkeypatch):
         box = small.box()
         return dataclasses.replace(out, delta=small, delta_box=box, near=None)
 
-    monkeypatch.setattr("slth.tickets.propagate.relu", wrong)
+    monkeypatch.setattr("slth.tickets.certificates.propagate.relu", wrong)
 
 
 def test_an_unsound_transformer_would_be_caught(monkeypatch):

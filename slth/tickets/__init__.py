@@ -1,7 +1,7 @@
 """Tickets: find them, verify them, certify them, evaluate them, save and load them, turn them into networks."""
 
-from slth.tickets.certificate import AgreementCertificate, NetworkCertificate
-from slth.tickets.certify import certified_agreement, certify_network
+from slth.tickets.certificates.certificate import AgreementCertificate, NetworkCertificate
+from slth.tickets.certificates.certify import certified_agreement, certify_network
 from slth.tickets.evaluate import Score, evaluate
 from slth.tickets.file import load_ticket
 from slth.tickets.find import find_ticket

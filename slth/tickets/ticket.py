@@ -149,7 +149,7 @@ class Ticket:
 
         Not a subnetwork any more: for measuring wide tickets. :meth:`to_module` agrees with it up to rounding.
         """
-        from slth.tickets.folded import fold_ticket, networks
+        from slth.tickets.certificates.folded import fold_ticket, networks
 
         return networks(self, fold_ticket(self), torch.float32)[1]
 

@@ -16,7 +16,7 @@ from slth.networks.signs import input_signs, propagate_signs, seen_by
 from slth.networks.target import Target
 from slth.rss import Problem
 from slth.rss import verify as subset_error
-from slth.tickets.recheck import recheck_agreement, recheck_network
+from slth.tickets.certificates.recheck import recheck_agreement, recheck_network
 from slth.tickets.ticket import Block, Ticket, instance_signs
 
 

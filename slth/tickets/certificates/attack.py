@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.tickets.folded import FoldedMap, networks
-from slth.tickets.forms import Box, Tensor
+from slth.tickets.certificates.folded import FoldedMap, networks
+from slth.tickets.certificates.forms import Box, Tensor
 from slth.tickets.ticket import Ticket
 
 # Of each kind of start this many. All of them climb for some steps, the best of them again and for longer.

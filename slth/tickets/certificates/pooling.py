@@ -8,9 +8,9 @@ import math
 
 import torch
 
-from slth.tickets.differences import Pair, make_pair
-from slth.tickets.forms import Box, Form, Tensor, Unknowns, above
-from slth.tickets.norms import Near
+from slth.tickets.certificates.differences import Pair, make_pair
+from slth.tickets.certificates.forms import Box, Form, Tensor, Unknowns, above
+from slth.tickets.certificates.norms import Near
 
 # The target's maximum is an interval, and no affine form, where that is narrower than this share of the form's slack.
 INTERVAL_SHARE = 0.7

@@ -26,8 +26,8 @@ from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent
 from slth.networks.target import KeptModule, LinearMap, assemble, conv_like
 from slth.tickets.approximation import as_weight
-from slth.tickets.forms import TINY, UNIT, Form, Tensor, above, gamma
-from slth.tickets.norms import entry_norm, euclidean, map_norm
+from slth.tickets.certificates.forms import TINY, UNIT, Form, Tensor, above, gamma
+from slth.tickets.certificates.norms import entry_norm, euclidean, map_norm
 from slth.tickets.ticket import Block, Ticket
 
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from slth.theory.propagation import layer_output_bound
-from slth.tickets.folded import Enclosed, FoldedMap, Side
-from slth.tickets.forms import Box, Form, Tensor, Unknowns, above, below, gamma
-from slth.tickets.norms import Near, around, euclidean
+from slth.tickets.certificates.folded import Enclosed, FoldedMap, Side
+from slth.tickets.certificates.forms import Box, Form, Tensor, Unknowns, above, below, gamma
+from slth.tickets.certificates.norms import Near, around, euclidean
 
 # An activation's affine form is given up where it is this many times as wide as its interval (measured: 1.5 gives the
 # narrowest outputs of LeNet-5 around MNIST images; 1.2 and 2 are 15 to 70 % wider).

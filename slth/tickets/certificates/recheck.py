@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from slth.errors import InputError
-from slth.tickets.certify import certified_agreement, largest_difference, prove_network
-from slth.tickets.forms import Tensor
+from slth.tickets.certificates.certify import certified_agreement, largest_difference, prove_network
+from slth.tickets.certificates.forms import Tensor
 from slth.tickets.ticket import Ticket
 
 # The proof's last bits depend on the order of float64 sums, and so on the machine: a bound within this of the record

@@ -13,11 +13,11 @@ from slth.errors import InputError
 from slth.networks.graph import Ref, Step, fill
 from slth.networks.operations import FUNCTIONS
 from slth.networks.target import Target
-from slth.tickets.differences import Pair, linear, relu, same_input, smooth
-from slth.tickets.folded import FoldedMap, fold_kept
-from slth.tickets.forms import UNIT, Box, Unknowns
-from slth.tickets.operators import add, hard, leaky, lift, negative, pairs_in, scaled
-from slth.tickets.pooling import adaptive_spans, max_pool, strided_spans, window_table
+from slth.tickets.certificates.differences import Pair, linear, relu, same_input, smooth
+from slth.tickets.certificates.folded import FoldedMap, fold_kept
+from slth.tickets.certificates.forms import UNIT, Box, Unknowns
+from slth.tickets.certificates.operators import add, hard, leaky, lift, negative, pairs_in, scaled
+from slth.tickets.certificates.pooling import adaptive_spans, max_pool, strided_spans, window_table
 
 # Steps by the last part of their name, in lower case: nn.Flatten, torch.flatten and x.flatten are one operation.
 # Selections and rearrangements of entries (and zeros): exact on every part of a form.

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 
 from slth.networks.target import LinearMap
-from slth.tickets.forms import TINY, Box, Tensor, above, gamma
+from slth.tickets.certificates.forms import TINY, Box, Tensor, above, gamma
 
 # Gram iterations: 2⁻¹⁰ in the exponent leaves 0.4 % for a rank of a thousand.
 _ROUNDS = 10

@@ -1,7 +1,7 @@
 """Certificates: what is proved of a ticket as a function, rounding included, and how near the proof comes to the truth.
 
-The ticket is taken as a real function (its kept channels summed, :mod:`slth.tickets.folded`); a float32 evaluation of
-it differs from that by its own rounding, as any network's does.
+The ticket is taken as a real function, its kept channels summed (:mod:`slth.tickets.certificates.folded`); a float32
+evaluation of it differs from that by its own rounding, as any network's does.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 
 from slth.errors import InputError, available_memory, check_int, check_positive
 from slth.networks.graph import Step
-from slth.tickets.attack import find_differences
-from slth.tickets.certificate import AgreementCertificate, Limit, NetworkCertificate
-from slth.tickets.differences import Pair
-from slth.tickets.folded import fold_ticket
-from slth.tickets.forms import Box, Form, Tensor, Unknowns
-from slth.tickets.propagate import Propagation
+from slth.tickets.certificates.attack import find_differences
+from slth.tickets.certificates.certificate import AgreementCertificate, Limit, NetworkCertificate
+from slth.tickets.certificates.differences import Pair
+from slth.tickets.certificates.folded import fold_ticket
+from slth.tickets.certificates.forms import Box, Form, Tensor, Unknowns
+from slth.tickets.certificates.propagate import Propagation
 from slth.tickets.ticket import Ticket
 
 # Copies of the affine forms that a step holds at its peak, in float64.

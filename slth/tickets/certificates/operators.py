@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from slth.errors import InputError
-from slth.tickets.differences import Pair, make_pair, relu
-from slth.tickets.forms import TINY, UNIT, Box, Form, Tensor, Unknowns, above, aligned, below, gamma
-from slth.tickets.norms import Near, euclidean
+from slth.tickets.certificates.differences import Pair, make_pair, relu
+from slth.tickets.certificates.forms import TINY, UNIT, Box, Form, Tensor, Unknowns, above, aligned, below, gamma
+from slth.tickets.certificates.norms import Near, euclidean
 
 
 def pairs_in(value: Any) -> list[Pair]:
