@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from slth.errors import InputError, check_array, check_choice, check_int, check_positive
+from slth.rss.auto import choose
 from slth.rss.control import Control, Outcome
 from slth.rss.core import solve_core, table_size
 from slth.rss.device import pursue_on_device
 from slth.rss.differencing import solve_differencing
-from slth.rss.exact import expected_log2_work, provable, solve_exact, table_bytes
+from slth.rss.exact import solve_exact, table_bytes
 from slth.rss.integer import solve_cpsat, solve_highs, solve_scip
 from slth.rss.meet import grid_bytes
 from slth.rss.polish import solve_local
@@ -38,13 +39,6 @@ METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
     "scip": solve_scip,
 }
 
-# auto proves the optimum when that costs at most about 2^26 look-ups (a second), and searches otherwise.
-AUTO_EXACT_LOG2_WORK = 26
-LOOK_UPS_A_SECOND = 2.0**26
-# Of 2^64 selections at most, it also tries whether branch and bound gets through with this many nodes: 10 to 100 ms.
-AUTO_NODES = 2.0**20
-# Up to this dimension core enumeration beats restarts and flips (measured at n = 1000, 5 s).
-CORE_DIMENSION = 8
 # Problems whose largest entry lies within 2^±64 are solved as they are.
 HARMLESS_EXPONENT = 64
 
@@ -94,7 +88,7 @@ def solve(
     control = replace(control, progress=progress)
     check_choice("method", method, ("auto", *METHODS))
     with one_blas_thread():
-        return _solve_one(problem, method, control)
+        return _carry_out(_plan(problem, method, control), eps, control.threads)
 
 
 def solve_batch(
@@ -146,18 +140,18 @@ def solve_batch(
 
     places = range(len(stacked))
 
-    def state(i: int) -> Problem:
-        return Problem(vectors=stacked[i], target=goals[i], cardinality=cardinality, norm=norm)
+    def plan(i: int) -> _Plan:
+        problem = Problem(vectors=stacked[i], target=goals[i], cardinality=cardinality, norm=norm)
+        return _plan(problem, method if device is None else "pursuit", control)
 
-    problems = map_threads(state, places, workers)
-    together = workers if device is not None else _together(problems, method, control, workers)
-    # Threads that cannot have an instance each, for want of memory, share one.
-    control = replace(control, threads=workers // together)
+    plans = map_threads(plan, places, workers)
+    together = workers if device is not None else _together(plans, control, workers)
 
     def run(i: int) -> Solution:
         if device is not None:
-            return _found(problems[i], selections[i], control)
-        return _solve_one(problems[i], method, control)
+            return _found(plans[i].problem, selections[i], control)
+        # Threads that cannot have an instance each, for want of memory, share one.
+        return _carry_out(plans[i], eps, workers // together)
 
     solutions = map_threads(run, places, together)
     return BatchSolution(
@@ -170,40 +164,13 @@ def solve_batch(
     )
 
 
-def choose(problem: Problem, control: Control) -> tuple[str, str]:
-    """(method, why) that ``auto`` takes for a problem."""
-    n, dim = problem.size, problem.dimension
-    if n <= 64 and grid_bytes(n // 2, dim) <= control.max_memory / 2:
-        work = expected_log2_work(problem.vectors, problem.target)
-        if work <= _affordable(control):
-            return "exact", f"n = {n}, D = {dim}: about 2^{work:.0f} look-ups prove the optimum"
-    k = problem.cardinality
-    if (n if k is None else math.log2(math.comb(n, k))) <= 64 and provable(problem, control, AUTO_NODES):
-        return "exact", f"n = {n}, D = {dim}: branch and bound proves the optimum"
-    if control.deadline is None and control.eps is None:
-        return "relax", f"n = {n}, D = {dim}: too large to prove, and no time limit to use up"
-    if dim <= CORE_DIMENSION:
-        return "core", f"n = {n} is too large to prove; D = {dim} is small enough to enumerate a core"
-    return "local", f"n = {n}, D = {dim}: too large to prove or to enumerate a core"
-
-
-def _affordable(control: Control) -> float:
-    """log2 of the look-ups that a proof may take: half of what the time left allows, when that is limited."""
-    if control.deadline is None:
-        return AUTO_EXACT_LOG2_WORK
-    left = max(control.deadline - time.monotonic(), 1e-9)
-    return min(AUTO_EXACT_LOG2_WORK, math.log2(left * LOOK_UPS_A_SECOND / 2))
-
-
-def _together(problems: list[Problem], method: str, control: Control, workers: int) -> int:
+def _together(plans: list[_Plan], control: Control, workers: int) -> int:
     """How many instances of one shape fit ``max_memory`` at once, each with the tables it would have alone.
 
     The tables do not shrink with the number of threads: what is found would change with them.
     """
-    methods = {method}
-    if method == "auto":
-        methods = set(map_threads(lambda problem: choose(_normalise(problem)[0], control)[0], problems, workers))
-    n, dim, limit = problems[0].size, problems[0].dimension, control.max_memory
+    methods = {plan.method for plan in plans}
+    n, dim, limit = plans[0].problem.size, plans[0].problem.dimension, control.max_memory
     need = 1.0
     if "exact" in methods:
         need = max(need, table_bytes(n, dim, limit))
@@ -223,15 +190,38 @@ def _control(eps: float | None, time_limit: float | None, seed: int, threads: in
     return Control(eps=eps, deadline=deadline, seed=seed, threads=threads, max_memory=max_memory)
 
 
-def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
-    began, eps = time.monotonic(), control.eps
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Plan:
+    """What is going to be run for a problem: the problem in units of 2^exponent, whether that is exact, the method."""
+
+    problem: Problem
+    scaled: Problem
+    exponent: int
+    exact: bool
+    control: Control
+    method: str
+    why: str
+    began: float
+
+
+def _plan(problem: Problem, method: str, control: Control) -> _Plan:
+    began = time.monotonic()
     scaled, exponent, exact = _normalise(problem)
     if exponent:
         control = _in_units(control, exponent)
     chosen, why = choose(scaled, control) if method == "auto" else (method, "asked for")
-    outcome = METHODS[chosen](scaled, control)
+    return _Plan(
+        problem=problem, scaled=scaled, exponent=exponent, exact=exact, control=control, method=chosen, why=why,
+        began=began,
+    )  # fmt: skip
+
+
+def _carry_out(plan: _Plan, eps: float | None, threads: int) -> Solution:
+    """Run a plan, recompute the error, name the outcome; ``eps`` in the problem's own units."""
+    problem, exponent = plan.problem, plan.exponent
+    outcome = METHODS[plan.method](plan.scaled, replace(plan.control, threads=threads))
     error = verify(problem, outcome.selected)
-    bound = outcome.lower_bound if exact else 0.0
+    bound = outcome.lower_bound if plan.exact else 0.0
     if exponent and math.isfinite(bound):
         bound = math.nextafter(math.ldexp(bound, exponent), 0.0)  # a subnormal result may have been rounded up
     # The error is the smallest float64 that is not below the exact one: a bound is no less than one if it is than both.
@@ -250,9 +240,9 @@ def _solve_one(problem: Problem, method: str, control: Control) -> Solution:
         error=error,
         status=status,
         lower_bound=lower_bound,
-        method=chosen,
-        seconds=time.monotonic() - began,
-        stats={**outcome.stats, "chosen": f"{chosen}: {why}"},
+        method=plan.method,
+        seconds=time.monotonic() - plan.began,
+        stats={**outcome.stats, "chosen": f"{plan.method}: {plan.why}"},
     )
 
 
