@@ -168,7 +168,10 @@ def change_header(header: dict[str, Any], rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("junk", JUNK, ids=repr)
 def test_junk_in_what_is_merely_stated_is_no_crash(junk, tiny_file, tiny_ticket, put):
-    """How a ticket was found cannot be recomputed: such a file is refused, or is the same ticket."""
+    """How a ticket was found cannot be recomputed: such a file is refused, or is the same ticket.
+
+    But for the range of its inputs, which the signs of its layers must follow from.
+    """
     tensors = dict(load(tiny_file.read_bytes()))
     for key in (None, "method", "input_range", "environment", "other", "target_hash"):
         header = read_header(tensors)
@@ -176,7 +179,8 @@ def test_junk_in_what_is_merely_stated_is_no_crash(junk, tiny_file, tiny_ticket,
             header["info"] = junk
         else:
             header["info"][key] = junk
-        assert caught(put(with_header(tensors, header)), tiny_ticket) in ("refused", "the same")
+        allowed = ("refused", "the same", *(("not verified",) if key == "input_range" else ()))
+        assert caught(put(with_header(tensors, header)), tiny_ticket) in allowed
 
 
 EVENTS: list[str] = []
