@@ -1,8 +1,8 @@
 """Tickets for trained networks on MNIST, and what is behind them: python -m benchmarks.tickets [--quick] [--only WORD]
 
 LeNet-5 (61,470 weights) and a 784-500-10 MLP, weights by the authors of Pensia et al. 2020, are read from the folder
-``targets`` beside the data folder (or $SLTH_TARGETS). ResNet-20, a small VGG and a depthwise-separable network are
-trained here once, on the first 20,000 training images, and kept in ``benchmarks/cache``. Each search runs in a fresh
+``targets`` beside the data folder (or $SLTH_TARGETS). LeNet-5 without padding, ResNet-20, a small VGG and a
+depthwise-separable network are trained here once, on the first 20,000 training images, and kept in ``benchmarks/cache``. Each search runs in a fresh
 process, so that its peak memory is its own, and each ticket is verified in another one, from its files alone.
 """
 
@@ -63,6 +63,7 @@ SEARCHES = {
     ),
     "lenet5 weights, 50": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 50, "conv": 50}, 10_000, "weight"),
     "mlp 784-500-10, 10,000": Search("mlp", "pensia_fc2.safetensors", {"linear": 10_000}, 10_000),
+    "lenet5 unpadded": Search("lenet5-valid", None, {"linear": 20_000, "conv": 60_000}, 10_000, epochs=3),
     "resnet20": Search("resnet20", None, {"linear": 10_000, "conv": 30_000}, 10_000, epochs=1),
     "vgg-small": Search("vgg-small", None, {"linear": 10_000, "conv": 30_000}, 10_000, epochs=2),
     "separable": Search("separable", None, {"linear": 10_000, "conv": 20_000}, 10_000, epochs=5),

@@ -50,7 +50,7 @@ def find(
     skip: Names = None,
     seed: Annotated[int, typer.Option(help="Seed of the random parent.")] = 0,
     law: Annotated[str, typer.Option(help="Law of its weights: normal or uniform.")] = "normal",
-    method: Annotated[str, typer.Option(help="auto, exact, pursuit or relax.")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, or a method of `slth rss solve`.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
     task: Annotated[str | None, typer.Option(help="For the card: what the target was trained to do.")] = None,
     data: Annotated[str | None, typer.Option(help="For the card: on which data.")] = None,
