@@ -2,8 +2,9 @@
 
 LeNet-5 (61,470 weights) and a 784-500-10 MLP, weights by the authors of Pensia et al. 2020, are read from the folder
 ``targets`` beside the data folder (or $SLTH_TARGETS). LeNet-5 without padding, ResNet-20, a small VGG and a
-depthwise-separable network are trained here once, on the first 20,000 training images, and kept in ``benchmarks/cache``. Each search runs in a fresh
-process, so that its peak memory is its own, and each ticket is verified in another one, from its files alone.
+depthwise-separable network are trained here once, on the first 20,000 training images, and kept in
+``benchmarks/cache``. Each search runs in a fresh process, so that its peak memory is its own, and each ticket is
+verified in another one, from its files alone.
 """
 
 from __future__ import annotations
