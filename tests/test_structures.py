@@ -16,7 +16,7 @@ from slth.errors import InputError
 from slth.networks import extract, make_parent
 from slth.networks.target import STRUCTURES
 from slth.tickets import Ticket, find_ticket, load_ticket
-from slth.tickets.approximation import approximated_bias, approximated_weight
+from slth.tickets.approximation import approximated_weight, channel_sum
 from slth.tickets.coding import ideal_bits
 from slth.tickets.explicit import explicit_parent
 from slth.tickets.file import target_path
@@ -92,7 +92,8 @@ def test_module_masks_and_approximation_agree(ticket):
         assert relative(ticket.to_module()(x), masked(x)) < 1e-5
         # On inputs of one sign the first layer is a convolution with the approximated weight.
         for sign in "+-":
-            weight, bias = approximated_weight(ticket, 0, sign), approximated_bias(ticket, 0)
+            weight = approximated_weight(ticket, 0, sign)
+            bias = channel_sum(ticket.parent, 0, 4, ticket.kept[0][4], "+")
             inputs = x.abs().double() * (1 if sign == "+" else -1)
             conv = torch.nn.functional.conv2d(inputs, torch.from_numpy(weight), torch.from_numpy(bias), groups=2)
             assert relative(ticket.to_module().double().get_submodule("0")(inputs), conv) < 1e-12

@@ -43,8 +43,7 @@ def propagate_signs(
 
 def seen_by(name: str, steps: tuple[Step, ...], signs: Mapping[str, str]) -> str:
     """The signs of everything that a map is applied to."""
-    seen = "".join(signs[source] for step in steps if step.call == name for source in step.references())
-    return "".join(sign for sign in "+-" if sign in seen)
+    return _join("".join(signs[source] for step in steps if step.call == name for source in step.references()))
 
 
 def input_signs(steps: tuple[Step, ...], ranges: Range | Mapping[str, Range] | None) -> dict[str, str]:

@@ -41,18 +41,16 @@ def as_weight(linear: LinearMap, columns: npt.NDArray[np.float64]) -> npt.NDArra
     return np.ascontiguousarray(shaped.swapaxes(1, 2)).reshape(linear.weight.shape)
 
 
-def approximated_bias(ticket: Ticket, layer: int) -> npt.NDArray[np.float64] | None:
-    """The bias that a layer of the ticket adds, float64 (c_out,), or None without one."""
-    linear = ticket.target.maps[layer]
-    c_in = linear.channels[0]
-    return None if linear.bias is None else channel_sum(ticket.parent, layer, c_in, ticket.kept[layer][c_in], "+")
-
-
 def channel_sum(parent: Parent, layer: int, channel: int, block: Block, sign: str) -> npt.NDArray[np.float64]:
     """Σ |u_t|·V_t over the kept hidden channels of one sign, each entry over its own part's: float64 (D,)."""
-    used = block.used
-    mixing = parent.mixing(layer, channel, used)
+    return np.asarray(kept_candidates(parent, layer, channel, block)[sign].sum(axis=0))
+
+
+def kept_candidates(parent: Parent, layer: int, channel: int, block: Block) -> dict[str, npt.NDArray[np.float64]]:
+    """By sign of u_t: |u_t|·V_t of a block's used hidden channels, zero where a part does not keep it, (used, D)."""
+    used, mask = block.used, block.mask()
+    positive = (parent.mixing(layer, channel, used) > 0)[:, None]
     candidates = parent.candidates(layer, channel, used)
-    mask = block.mask() & (mixing > 0 if sign == "+" else mixing < 0)[:, None]
-    pieces = candidates.reshape(*mask.shape, candidates.shape[1] // mask.shape[1])
-    return np.asarray((pieces * mask[:, :, None]).sum(axis=0).reshape(-1))
+    size = candidates.shape[1] // mask.shape[1]
+    groups = {"+": mask & positive, "-": mask & ~positive}
+    return {sign: candidates * np.repeat(chosen, size, axis=1) for sign, chosen in groups.items()}

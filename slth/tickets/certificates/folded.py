@@ -25,7 +25,7 @@ from slth.errors import InputError
 from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent
 from slth.networks.target import KeptModule, LinearMap, assemble, conv_like
-from slth.tickets.approximation import as_weight
+from slth.tickets.approximation import as_weight, kept_candidates
 from slth.tickets.certificates.forms import TINY, UNIT, Form, Tensor, above, gamma
 from slth.tickets.certificates.norms import entry_norm, euclidean, map_norm
 from slth.tickets.ticket import Block, Ticket
@@ -245,12 +245,7 @@ def _sums(parent: Parent, layer: int, channel: int, block: Block) -> tuple[np.nd
 
     The candidates are exact products, so only their summation rounds.
     """
-    used, mask = block.used, block.mask()
-    positive = (parent.mixing(layer, channel, used) > 0)[:, None]
-    candidates = parent.candidates(layer, channel, used)
-    pieces = candidates.reshape(len(used), mask.shape[1], candidates.shape[1] // mask.shape[1])
     found = []
-    for chosen in (mask & positive, mask & ~positive):
-        kept = pieces * chosen[:, :, None]
-        found += [kept.sum(axis=0).reshape(-1), gamma(len(used)) * np.abs(kept).sum(axis=0).reshape(-1)]
+    for kept in kept_candidates(parent, layer, channel, block).values():
+        found += [kept.sum(axis=0), gamma(len(kept)) * np.abs(kept).sum(axis=0)]
     return tuple(found)
