@@ -1,0 +1,23 @@
+"""What all figures share: colours that read in greyscale, axes, a clean frame."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, ACCENT = "#1b1b1b", "#8a8a8a", "#2b6cb0"
+MARKERS = "os^Dv<>p"
+DASHES = ("-", "--", ":", "-.")
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """One plot on a figure of this size in inches, free of pyplot's global state."""
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def clean(ax: Axes) -> Axes:
+    """Without a frame above and right; a light grid behind."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    return ax
