@@ -70,7 +70,8 @@ def keep_top(
         for name, score in scores.items():
             kept |= keep_top({name: score}, density, among=None if among is None else {name: among[name]})
         return kept
-    flat = torch.cat([score.detach().reshape(-1).float() for score in scores.values()])
+    wide = torch.float64 if any(score.dtype == torch.float64 for score in scores.values()) else torch.float32
+    flat = torch.cat([score.detach().reshape(-1).to(wide) for score in scores.values()])
     if bool(flat.isnan().any()):
         raise InputError("scores must be numbers; got NaN. Check the loss and the data that they come from.")
     count = max(1, round(density * len(flat)))
@@ -79,11 +80,25 @@ def keep_top(
         if count > int(alive.sum()):
             raise InputError(f"density {density} keeps {count:,} weights; only {int(alive.sum()):,} are left.")
         # Below every score, −∞ ones included: ranks, not values, decide from here on.
-        flat = torch.where(alive, flat.clamp(min=torch.finfo(torch.float32).min), -math.inf)
-    chosen = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
-    chosen[torch.argsort(flat, descending=True, stable=True)[:count]] = True
-    parts = chosen.split([score.numel() for score in scores.values()])
+        flat = torch.where(alive, flat.clamp(min=torch.finfo(wide).min), -math.inf)
+    parts = largest(flat, count).split([score.numel() for score in scores.values()])
     return {name: part.reshape(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
+
+
+def largest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """Where the ``count`` largest of ``values`` (n,) are, bool (n,); of equal values the first ones.
+
+    A selection, not a sort: score methods do this at every step.
+    """
+    if values.device.type == "cpu":
+        least = float(np.partition(values.detach().numpy(), len(values) - count)[len(values) - count])
+    else:
+        least = float(values.kthvalue(len(values) - count + 1).values)
+    chosen = values >= least
+    surplus = int(torch.count_nonzero(chosen)) - count
+    if surplus:
+        chosen[(values == least).nonzero()[-surplus:, 0]] = False
+    return chosen
 
 
 def counts(masks: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, int]]:
