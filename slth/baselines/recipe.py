@@ -50,6 +50,10 @@ class Recipe:
         if not all(0 < at < 1 for at in self.milestones):
             raise InputError(f"milestones must be fractions of the run, in (0, 1); got {self.milestones}.")
 
+    def steps(self, examples: int) -> int:
+        """Steps of a whole run on so many examples."""
+        return self.epochs * -(-examples // self.batch)
+
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of step 0 ≤ ``step`` < ``steps``: a function of the step alone, so a run can start anywhere."""
         done = step / steps

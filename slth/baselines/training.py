@@ -80,6 +80,7 @@ def train(
     masks: Mapping[str, torch.Tensor] | None = None,
     first_step: int = 0,
     last_step: int | None = None,
+    steps: int | None = None,
     validation: Split | None = None,
     checkpoint: Path | None = None,
     tensorboard: Path | None = None,
@@ -91,7 +92,9 @@ def train(
     Args:
         data: examples; whole on ``device``. recipe: how. objective: None for plain cross-entropy.
         masks: weights to hold at zero; see :func:`slth.baselines.masks.held`.
-        first_step, last_step: steps first ≤ step < last of the recipe's are taken; None for its end.
+        first_step, last_step: steps first ≤ step < last of the run are taken; None for its end.
+        steps: of the whole run, which the learning rate is a function of; None for the recipe's epochs of ``data``.
+            (A part of the data, trained on as if it were all of it, is passed over more often than ``epochs``.)
         validation: its accuracy is recorded after each epoch and decides nothing.
         checkpoint: file written whole after each epoch; if it is there, the run goes on from it.
         tensorboard: folder of event files (needs the ``tensorboard`` package).
@@ -103,17 +106,18 @@ def train(
         TrainingError: the loss is not finite (the last checkpoint stays), or a masked layer is empty.
     """
     objective = objective or Objective()
-    per_epoch = -(-len(data) // recipe.batch)
-    steps = recipe.epochs * per_epoch
+    per_epoch = recipe.steps(len(data)) // recipe.epochs
+    steps = recipe.steps(len(data)) if steps is None else check_int("steps", steps, 1)
     last = steps if last_step is None else last_step
-    check_int("last_step", last, 0, steps, hint=f"The recipe has {steps} steps.")
+    check_int("last_step", last, 0, steps, hint=f"The run has {steps} steps.")
     check_int("first_step", first_step, 0, last, hint="It is the step to start at.")
     device = torch.device(device)
     model.to(device)
     data = Split(data.images.to(device), data.labels.to(device))
     _check_labels(model, data)
+    epochs = -(-steps // per_epoch)
     optimiser = recipe.make_optimiser(model.parameters())
-    run = {"recipe": recipe.as_dict(), "examples": len(data), "first_step": first_step}
+    run = {"recipe": recipe.as_dict(), "examples": len(data), "first_step": first_step, "steps": steps}
     history, step = History(), first_step
     began = time.perf_counter()
     with ExitStack() as stack:
@@ -141,7 +145,7 @@ def train(
             step = stop
             with torch.no_grad():
                 if step == (epoch + 1) * per_epoch:
-                    objective.after_epoch(model, Moment(step=step - 1, steps=steps, epoch=epoch, epochs=recipe.epochs))
+                    objective.after_epoch(model, Moment(step=step - 1, steps=steps, epoch=epoch, epochs=epochs))
             if validation is not None:
                 line["validation"] = accuracy(model, validation)
             history.epochs.append(line)
@@ -154,7 +158,7 @@ def train(
             if checkpoint is not None:
                 checkpoints.save(checkpoint, model, optimiser, run, step, vars(history))
             shown = f", validation {line['validation']:.2%}" if "validation" in line else ""
-            say(f"epoch {epoch + 1} of {recipe.epochs}: loss {line['loss']:.4f}{shown}, {line['seconds']:.1f} s")
+            say(f"epoch {epoch + 1} of {epochs}: loss {line['loss']:.4f}{shown}, {line['seconds']:.1f} s")
     model.eval()
     history.seconds = time.perf_counter() - began
     return history
@@ -196,7 +200,7 @@ def _steps(
             group["lr"] = recipe.rate(step, steps)
         images = data.images[chosen]
         images = augmented(images, _mixed(recipe.seed, 2, step)) if recipe.augment else images
-        moment = Moment(step=step, steps=steps, epoch=epoch, epochs=recipe.epochs)
+        moment = Moment(step=step, steps=steps, epoch=epoch, epochs=-(-steps // per_epoch))
         optimiser.zero_grad(set_to_none=True)
         with amp:
             logits = model(images)
