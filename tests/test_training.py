@@ -11,6 +11,7 @@ from torch import nn
 from slth import data
 from slth.baselines import training
 from slth.baselines.masks import keep_top, maskable, weights_hash
+from slth.baselines.monitor import watched
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import Objective, train
 from slth.errors import InputError, TrainingError
@@ -216,6 +217,12 @@ def test_augmented_images_are_shifted_and_mirrored():
 
 
 def test_tensorboard_files_hold_the_curve(digits, tmp_path):
-    pytest.importorskip("tensorboard")
-    train(net(), digits, recipe=Recipe(epochs=1), tensorboard=tmp_path)
-    assert list(tmp_path.glob("events.*"))
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with watched(bar=True, tensorboard=tmp_path):
+        for _ in range(2):
+            train(net(), digits, recipe=Recipe(epochs=2))
+    train(net(), digits, recipe=Recipe(epochs=1))
+    assert len(list(tmp_path.glob("run-00*/events.*"))) == 2
+    events = event_accumulator.EventAccumulator(str(tmp_path / "run-002"))
+    events.Reload()
+    assert [one.step for one in events.Scalars("loss")] == [3, 6]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch.nn import functional
 
 from slth.baselines import checkpoint as checkpoints
 from slth.baselines.masks import held
+from slth.baselines.monitor import current
 from slth.baselines.recipe import Recipe
 from slth.data import Split
 from slth.errors import InputError, TrainingError, check_int
@@ -83,7 +83,6 @@ def train(
     steps: int | None = None,
     validation: Split | None = None,
     checkpoint: Path | None = None,
-    tensorboard: Path | None = None,
     device: str | torch.device = "cpu",
     say: Callable[[str], None] = lambda line: None,
 ) -> History:
@@ -97,7 +96,6 @@ def train(
             (A part of the data, trained on as if it were all of it, is passed over more often than ``epochs``.)
         validation: its accuracy is recorded after each epoch and decides nothing.
         checkpoint: file written whole after each epoch; if it is there, the run goes on from it.
-        tensorboard: folder of event files (needs the ``tensorboard`` package).
         device: ``cpu`` or a GPU; there convolutions run in bfloat16 with float32 weights.
         say: told a line an epoch.
 
@@ -127,12 +125,14 @@ def train(
         devices = [device] if device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=devices))
         torch.manual_seed(_mixed(recipe.seed, 1))
-        writer = stack.enter_context(_writer(tensorboard))
         if checkpoint is not None and checkpoint.is_file():
             step, kept = checkpoints.restore(checkpoint, model, optimiser, run)
             history = History(**kept)
             began -= history.seconds
             say(f"goes on from {checkpoint} at step {step} of {last}")
+        monitor = current()
+        monitor.start(last - step)
+        stack.callback(monitor.stop)
         while step < last:
             epoch = step // per_epoch
             stop = min(last, (epoch + 1) * per_epoch)
@@ -151,10 +151,7 @@ def train(
             history.epochs.append(line)
             history.steps = step - first_step
             history.seconds = time.perf_counter() - began
-            if writer is not None:
-                for name in ("loss", "rate", "validation"):
-                    if name in line:
-                        writer.add_scalar(name, line[name], step)
+            monitor.epoch(step, line)
             if checkpoint is not None:
                 checkpoints.save(checkpoint, model, optimiser, run, step, vars(history))
             shown = f", validation {line['validation']:.2%}" if "validation" in line else ""
@@ -209,6 +206,7 @@ def _steps(
         optimiser.step()
         with torch.no_grad():
             objective.after_step(model, moment)
+        current().step()
         total += loss.detach() * len(chosen)
         seen += len(chosen)
         if (step + 1 - run[0]) % LOOK == 0 or step == run[-1]:
@@ -263,13 +261,3 @@ def _check_labels(model: nn.Module, data: Split) -> None:
 def _mixed(*numbers: int) -> int:
     """One 63-bit seed of several numbers, with no two sequences alike in practice."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _writer(folder: Path | None) -> Any:
-    if folder is None:
-        return nullcontext()
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as cause:
-        raise InputError('TensorBoard files need its package: pip install "slth[tensorboard]".') from cause
-    return SummaryWriter(str(folder))

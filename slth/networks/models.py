@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,29 +20,33 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from slth.errors import DataError, InputError, check_choice
+from slth.errors import DataError, InputError, check_choice, check_int
 
 
-def lenet5(*, padding: str = "same", bias: bool = True, classes: int = 10) -> nn.Sequential:
-    """LeNet-5 for 1×28×28 inputs (LeCun et al. 1998, with ReLU and max-pooling).
+def lenet5(
+    *, padding: str = "same", bias: bool = True, side: int = 28, in_channels: int = 1, classes: int = 10
+) -> nn.Sequential:
+    """LeNet-5 (LeCun et al. 1998, with ReLU and max-pooling), for 1×28×28 inputs if nothing else is said.
 
     Args:
         padding: ``same`` pads the first convolution by 2 (fc1 sees 400 inputs); ``valid`` pads nothing (256).
-        bias: whether every layer has one.
+        bias: whether every layer has one. side: height and width of an input, at least 12 (16 unpadded).
         classes: outputs.
     """
     check_choice("padding", padding, ("same", "valid"))
     same = padding == "same"
+    check_int("side", side, 12 if same else 16, hint="LeNet-5 pools twice.")
+    left = ((side if same else side - 4) // 2 - 4) // 2
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(1, 6, 5, padding=2 if same else 0, bias=bias),
+            conv1=nn.Conv2d(in_channels, 6, 5, padding=2 if same else 0, bias=bias),
             relu1=nn.ReLU(),
             pool1=nn.MaxPool2d(2),
             conv2=nn.Conv2d(6, 16, 5, bias=bias),
             relu2=nn.ReLU(),
             pool2=nn.MaxPool2d(2),
             flatten=nn.Flatten(),
-            fc1=nn.Linear(400 if same else 256, 120, bias=bias),
+            fc1=nn.Linear(16 * left**2, 120, bias=bias),
             relu3=nn.ReLU(),
             fc2=nn.Linear(120, 84, bias=bias),
             relu4=nn.ReLU(),
@@ -160,20 +165,20 @@ def separable(*, channels: tuple[int, ...] = (16, 32, 64), in_channels: int = 1,
     return nn.Sequential(layers)
 
 
-def digits_cnn() -> nn.Sequential:
+def digits_cnn(*, side: int = 8, in_channels: int = 1, classes: int = 10) -> nn.Sequential:
     """The demo's target: a small CNN for scikit-learn's 1×8×8 digits, with biases and a BatchNorm to fold."""
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(1, 6, 3, padding=1, bias=False),
+            conv1=nn.Conv2d(in_channels, 6, 3, padding=1, bias=False),
             norm1=nn.BatchNorm2d(6),
             relu1=nn.ReLU(),
             conv2=nn.Conv2d(6, 12, 3, padding=1),
             relu2=nn.ReLU(),
             pool=nn.MaxPool2d(2),
             flatten=nn.Flatten(),
-            fc1=nn.Linear(192, 32),
+            fc1=nn.Linear(12 * (side // 2) ** 2, 32),
             relu3=nn.ReLU(),
-            fc2=nn.Linear(32, 10),
+            fc2=nn.Linear(32, classes),
         )
     )
 
@@ -205,6 +210,23 @@ ARCHITECTURES: dict[str, Architecture] = {
     "separable": Architecture(separable, (1, 28, 28), "depthwise-separable: 16, 32, 64 channels"),
     "digits": Architecture(digits_cnn, (1, 8, 8), "the demo's small CNN for 8×8 digits"),
 }
+
+
+def build(arch: str, *, shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    """An untrained ``arch`` for square images of ``shape`` (C, H, H) and so many classes.
+
+    Raises:
+        InputError: unknown architecture, or images that it does not take.
+    """
+    check_choice("arch", arch, tuple(ARCHITECTURES))
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise InputError(f"images must be square, (C, H, H), for a built-in architecture; got {shape}.")
+    make = ARCHITECTURES[arch].build
+    if arch == "mlp":
+        return make(sizes=(math.prod(shape), 500, classes))
+    known = inspect.signature(make).parameters
+    wanted = {"in_channels": shape[0], "side": shape[1], "classes": classes}
+    return make(**{name: value for name, value in wanted.items() if name in known})
 
 
 def load_weights(arch: str, path: str | Path) -> nn.Sequential:

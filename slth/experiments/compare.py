@@ -1,0 +1,185 @@
+"""Tickets side by side: one point is one method at one density on one data set, from the search to the test set.
+
+All methods get the same training images, the same held-out validation images, the same architecture and a stated number
+of epochs. What is measured on test data is measured once, at the end, of what the search gave (``found``), of that
+after fine-tuning (``tuned``), and, for a ticket of frozen weights, of its sanity checks. Nothing here decides anything
+by test data.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+from torch import nn
+
+from slth import data as datasets
+from slth.baselines import calibration, smart
+from slth.baselines.found import fine_tuned
+from slth.baselines.gem_miner import sanity_checks
+from slth.baselines.training import logits_of
+from slth.data import Split, corruptions
+from slth.errors import InputError, TrainingError, check_choice
+from slth.experiments.compare_sections import sections
+from slth.experiments.methods import METHODS, TUNE, Job, Outcome
+from slth.experiments.study import Point, Study
+
+# Another seed than any ticket's own: of shuffled masks and of redrawn weights.
+ANOTHER = 77_000
+
+
+class Contestant(Point):
+    """One method on one task.
+
+    Attributes:
+        method: of :data:`slth.experiments.methods.METHODS`. arch, data: by name. density: asked for, in (0, 1].
+        epochs: of one training run of the search. finetune: epochs after it; 0 for none.
+        examples: of the training images, drawn by seed 0 whatever the seed of the row; None for all of them.
+        validation: held out of the training images. test: first so many test images; None for all.
+        recipe, options: overrides of the method's own. sanity: run the sanity checks (Gem-Miner's).
+        unknown: a data set of unknown inputs, for AUROC. corrupted: severity 1–5 of corrupted inputs; 0 for none.
+    """
+
+    method: str
+    arch: str = "lenet5"
+    data: str = "mnist"
+    density: Annotated[float, Field(gt=0, le=1)] = 1.0
+    epochs: Annotated[int, Field(ge=1)] = 5
+    finetune: Annotated[int, Field(ge=0)] = 0
+    examples: Annotated[int, Field(ge=2)] | None = None
+    validation: Annotated[int, Field(ge=0)] = 1000
+    test: Annotated[int, Field(ge=1)] | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    tune: dict[str, Any] = Field(default_factory=dict)
+    sanity: bool = False
+    unknown: str = ""
+    corrupted: Annotated[int, Field(ge=0, le=5)] = 0
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_choice("method", value, tuple(METHODS))
+
+
+@functools.lru_cache(maxsize=4)
+def training_data(name: str, examples: int | None, validation: int) -> tuple[Split, Split | None]:
+    """Training and validation images of a task: the same ones for every method and every seed.
+
+    Raises:
+        InputError: more than there are. DataError: no such data.
+    """
+    whole = datasets.load(name, "train")
+    rest, held = datasets.held_out(whole, validation, seed=0) if validation else (whole, None)
+    return datasets.subset(rest, examples, seed=1), held
+
+
+@functools.lru_cache(maxsize=4)
+def test_data(name: str, count: int | None) -> Split:
+    """The first ``count`` test images, or all."""
+    whole = datasets.load(name, "test")
+    return whole if count is None else whole[: min(count, len(whole))]
+
+
+def prepare(point: Contestant, seed: int, **more: Any) -> Job:
+    """What the method of a point is given; ``more`` goes into the job."""
+    data, validation = training_data(point.data, point.examples, point.validation)
+    return Job(
+        arch=point.arch, data=data, validation=validation, density=point.density, epochs=point.epochs, seed=seed,
+        recipe=point.recipe, options=point.options, **more,
+    )  # fmt: skip
+
+
+def run(point: Contestant, seed: int) -> dict[str, Any]:
+    """Search, fine-tune, check, and measure on test data.
+
+    Returns:
+        ``density``, ``kept``, ``total``, ``untouched``, ``epochs`` and ``seconds`` of the search, ``notes``;
+        ``stages``: ``found``, ``tuned``, ``shuffled``, ``redrawn``, ``smart`` as far as they were asked for, each
+        with its measures; ``levels``: (density, accuracy) pairs on the way.
+    """
+    job = prepare(point, seed)
+    return judge(point, job, METHODS[point.method](job))
+
+
+def judge(point: Contestant, job: Job, outcome: Outcome) -> dict[str, Any]:
+    """Everything that is reported of an outcome."""
+    test = test_data(point.data, point.test)
+    stages = {"found": _measured(point, outcome.network, test)}
+    result: dict[str, Any] = {
+        "density": outcome.kept / outcome.total, "kept": outcome.kept, "total": outcome.total,
+        "untouched": outcome.untouched, "epochs": outcome.epochs, "seconds": outcome.seconds,
+        "notes": dict(outcome.notes), "stages": stages,
+    }  # fmt: skip
+    if outcome.tuned is not None:
+        stages["tuned"] = _measured(point, outcome.tuned, test)
+    elif point.finetune and outcome.found is not None:
+        recipe = replace(job, epochs=point.finetune, recipe=point.tune).made(TUNE)
+        checked = {"tuned": outcome.found}
+        if point.sanity:
+            checked |= sanity_checks(outcome.found, job.model(), seed=ANOTHER + job.seed)
+            checked["smart"] = smart.find(
+                job.model(), job.data, density=result["density"], recipe=recipe, seed=job.seed
+            )
+        for name, found in checked.items():
+            try:
+                tuned, history = fine_tuned(found, job.data, recipe=recipe, device=job.device, say=job.say)
+            except TrainingError as cause:  # a collapsed layer is an outcome, not the end of the study
+                stages[name] = {"error": str(cause)}
+                continue
+            stages[name] = _measured(point, tuned, test) | {"seconds": history.seconds}
+        result["tuned_epochs"] = point.finetune
+    if outcome.levels:
+        result["levels"] = [
+            [density, calibration.accuracy(logits_of(network, test.images), test.labels)]
+            for density, network in outcome.levels
+        ]
+    return result
+
+
+def _measured(point: Contestant, network: nn.Module, test: Split) -> dict[str, Any]:
+    logits = logits_of(network, test.images)
+    outside = None
+    if point.unknown:
+        unknown = test_data(point.unknown, None).images
+        if unknown.shape[1:] != test.images.shape[1:]:
+            raise InputError(
+                f"unknown inputs must have the shape of the known ones, {tuple(test.images.shape[1:])}; "
+                f"{point.unknown} has {tuple(unknown.shape[1:])}. Choose another data set."
+            )
+        outside = logits_of(network, unknown)
+    found: dict[str, Any] = calibration.measures(logits, test.labels, outside)
+    table = calibration.reliability(logits, test.labels)
+    full = table.count > 0
+    found["reliability"] = {name: getattr(table, name)[full].tolist() for name in ("confidence", "accuracy", "count")}
+    if point.corrupted:
+        found["corrupted"] = {
+            kind: calibration.accuracy(
+                logits_of(network, _corrupted(point.data, point.test, kind, point.corrupted).images), test.labels
+            )
+            for kind in corruptions.KINDS
+        }
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def _corrupted(name: str, count: int | None, kind: str, severity: int) -> Split:
+    return corruptions.corrupted(test_data(name, count), kind=kind, severity=severity)
+
+
+STUDY = Study(
+    name="compare",
+    title="Tickets found beside tickets trained",
+    about=(
+        "Every method gets the same images, architecture and epochs; its ticket is measured once on test data, as "
+        "found and after fine-tuning. Means over seeds with percentile bootstrap intervals: with three seeds they "
+        "reach from about the least to the largest value. Density is the fraction of weights kept, counted; the "
+        "subset-sum ticket's is what it keeps of its much wider random parent. Epochs are passes over the training "
+        "images in the whole search, all members and levels included."
+    ),
+    point=Contestant,
+    run=run,
+    sections=sections,
+)

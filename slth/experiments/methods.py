@@ -1,0 +1,257 @@
+"""Every way to a ticket, trained or not, behind one signature: what the harness compares.
+
+A method takes a :class:`Job` and returns an :class:`Outcome`. Here is what is left to say of each: which network it
+starts from, what its search costs in epochs, what its ticket is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from slth.baselines import at_init, dro, edge_popup, filters, gates, gem_miner, imp, smart
+from slth.baselines.found import Found, masked
+from slth.baselines.masks import counts, maskable
+from slth.baselines.recipe import Recipe
+from slth.baselines.training import train
+from slth.data import Split
+from slth.errors import check_keys
+from slth.networks import models
+from slth.tickets import find_ticket
+
+
+def _quiet(line: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """What a method is given.
+
+    Attributes:
+        arch: a name in :data:`slth.networks.models.ARCHITECTURES`. data, validation: of training; the test set is not
+            here. density: asked for. epochs: of one training run. recipe: overrides of the method's own recipe.
+        options: of the method. seed: of weights, scores, parents and the order of the data. folder: for checkpoints.
+    """
+
+    arch: str
+    data: Split
+    validation: Split | None
+    density: float
+    epochs: int
+    seed: int
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    device: str = "cpu"
+    say: Callable[[str], None] = _quiet
+
+    def model(self) -> nn.Module:
+        """The untrained architecture, drawn by the seed, with as many inputs and outputs as the data asks for."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return models.build(self.arch, shape=tuple(self.data.images.shape[1:]), classes=self.data.classes)
+
+    def made(self, own: Recipe) -> Recipe:
+        """The method's recipe with this job's epochs, seed and overrides."""
+        known = [name for name in own.as_dict() if name not in ("epochs", "seed")]
+        check_keys("recipe", self.recipe, known)
+        changes: dict[str, Any] = {
+            name: tuple(value) if name == "milestones" else value for name, value in self.recipe.items()
+        }
+        return replace(own, epochs=self.epochs, seed=self.seed, **changes)
+
+    def checkpoint(self, name: str) -> Path | None:
+        """Where the state of a run is kept."""
+        return None if self.folder is None else self.folder / f"{name}.pt"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What a method gives back.
+
+    Attributes:
+        network: the ticket as it was found. kept, total: weights. epochs: of all training in the search, in passes
+            over the job's data. seconds: of the search.
+        found: masks and their network, where there are any: what can be fine-tuned, shuffled, redrawn.
+        tuned: the ticket trained further, where the search itself has done that.
+        levels: (density, network) on the way, where the search passes through other densities.
+        untouched: whether all weights are as they were drawn. notes: JSON-ready.
+    """
+
+    network: nn.Module
+    kept: int
+    total: int
+    epochs: float
+    seconds: float
+    untouched: bool
+    found: Found | None = None
+    tuned: nn.Module | None = None
+    levels: tuple[tuple[float, nn.Module], ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+Method = Callable[[Job], Outcome]
+
+# Dense networks and what is trained after pruning at initialisation: Adam with one cycle needs no tuning here.
+DENSE = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
+# A frozen network's weights after the search, fine-tuned: lower, as the published 0.01 is to the search's 0.1.
+TUNE = Recipe(learning_rate=0.01, schedule="cosine")
+# One rate of hardness a member, as published for CIFAR-10.
+LAMBDAS = (10.0, 500.0, math.inf)
+
+
+def dense(job: Job) -> Outcome:
+    """The whole network, trained: what all others are measured by."""
+    model, recipe = job.model(), job.made(DENSE)
+    history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
+                    device=job.device, say=job.say)  # fmt: skip
+    total = sum(weight.numel() for weight in maskable(model).values())
+    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=history.seconds,
+                   untouched=False)  # fmt: skip
+
+
+def searched(find: Callable[..., Found], own: Recipe) -> Method:
+    """A method of one search, as most are."""
+
+    def run(job: Job) -> Outcome:
+        recipe = job.made(own)
+        found = find(
+            job.model(), job.data, density=job.density, recipe=recipe, seed=job.seed, validation=job.validation,
+            checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
+        )  # fmt: skip
+        return _outcome(found, job, recipe)
+
+    return run
+
+
+def iterative(job: Job) -> Outcome:
+    """IMP with rewinding. Options: ``rewind`` (the step t_r, 0), ``fraction`` pruned a level (0.2), and ``total``:
+    share ``epochs`` among the levels, for comparisons at equal compute."""
+    check_keys("options", job.options, ("rewind", "fraction", "total"))
+    densities = imp.schedule(job.density, job.options.get("fraction", 0.2))
+    recipe = job.made(imp.RECIPE)
+    if job.options.get("total", False):
+        recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
+    rewind = job.options.get("rewind", 0)
+    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, device=job.device)
+    levels = list(
+        imp.prune(start, job.data, recipe=recipe, rewind=rewind, densities=densities, validation=job.validation,
+                  folder=job.folder, device=job.device, say=job.say)
+    )  # fmt: skip
+    steps = rewind + sum(level.history.steps for level in levels[:-1])
+    last = levels[-1]
+    kept, total = _count(last.masks)
+    return Outcome(
+        network=masked(start, last.masks), tuned=last.network.cpu(), kept=kept, total=total, untouched=False,
+        epochs=steps / (recipe.steps(len(job.data)) / recipe.epochs),
+        seconds=sum(level.history.seconds for level in levels[:-1]),
+        levels=tuple((level.density, level.network.cpu()) for level in levels), notes={"rewind": rewind},
+    )  # fmt: skip
+
+
+def ensemble(lams: tuple[float, ...]) -> Method:
+    """An ensemble of edge-popup tickets, one for each λ; options: ``lams`` (``inf`` for plain), and edge-popup's."""
+
+    def run(job: Job) -> Outcome:
+        options = dict(job.options)
+        chosen = [float(lam) for lam in options.pop("lams", lams)]
+        recipe = job.made(edge_popup.RECIPE)
+        parts = []
+        for i, lam in enumerate(chosen):
+            # Seeds of the members of one ensemble are no seeds of another's.
+            seed = 1000 * job.seed + i
+            with torch.random.fork_rng(devices=[]):
+                model = replace(job, seed=seed).model()
+            parts.append(
+                edge_popup.find(
+                    model,
+                    job.data,
+                    density=job.density,
+                    recipe=replace(recipe, seed=seed),
+                    seed=seed,
+                    objective=dro.robust(lam),
+                    checkpoint=job.checkpoint(f"member-{i}"),
+                    device=job.device,
+                    say=job.say,
+                    **options,
+                )
+            )
+        return Outcome(
+            network=dro.Ensemble([part.module() for part in parts]), untouched=all(part.untouched for part in parts),
+            kept=sum(_count(part.masks)[0] for part in parts), total=sum(_count(part.masks)[1] for part in parts),
+            epochs=float(recipe.epochs * len(parts)), seconds=sum(part.seconds for part in parts),
+            notes={"lams": [str(lam) for lam in chosen]},
+        )  # fmt: skip
+
+    return run
+
+
+def subset_sum(job: Job) -> Outcome:
+    """A dense network is trained as the target; its ticket is found by subset sum, without training. Options:
+    ``width``, ``structure``, and others of :func:`slth.tickets.find_ticket`.
+
+    Density is what the ticket keeps of its random parent: an outcome of the width, not of ``density``. The epochs are
+    those of the target.
+    """
+    target = dense(job)
+    options = {"width": 10_000, "input_range": (0.0, 1.0), **job.options}
+    ticket = find_ticket(target.network, example_input=job.data.images[:1], seed=job.seed, **options)
+    kept, total = sum(layer.weights for layer in ticket.layers), sum(layer.random for layer in ticket.layers)
+    return Outcome(
+        network=ticket.folded(), tuned=None, kept=kept, total=total, epochs=target.epochs,
+        seconds=sum(layer.seconds for layer in ticket.layers), untouched=True,
+        notes={"target_seconds": target.seconds, "kept_channels": ticket.kept_channels,
+               "worst_relative_rms": max(layer.relative_rms for layer in ticket.layers)},
+    )  # fmt: skip
+
+
+METHODS: dict[str, Method] = {
+    "dense": dense,
+    "edge-popup": searched(edge_popup.find, edge_popup.RECIPE),
+    "gates": searched(gates.find, gates.RECIPE),
+    "gem-miner": searched(gem_miner.find, gem_miner.RECIPE),
+    "imp": iterative,
+    **{name: searched(find, DENSE) for name, find in at_init.FINDERS.items()},
+    "smart-random": searched(smart.find, DENSE),
+    "filters": searched(filters.find, filters.RECIPE),
+    "dro-ensemble": ensemble(LAMBDAS),
+    "plain-ensemble": ensemble((math.inf,) * len(LAMBDAS)),
+    "subset-sum": subset_sum,
+}
+
+
+def _outcome(found: Found, job: Job, recipe: Recipe) -> Outcome:
+    kept, total = _count(found.masks)
+    per_epoch = recipe.steps(len(job.data)) / recipe.epochs
+    return Outcome(
+        network=found.module(), kept=kept, total=total, epochs=found.history.steps / per_epoch, seconds=found.seconds,
+        untouched=found.untouched, found=found, notes={**found.notes, "collapsed": found.collapsed},
+    )  # fmt: skip
+
+
+def _count(masks: Mapping[str, torch.Tensor]) -> tuple[int, int]:
+    pairs = counts(masks).values()
+    return sum(kept for kept, _ in pairs), sum(total for _, total in pairs)
+
+
+def summaries() -> dict[str, str]:
+    """Name → what it is, in a line."""
+    return {
+        "dense": "the whole network, trained",
+        "edge-popup": "scores of frozen random weights, the top fraction of each layer (strong)",
+        "gates": "stochastic gates on frozen random weights, filters or channels (strong)",
+        "gem-miner": "rounded scores, frozen from below (strong; made to be fine-tuned)",
+        "imp": "iterative magnitude pruning with rewinding",
+        **{name: f"{name}, at initialisation; train with --finetune" for name in at_init.FINDERS},
+        "smart-random": "a random ticket with good layer-wise ratios; train with --finetune",
+        "filters": "whole filters pruned from a trained network, removed physically",
+        "dro-ensemble": "edge-popup tickets trained on losses of different hardness, logits averaged (strong)",
+        "plain-ensemble": "as many edge-popup tickets of other seeds (strong)",
+        "subset-sum": "a ticket found by subset sum for a trained target, without training (strong)",
+    }
