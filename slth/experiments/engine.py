@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import warnings
 from collections import Counter, deque
@@ -99,8 +100,7 @@ def complete(tasks: Iterable[Task], pool: Pool, *, retries: int) -> Iterator[Out
                 # One that died in company may be innocent: it is run alone at least once before it fails.
                 if alone and deaths[task.key] > retries:
                     times = f"{deaths[task.key]} times" if deaths[task.key] > 1 else "once"
-                    said = str(cause).strip().replace("\n", " ")
-                    yield _failed(task, f"WorkerDiedError: its worker died {times}. {type(cause).__name__}: {said}")
+                    yield _failed(task, f"WorkerDiedError: its worker died {times}. {_said(cause)}")
                 else:
                     suspects.append(task)
 
@@ -207,6 +207,12 @@ class DaskPool:
 def _died(cause: BaseException) -> bool:
     # Dask's exception by its name: it need not be installed.
     return isinstance(cause, BrokenExecutor) or type(cause).__name__ == "KilledWorker"
+
+
+def _said(cause: BaseException) -> str:
+    """loky's "The exit codes of the workers are {SIGKILL(-9)}" if it is there; else how the message begins."""
+    codes = re.search(r"The exit codes of the workers are \{.*?\}", str(cause))
+    return codes[0] if codes else " ".join(str(cause).split(". ")[0].split())
 
 
 def _failed(task: Task, error: str) -> Outcome:
