@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from slth.environment import environment
+from slth.environment import environment, peak_memory
 from slth.files import write_whole
 
+__all__ = ["RESULTS", "peak_memory", "print_table", "read_json", "write_json"]
+
 RESULTS = Path(__file__).parent / "results"
-
-
-def peak_memory() -> float:
-    """Most bytes this process has held so far (a high-water mark: measure in a fresh process)."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as lines:
-            return next(1024.0 * float(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):  # not Linux; getrusage would do there too, but counts the parent's pages
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return float(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

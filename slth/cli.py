@@ -12,9 +12,9 @@ import typer
 
 from slth import __version__
 from slth.cli_bounds import bounds_app
-from slth.cli_existence import existence
 from slth.cli_proofs import proofs
 from slth.cli_rss import reproduce_app, rss_app
+from slth.cli_study import report, study_app
 from slth.cli_ticket import ticket_app
 from slth.errors import SlthError
 from slth.show import Json, console, table
@@ -33,6 +33,8 @@ app.add_typer(rss_app, name="rss")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(bounds_app, name="bounds")
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
+app.command("report", epilog="Example: slth report existence")(report)
 app.command("proofs", epilog="Example: slth proofs --quick")(proofs)
 INTERRUPTED = 130
 
@@ -91,9 +93,6 @@ def doctor(as_json: Json = False) -> None:
         table(("check", "", "found"), [(c.name, "ok" if c.ok else "FAILED", c.found) for c in checks], numbers=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
-
-
-app.command("existence", epilog="Example: slth existence --out existence --quick")(existence)
 
 
 @data_app.command("list", epilog="Example: SLTH_DATA=~/data slth data list")

@@ -1,10 +1,13 @@
-"""Where a result came from: versions and machine, recorded in every file that slth writes."""
+"""Where a result came from: versions, machine and source, recorded in what slth writes; and what it took of memory."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("slth", "numpy", "scipy", "numba", "torch")
@@ -24,3 +27,38 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": versions,
     }
+
+
+def source_commit() -> str:
+    """Commit of the checkout that slth runs from, ``-dirty`` if its code was changed since; empty if it is none."""
+    folder = Path(__file__).parent
+    git = ["git", "-C", str(folder), "-c", "core.fsmonitor=false"]
+    try:
+        # Another project's repository may hold the environment that slth is installed in.
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True, timeout=10)
+        described = ["describe", "--always", "--abbrev=40", "--match", "", "--dirty"]
+        done = subprocess.run([*git, *described], capture_output=True, check=True, timeout=10, text=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def reset_peak_memory() -> None:
+    """Start :func:`peak_memory` again from what is held now, where the system can (Linux)."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        pass  # the peak is then that of the whole process
+
+
+def peak_memory() -> float:
+    """Most bytes this process has held, since it began or since :func:`reset_peak_memory`."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as lines:
+            return next(1024.0 * float(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):  # not Linux; getrusage would do there too, but counts the parent's pages
+        import resource  # which Windows lacks
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak if sys.platform == "darwin" else peak * 1024)

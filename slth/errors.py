@@ -6,7 +6,9 @@ The command line prints the message alone; a traceback there is a bug.
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,15 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...] | list[str]) ->
     if value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
     return str(value)
+
+
+def check_keys(where: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Raise :class:`InputError` for the first key that is not known, naming the nearest one that is."""
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+            raise InputError(f"{where} has an unknown key {key!r}; {hint}")
 
 
 def human_bytes(count: float) -> str:

@@ -6,33 +6,28 @@ fewest subsets reach on average. Each instance is solved to *proved* optimality 
 every ε at once. The same instances go to the methods of ``FINDERS``, which prove nothing. The sizes n surround the
 first-moment thresholds.
 
-The study is data and pure functions: :func:`points` says what is to be run, :func:`run_point` runs one of them;
-:mod:`slth.experiments.existence_fit` makes sense of the rows. :func:`run_study` runs what a folder does not yet hold.
+:mod:`slth.experiments.existence_fit` makes sense of the rows.
 
 Source: first_moment
 """
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from slth.environment import environment
-from slth.errors import DataError, InputError, SlthError, check_int
-from slth.files import write_whole
+from slth.errors import InputError, SlthError
+from slth.experiments.study import Point, Row, Study
 from slth.rss import Status, solve_batch
 from slth.rss.threads import thread_count
 from slth.theory import certified, thresholds
 
-Spec = dict[str, Any]
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from slth.report import Section
 
 # The target's entries, and the box that certified widths are asked for.
 BOX = 0.5
@@ -40,141 +35,101 @@ BOX = 0.5
 FINDERS = ("core", "relax")
 # Sizes run below and above each first-moment threshold: the success probability goes from near 0 to near 1 there.
 BELOW, ABOVE = 4, 4
-ROWS = "rows.jsonl"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What is run.
+class Instances(Point):
+    """``trials`` instances of (D, n) for a method; or, for ``certified``, the width that is proved for (D, ε)."""
 
-    Attributes:
-        tolerances: D → ε, falling. trials: instances a point. seed: of all of them.
-    """
-
-    tolerances: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
-    trials: int = 240
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_int("trials", self.trials, 1, hint="It is the number of instances a point.")
-        check_int("seed", self.seed, 0)
-        for D, tolerances in self.tolerances.items():
-            check_int("D", D, 1, 12, "Above D = 12 exact search reaches no threshold.")
-            if not tolerances or not all(0 < eps <= 0.25 for eps in tolerances):
-                raise InputError(f"tolerances of D = {D} must lie in (0, 1/4]; got {tolerances}.")
+    method: Literal["exact", "core", "relax", "certified"]
+    # Above D = 12 exact search reaches no threshold.
+    D: Annotated[int, Field(ge=1, le=12)]
+    n: Annotated[int, Field(ge=1)] | None = None
+    eps: Annotated[float, Field(gt=0, le=0.25)] | None = None
+    trials: Annotated[int, Field(ge=1)] | None = None
 
 
-STANDARD = Setting(
-    tolerances={1: (0.1, 0.03, 0.01, 0.003, 0.001), 2: (0.1, 0.03, 0.01, 0.003), 3: (0.1, 0.03, 0.01),
-                4: (0.1, 0.03, 0.01)}
-)  # fmt: skip
-QUICK = Setting(tolerances={1: (0.1, 0.03, 0.01), 2: (0.1, 0.03, 0.01)}, trials=200)
-
-
-def points(setting: Setting) -> list[Spec]:
-    """Everything the study runs, as JSON-ready specs; a spec determines its row but for the seconds."""
-    specs: list[Spec] = []
-    for D, tolerances in setting.tolerances.items():
-        centres = [thresholds.width(D=D, eps=eps, z=BOX).n for eps in tolerances]
-        near = sorted({n for c in centres for n in range(max(1, c - BELOW), c + ABOVE + 1)})
-        # What polynomial time needs grows like 1/ε: sizes by factors of √2, up to D^{3/2}/ε.
-        steps = range(2 * math.ceil(math.log2(D**1.5 / min(tolerances))))
-        wide = sorted({round(2 ** (i / 2)) for i in steps})
-        for method, sizes in (("exact", near), ("core", near), ("relax", wide)):
-            specs += [{"method": method, "D": D, "n": n, "trials": setting.trials, "seed": setting.seed} for n in sizes]
-        specs += [{"method": "certified", "D": D, "eps": eps} for eps in tolerances]
-    return specs
-
-
-def run_point(spec: Spec, *, threads: int | None = None) -> Row:
-    """Run one point.
+def points(grid: Mapping[str, Sequence[Any]]) -> Iterator[Instances]:
+    """Sizes around the thresholds of D × ε for each method, and the certified width of each (D, ε).
 
     Args:
-        spec: one of :func:`points`. threads: None for every core; the outcome does not depend on it.
+        grid: ``D``, ``eps``, and ``trials``, a single number.
+    """
+    if set(grid) != {"D", "eps", "trials"} or len(grid["trials"]) != 1:
+        raise InputError(f"a grid of existence names D, eps and one number of trials; got {', '.join(grid)}.")
+    (trials,) = grid["trials"]
+    for D in grid["D"]:
+        certificates = [Instances(method="certified", D=D, eps=eps) for eps in grid["eps"]]  # checks D and ε
+        centres = [thresholds.width(D=D, eps=eps, z=BOX).n for eps in grid["eps"]]
+        near = sorted({n for c in centres for n in range(max(1, c - BELOW), c + ABOVE + 1)})
+        # What polynomial time needs grows like 1/ε: sizes by factors of √2, up to D^{3/2}/ε.
+        steps = range(2 * math.ceil(math.log2(D**1.5 / min(grid["eps"]))))
+        wide = sorted({round(2 ** (i / 2)) for i in steps})
+        for method, sizes in (("exact", near), ("core", near), ("relax", wide)):
+            yield from (Instances(method=method, D=D, n=n, trials=trials) for n in sizes)
+        yield from certificates
+
+
+def run_point(point: Instances, seed: int) -> dict[str, Any]:
+    """Run one point.
 
     Returns:
-        spec, seconds, and for a method of slth.rss: ``errors`` (rounded up) and ``lower_bounds`` (proved), one each a
-        trial, and ``seconds_each``, wall seconds times threads an instance; for ``certified``: n, k and success, or
-        a note.
+        For a method of slth.rss ``errors`` (rounded up) and ``lower_bounds`` (proved), one each a trial, and
+        ``seconds_each``, wall seconds times threads an instance; for ``certified``: n, k and success, or a note.
     """
-    began = time.perf_counter()
-    found = _certify(spec) if spec["method"] == "certified" else _solve(spec, thread_count(threads))
-    return {"spec": spec, "seconds": round(time.perf_counter() - began, 3), **found}
+    return _certify(point) if point.method == "certified" else _solve(point, seed)
 
 
-def instances(spec: Spec) -> tuple[np.ndarray, np.ndarray]:
-    """(vectors (trials, n, D), targets (trials, D)) of a spec: a function of seed, D, n and the trial's number."""
-    D, n = spec["D"], spec["n"]
-    vectors = np.empty((spec["trials"], n, D))
-    for trial in range(spec["trials"]):
-        rng = np.random.default_rng([spec["seed"], D, n, trial])
-        vectors[trial] = rng.standard_normal((n, 1)) * rng.standard_normal((n, D))
-    return vectors, np.full((spec["trials"], D), BOX)
+def instances(point: Instances, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(vectors (trials, n, D), targets (trials, D)) of a point: a function of seed, D, n and the trial's number."""
+    assert point.n is not None
+    assert point.trials is not None
+    vectors = np.empty((point.trials, point.n, point.D))
+    for trial in range(point.trials):
+        rng = np.random.default_rng([seed, point.D, point.n, trial])
+        vectors[trial] = rng.standard_normal((point.n, 1)) * rng.standard_normal((point.n, point.D))
+    return vectors, np.full((point.trials, point.D), BOX)
 
 
-def run_study(
-    folder: Path, setting: Setting, *, threads: int | None = None, say: Callable[[str], None] = print
-) -> list[Row]:
-    """Run the points of ``setting`` that ``folder`` does not hold, each stored as soon as it is done.
+def sections(rows: Sequence[Row]) -> list[Section]:
+    """Tables and figures; see :func:`slth.experiments.existence_fit.sections`."""
+    from slth.experiments import existence_fit  # which draws: workers do not
 
-    Returns:
-        The rows of the setting, in the order of :func:`points`.
-
-    Raises:
-        InputError: the folder cannot be made or written. DataError: its rows are not this study's.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise InputError(f"cannot make the folder {folder}: {cause.strerror}. Choose another with --out.") from cause
-    path, known = folder / ROWS, load_rows(folder)
-    specs = points(setting)
-    missing = [spec for spec in specs if _name(spec) not in known]
-    say(f"{len(specs)} points, {len(specs) - len(missing)} of them already in {path}")
-    for i, spec in enumerate(missing, start=1):
-        row = run_point(spec, threads=threads)
-        known[_name(spec)] = {**row, "environment": environment()}
-        write_whole(path, "".join(json.dumps(one) + "\n" for one in known.values()))
-        size = f"n = {spec['n']:>4}" if "n" in spec else f"ε = {spec['eps']:g}"
-        say(f"[{i}/{len(missing)}] {spec['method']:<9} D = {spec['D']}, {size}: {row['seconds']:.1f} s")
-    return [known[_name(spec)] for spec in specs]
+    return existence_fit.sections(rows)
 
 
-def load_rows(folder: Path) -> dict[str, Row]:
-    """The rows that a folder holds, by the name of their spec.
-
-    Raises:
-        DataError: a line that is no row.
-    """
-    path = folder / ROWS
-    rows = {}
-    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else [], start=1):
-        try:
-            row = json.loads(line)
-            rows[_name(row["spec"])] = row
-        except (ValueError, KeyError, TypeError) as cause:
-            raise DataError(f"{path}, line {number}, is not a row of this study. Move the file away.") from cause
-    return rows
-
-
-def _name(spec: Spec) -> str:
-    return json.dumps(spec, sort_keys=True)
-
-
-def _solve(spec: Spec, threads: int) -> Row:
-    vectors, targets = instances(spec)
-    found = solve_batch(vectors=vectors, targets=targets, method=spec["method"], threads=threads)
+def _solve(point: Instances, seed: int) -> dict[str, Any]:
+    vectors, targets = instances(point, seed)
+    found = solve_batch(vectors=vectors, targets=targets, method=point.method)
     return {
         "errors": found.error.tolist(),
         "lower_bounds": found.lower_bound.tolist(),
         "unproved": sum(status != Status.optimal for status in found.status),
-        "seconds_each": found.seconds * min(threads, spec["trials"]) / spec["trials"],
+        "seconds_each": found.seconds * min(thread_count(None), len(targets)) / len(targets),
     }
 
 
-def _certify(spec: Spec) -> Row:
+def _certify(point: Instances) -> dict[str, Any]:
     try:
-        found = certified.width(D=spec["D"], eps=spec["eps"], delta=0.5, z_bound=BOX)
+        found = certified.width(D=point.D, eps=point.eps, delta=0.5, z_bound=BOX)
     except SlthError as refusal:
         return {"note": str(refusal)}
     return {"n": int(found.n), "k": int(found.k), "success": float(found.success)}
+
+
+STUDY = Study(
+    name="existence",
+    title="Exists, found, proven: candidates that one subset sum needs",
+    about=(
+        "For random instances, drawn as a parent draws its channels, exact search decides whether a subset within ε of "
+        "the target exists; each outcome is proved. Half of the instances have one from n_½ candidates on, which is "
+        "set beside the n at which the expected number of solutions is one (a smaller n makes success less likely "
+        "than not), beside what polynomial-time methods need to find a subset, beside the width that is certified to "
+        "suffice, and beside the width theorem's form, whose constant is assumed to be one.\n\n"
+        "n_½ is where a monotone fit of the success frequencies crosses one half; intervals are 95 % bootstrap "
+        "intervals. Exponents are effective ones over the range shown, not asymptotic."
+    ),
+    point=Instances,
+    run=run_point,
+    sections=sections,
+    points=points,
+)

@@ -20,8 +20,10 @@ from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 from scipy.stats import binomtest
 
-from slth.experiments.existence import BOX, FINDERS, Row, Setting
+from slth.experiments.existence import BOX, FINDERS
+from slth.experiments.study import Row
 from slth.figures import success_against_size, three_worlds
+from slth.report import Section
 from slth.theory import bounds, thresholds
 
 Array = npt.NDArray[np.float64]
@@ -32,8 +34,37 @@ CONFIDENCE = 0.95
 FEWEST = 4
 
 
-def summarise(rows: Sequence[Row], setting: Setting) -> dict[str, Any]:
-    """Everything the study reports, JSON-ready.
+def sections(rows: Sequence[Row]) -> list[Section]:
+    """The table of thresholds, the exponents, the three worlds and the success curves."""
+    summary = summarise(rows)
+    if not summary["thresholds"]:
+        return [Section("No threshold yet", "The rows hold no pair of D and ε: run the study to its end.")]
+    header = ("D", "ε", "exists: n_½", "E[Y] = 1", "core finds", "relax finds", "certified", "paper's form")
+    fits = [
+        f"{_NAMES[name]}: n ∝ D^{_exponent(fit, 'D')} · log2(1/ε)^{_exponent(fit, 'log')} over this range."
+        for name, fit in summary["exponents"].items()
+        if fit is not None
+    ]
+    return [
+        Section(
+            "Thresholds",
+            "\n\n".join(fits),
+            header=header,
+            rows=[_line(one) for one in summary["thresholds"]],
+            figure=figure(summary)[0],
+            caption="Candidates for a subset within ε to exist, to be found, and to be proved to exist.",
+        ),
+        Section(
+            "Success against the number of candidates",
+            "Bands are exact 95 % intervals; the dotted bound holds for any number of candidates.",
+            figure=curves_figure(summary)[0],
+            caption="P(a subset within ε exists), each outcome proved, and the first-moment bound.",
+        ),
+    ]
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """What the rows say, JSON-ready; D and ε are those of the ``certified`` rows.
 
     Returns:
         ``curves``: per (D, ε) and method, the sizes, successes and trials with Clopper–Pearson bands;
@@ -44,28 +75,25 @@ def summarise(rows: Sequence[Row], setting: Setting) -> dict[str, Any]:
     curves: list[dict[str, Any]] = []
     table: list[dict[str, Any]] = []
     draws: dict[tuple[int, float], Array] = {}
-    certified = {(r["spec"]["D"], r["spec"]["eps"]): r for r in rows if r["spec"]["method"] == "certified"}
-    for D, tolerances in setting.tolerances.items():
-        for eps in tolerances:
-            expected = thresholds.width(D=D, eps=eps, z=BOX)
-            line: dict[str, Any] = {"D": D, "eps": eps, "first_moment": expected.crossing}
-            for method in ("exact", *FINDERS):
-                curve = success_curve(rows, method, D, eps)
-                curves.append(curve)
-                line[method], again = _threshold(curve, seed=setting.seed)
-                if method == "exact":
-                    draws[D, eps] = again
-            proof = certified.get((D, eps))
-            line["certified"] = None if proof is None else {k: v for k, v in proof.items() if k in _PROOF}
-            line["paper"] = _paper(D, eps)
-            table.append(line)
+    certified = {(r.point["D"], r.point["eps"]): r.result for r in rows if r.point["method"] == "certified"}
+    for D, eps in sorted(certified, key=lambda cell: (cell[0], -cell[1])):
+        expected = thresholds.width(D=D, eps=eps, z=BOX)
+        line: dict[str, Any] = {"D": D, "eps": eps, "first_moment": expected.crossing}
+        for method in ("exact", *FINDERS):
+            curve = success_curve(rows, method, D, eps)
+            curves.append(curve)
+            line[method], again = _threshold(curve)
+            if method == "exact":
+                draws[D, eps] = again
+        line["certified"] = {key: value for key, value in certified[D, eps].items() if key in _PROOF}
+        line["paper"] = _paper(D, eps)
+        table.append(line)
     exponents = {
         "exact": _exponents_with_interval(table, draws),
         "first_moment": _exponents([(one["D"], one["eps"], one["first_moment"]) for one in table]),
         "paper": _exponents([(one["D"], one["eps"], one["paper"]["value"]) for one in table]),
     }
-    return {"setting": {"trials": setting.trials, "seed": setting.seed}, "curves": curves, "thresholds": table,
-            "exponents": exponents}  # fmt: skip
+    return {"curves": curves, "thresholds": table, "exponents": exponents}
 
 
 def success_curve(rows: Sequence[Row], method: str, D: int, eps: float) -> dict[str, Any]:
@@ -74,26 +102,25 @@ def success_curve(rows: Sequence[Row], method: str, D: int, eps: float) -> dict[
     A success is an error ≤ ε. For ``exact`` a failure is a proved lower bound above ε; a trial that is neither is
     undecided and left out of ``trials``. For the other methods whatever is no success is a failure to find.
     """
-    mine = sorted(
-        (row for row in rows if row["spec"]["method"] == method and row["spec"]["D"] == D),
-        key=lambda row: row["spec"]["n"],
-    )
     curve: dict[str, Any] = {"method": method, "D": D, "eps": eps}
-    sizes, hits, trials, undecided, low, high, seconds = [], [], [], 0, [], [], []
-    for row in mine:
-        errors, lower = np.array(row["errors"]), np.array(row["lower_bounds"])
+    columns = ("n", "successes", "trials", "low", "high", "seconds_each")
+    curve |= {"undecided": 0} | {name: [] for name in columns}
+    sizes: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.point["method"] == method and row.point["D"] == D:
+            sizes.setdefault(row.point["n"], []).append(row)
+    for n, mine in sorted(sizes.items()):  # seeds of one size count together
+        errors = np.concatenate([row.result["errors"] for row in mine])
+        lower = np.concatenate([row.result["lower_bounds"] for row in mine])
         success = errors <= eps
         decided = success | (lower > eps) if method == "exact" else np.ones(len(errors), dtype=bool)
-        undecided += int((~decided).sum())
-        sizes.append(row["spec"]["n"])
-        hits.append(int(success.sum()))
-        trials.append(int(decided.sum()))
-        interval = binomtest(hits[-1], trials[-1]).proportion_ci(CONFIDENCE, method="exact")
-        low.append(float(interval.low))
-        high.append(float(interval.high))
-        seconds.append(row["seconds_each"])
-    return {**curve, "n": sizes, "successes": hits, "trials": trials, "undecided": undecided, "low": low, "high": high,
-            "seconds_each": seconds}  # fmt: skip
+        curve["undecided"] += int((~decided).sum())
+        interval = binomtest(int(success.sum()), int(decided.sum())).proportion_ci(CONFIDENCE, method="exact")
+        seconds = float(np.mean([row.result["seconds_each"] for row in mine]))
+        values = (n, int(success.sum()), int(decided.sum()), float(interval.low), float(interval.high), seconds)
+        for name, value in zip(columns, values, strict=True):
+            curve[name].append(value)
+    return curve
 
 
 def half_point(sizes: Array, frequencies: Array, trials: Array) -> float | None:
@@ -119,7 +146,7 @@ def figure(summary: dict[str, Any]) -> list[Axes]:
             measured=[one["exact"] for one in lines],
             found={labels[name]: [one[name] for one in lines] for name in FINDERS},
             first_moment=[one["first_moment"] for one in lines],
-            certified=[(one["certified"] or {}).get("n") for one in lines],
+            certified=[one["certified"].get("n") for one in lines],
             paper=[one["paper"]["value"] for one in lines],
             dimension=D,
             ax=ax,
@@ -149,6 +176,22 @@ def _found_label(method: str, summary: dict[str, Any]) -> str:
 
 
 _PROOF = ("n", "k", "success", "note")
+_NAMES = {"exact": "Measured existence", "first_moment": "First moment", "paper": "The paper's form, C = 1 assumed"}
+
+
+def _line(one: dict[str, Any]) -> tuple[str, ...]:
+    found = [_with_interval(one[name]) for name in ("exact", "core", "relax")]
+    return (str(one["D"]), f"{one['eps']:g}", found[0], f"{one['first_moment']:.1f}", *found[1:],
+            str(one["certified"].get("n", "–")), one["paper"]["text"])  # fmt: skip
+
+
+def _with_interval(value: dict[str, float] | None) -> str:
+    return "not in range" if value is None else f"{value['n']:.1f} [{value['low']:.1f}, {value['high']:.1f}]"
+
+
+def _exponent(fit: dict[str, Any], name: str) -> str:
+    interval = fit.get(f"{name}_interval")
+    return f"{fit[name]:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
 
 
 def _paper(D: int, eps: float) -> dict[str, Any]:
@@ -157,9 +200,11 @@ def _paper(D: int, eps: float) -> dict[str, Any]:
     return {"value": bound.value, "text": str(bound)}
 
 
-def _threshold(curve: dict[str, Any], seed: int, draws: int = DRAWS) -> tuple[dict[str, Any] | None, Array]:
+def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tuple[dict[str, Any] | None, Array]:
     """n_½ with its interval and the core seconds an instance took there; and the bootstrap's draws of n_½."""
     sizes, trials = np.array(curve["n"], dtype=float), np.array(curve["trials"])
+    if not len(sizes) or not trials.all():
+        return None, np.full(draws, np.nan)
     frequencies = np.array(curve["successes"]) / trials
     half = half_point(sizes, frequencies, trials)
     if half is None:

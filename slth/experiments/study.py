@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from slth.report import Section
+if TYPE_CHECKING:  # a worker draws nothing: it starts without matplotlib
+    from slth.report import Section
 
 
 class Point(BaseModel):
@@ -60,6 +61,9 @@ class Study:
         sections: rows with status ``done`` → tables and figures of the report. Rows may be missing; it says so then.
         points: one grid of a spec (key → values) → points; None for the product of the values. For grids that are
             computed, such as widths around a threshold.
+        keys: of a grid, beside the parameters of a point, that ``points`` reads.
+        clocks: names of results that a second run need not repeat, wherever they stand in the result; those with
+            "seconds" in their name are taken for clocks without being named.
     """
 
     name: str
@@ -69,3 +73,5 @@ class Study:
     run: Callable[[Any, int], dict[str, Any]]
     sections: Callable[[Sequence[Row]], list[Section]]
     points: Callable[[Mapping[str, Sequence[Any]]], Iterable[Point]] | None = None
+    keys: tuple[str, ...] = ()
+    clocks: tuple[str, ...] = ()

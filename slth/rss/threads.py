@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import threadpoolctl
 
-from slth.errors import check_int
+from slth.errors import InputError, check_int
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +29,11 @@ _limiter: Any = None
 
 
 def thread_count(threads: int | None) -> int:
-    """``threads``, or the number of cores this process may use when it is None."""
+    """``threads``; when it is None ``$SLTH_THREADS``, or without that the number of cores this process may use."""
+    if threads is None and (said := os.environ.get("SLTH_THREADS")):
+        if not said.isdecimal():
+            raise InputError(f"SLTH_THREADS must be a whole number ≥ 1; got {said!r}. Unset it to use every core.")
+        threads = int(said)
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return check_int("threads", threads, 1, 4096, "Leave it out to use every core.")
