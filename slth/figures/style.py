@@ -21,3 +21,11 @@ def clean(ax: Axes) -> Axes:
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     return ax
+
+
+def panels(count: int, *, columns: int = 2, width: float = 4.6, height: float = 3.6) -> list[Axes]:
+    """So many plots of this size in inches, row by row, on one figure."""
+    columns = max(1, min(count, columns))
+    rows = -(-count // columns)
+    made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return [made.add_subplot(rows, columns, i + 1) for i in range(count)]
