@@ -114,6 +114,8 @@ def _layer(ticket: Ticket, layer: int, point: WidthPoint) -> dict[str, Any]:
 
 def _first_moment(dimension: int, eps: float, z: float) -> float | None:
     """The n at which one subset within ε of a target of this size is expected, NSN candidates; None out of range."""
+    if eps >= z:
+        return None  # keeping nothing will do
     try:
         return thresholds.width(D=dimension, eps=eps, z=z).crossing
     except SlthError:

@@ -84,8 +84,10 @@ def outcome_table(
         ]
     )  # fmt: skip
     useful = np.isfinite(ratios) & (ratios < 1)
-    shown = np.where(useful, np.maximum(ratios, 1e-6), np.nan)
-    image = ax.imshow(shown, cmap="Greys", norm=LogNorm(1e-6, 30), aspect="auto")
+    shown = np.where(useful, ratios, np.nan)
+    lowest = min(0.1, max(float(shown[useful].min()), 1e-12)) if useful.any() else 0.1
+    # The scale ends above 1, where cells are hatched: on the darkest greys nothing can be read.
+    image = ax.imshow(shown, cmap="Greys", norm=LogNorm(lowest / 2, 5), aspect="auto")
     for i, line in enumerate(values):
         for j, value in enumerate(line):
             if not useful[i, j]:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from matplotlib.axes import Axes
 
-from slth.figures.style import ACCENT, DASHES, INK, MARKERS, MUTED, clean, new_axes
+from slth.figures.style import ACCENT, DASHES, INK, MARKERS, MUTED, clean, log_axis, new_axes
 
 
 class Interval(Protocol):
@@ -61,7 +61,7 @@ def candidates_against_error(
             label="measured, target not reached",
         )  # fmt: skip
     if law is not None:
-        ax.plot(1 / np.asarray(law), sizes, color=ACCENT, linewidth=1, label=law_label)
+        ax.plot(1 / np.asarray(law)[inside], sizes[inside], color=ACCENT, linewidth=1, label=law_label)
     known = [(1 / eps, value) for eps, value in zip(middle, first_moment, strict=True) if value is not None]
     if known:
         ax.plot(*zip(*sorted(known), strict=True), color=INK, marker="x", linestyle="--", linewidth=1,
@@ -77,9 +77,9 @@ def candidates_against_error(
             0.02, 0.97, f"↑ far above: D⁶·log³(D/ε), C = 1 assumed,\n   n = {span}", transform=ax.transAxes,
             fontsize=7, va="top", color=INK,
         )  # fmt: skip
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    log_axis(ax, "y")
     ax.set_ylim(top=ax.get_ylim()[1] * 6)
+    log_axis(ax, "x")
     ax.set_xlabel("1/ε (error in standard deviations σ of a candidate entry, L∞)", fontsize=8)
     ax.set_ylabel("candidates n of one sign")
     ax.set_title(title or f"D = {dimension}", fontsize=10)
