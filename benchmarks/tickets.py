@@ -29,8 +29,9 @@ from torch import nn
 from benchmarks.record import peak_memory, read_json, write_json
 from benchmarks.tables import print_results
 from slth import data
+from slth.baselines.recipe import Recipe
+from slth.baselines.training import train
 from slth.errors import DataError, SlthError
-from slth.experiments.training import train
 from slth.files import write_whole
 from slth.networks import models
 from slth.networks.generator import random_rows
@@ -132,7 +133,8 @@ def load_target(search: Search) -> nn.Module:
         images = data.load("mnist", "train")
         part = data.Split(images.images[:TRAINED_ON], images.labels[:TRAINED_ON])
         began = time.perf_counter()
-        train(model, part, epochs=search.epochs, batch=128, say=lambda line: print(f"{search.arch}: {line}"))
+        recipe = Recipe(epochs=search.epochs, optimiser="adam", learning_rate=3e-3, schedule="one-cycle")
+        train(model, part, recipe=recipe, say=lambda line: print(f"{search.arch}: {line}"))
         print(f"{search.arch}: trained in {time.perf_counter() - began:.0f} s")
         CACHE.mkdir(exist_ok=True)
         write_whole(path, safetensors.torch.save(model.state_dict()))

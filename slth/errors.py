@@ -37,6 +37,10 @@ class WorkLimitError(SlthError, RuntimeError):
     """A certificate that was not reached within the work limit: nothing weaker is handed out in its place."""
 
 
+class TrainingError(SlthError, RuntimeError):
+    """Training that cannot go on: its loss is not a number, or a layer has no weights left."""
+
+
 def check_array(name: str, value: Any, shape: str, ndim: int, hint: str) -> npt.NDArray[np.float64]:
     """Return ``value`` as a finite C-contiguous float64 array of ``ndim`` dimensions, none of them empty.
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import pickle
+import shutil
 import struct
+import tarfile
 
 import numpy as np
 import pytest
@@ -158,3 +161,106 @@ def test_mnist_loads(mnist_folder):
     assert split.images.shape == (10_000, 1, 28, 28)
     assert split.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert float(split.images.double().mean()) == pytest.approx(0.13251, abs=1e-5)
+
+
+def records(count: int, label_bytes: int, classes: int, seed: int):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+    labels = rng.integers(0, classes, (count, label_bytes), dtype=np.uint8)
+    return pixels, labels
+
+
+def official(folder, kind: str):
+    """The files of one official form of CIFAR, four records each; what they hold."""
+    folder.mkdir()
+    hundred, binary = "100" in kind, "bin" in kind
+    stems = ["train", "test"] if hundred else [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    held = {}
+    for i, stem in enumerate(stems):
+        pixels, labels = records(4, 2 if hundred else 1, 100 if hundred else 10, i)
+        held[stem] = pixels, labels[:, -1]
+        if binary:
+            (folder / f"{stem}.bin").write_bytes(np.hstack([labels, pixels]).tobytes())
+        else:
+            key = b"fine_labels" if hundred else b"labels"
+            (folder / stem).write_bytes(pickle.dumps({b"data": pixels, key: labels[:, -1].tolist()}, protocol=2))
+    return held
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "kind", ["cifar-10-batches-py", "cifar-10-batches-bin", "cifar-100-python", "cifar-100-binary"]
+)
+def test_cifar_is_read_in_every_official_form(tmp_path, monkeypatch, kind, packed):
+    held = official(tmp_path / kind, kind)
+    if packed:
+        archive = {"cifar-10-batches-py": "cifar-10-python", "cifar-10-batches-bin": "cifar-10-binary"}.get(kind, kind)
+        with tarfile.open(tmp_path / f"{archive}.tar.gz", "w:gz") as tar:
+            tar.add(tmp_path / kind, arcname=kind)
+        shutil.rmtree(tmp_path / kind)
+    monkeypatch.setenv("SLTH_DATA", str(tmp_path))
+    name = "cifar100" if "100" in kind else "cifar10"
+    assert name in data.available()
+    for split in ("train", "test"):
+        got = data.load(name, split)
+        stems = [stem for stem in held if stem.startswith("test") == (split == "test")]
+        pixels = np.concatenate([held[stem][0] for stem in stems]).reshape(-1, 3, 32, 32)
+        assert got.labels.tolist() == np.concatenate([held[stem][1] for stem in stems]).tolist()
+        assert torch.equal(got.images, torch.from_numpy(pixels.astype(np.float32) / np.float32(255)))
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def test_a_pickle_that_is_more_than_data_is_refused(tmp_path, capsys):
+    official(tmp_path / "cifar-100-python", "cifar-100-python")
+    (tmp_path / "cifar-100-python" / "train").write_bytes(pickle.dumps({b"data": Evil()}))
+    with pytest.raises(DataError, match="has no place in a data set"):
+        data.load(str(tmp_path / "cifar-100-python"), "train")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("kind", ["cifar-10-batches-py", "cifar-100-binary"])
+def test_a_truncated_or_missing_cifar_file_is_named(tmp_path, kind):
+    official(tmp_path / kind, kind)
+    name = "test_batch" if "10-" in kind else "test.bin"
+    whole = (tmp_path / kind / name).read_bytes()
+    (tmp_path / kind / name).write_bytes(whole[:-7])
+    with pytest.raises(DataError, match="whole"):
+        data.load(str(tmp_path / kind))
+    (tmp_path / kind / name).unlink()
+    with pytest.raises(DataError, match=name):
+        data.load(str(tmp_path / kind))
+
+
+def test_a_dataset_of_torch_becomes_a_split():
+    images, labels = torch.rand(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
+    got = data.from_dataset(torch.utils.data.TensorDataset(images, labels))
+    assert torch.equal(got.images, images)
+    assert torch.equal(got.labels, labels)
+    assert got.classes == 3
+    with pytest.raises(DataError, match="image tensor"):
+        data.from_dataset([3])
+    with pytest.raises(DataError, match="got none"):
+        data.from_dataset([])
+    with pytest.raises(DataError, match="one shape"):
+        data.from_dataset([(torch.rand(1, 2, 2), 0), (torch.rand(1, 2, 3), 1)])
+
+
+def test_validation_is_held_out_and_a_subset_is_a_subset():
+    whole = data.Split(torch.arange(10.0).reshape(10, 1, 1, 1), torch.arange(10))
+    rest, held = data.held_out(whole, 3, seed=1)
+    assert sorted([*rest.labels.tolist(), *held.labels.tolist()]) == list(range(10))
+    assert len(held) == 3
+    assert held.labels.tolist() == data.held_out(whole, 3, seed=1)[1].labels.tolist()
+    assert held.labels.tolist() != data.held_out(whole, 3, seed=2)[1].labels.tolist()
+    part = data.subset(whole, 4, seed=0)
+    assert len(set(part.labels.tolist())) == 4
+    assert data.subset(whole, None, seed=0) is whole
+    for count in (0, 11):
+        with pytest.raises(InputError, match="between 1 and 10"):
+            data.subset(whole, count, seed=0)
+    with pytest.raises(InputError, match="count"):
+        data.held_out(whole, 10, seed=0)

@@ -20,7 +20,7 @@ MODELS = {
     "lenet5-valid-no-bias": (lambda: models.lenet5(padding="valid", bias=False), (1, 28, 28), 5),
     "mlp": (lambda: models.mlp(sizes=(64, 20, 20, 5)), (1, 8, 8), 3),
     "mlp-no-bias": (lambda: models.mlp(sizes=(64, 5), bias=False), (1, 8, 8), 1),
-    "conv2": (lambda: models.conv2(channels=(4, 6), side=12, hidden=16, in_channels=3), (3, 12, 12), 5),
+    "conv2": (lambda: models.conv2(stages=(4,), side=12, hidden=16, in_channels=3), (3, 12, 12), 5),
     "digits": (digits_model, (1, 8, 8), 4),
 }
 

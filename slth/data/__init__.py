@@ -1,5 +1,6 @@
-"""Data sets: scikit-learn's digits (bundled), and IDX files (MNIST and its kin) by path."""
+"""Data sets in memory: digits (bundled), IDX files, CIFAR's official files, a user's own ``Dataset``."""
 
-from slth.data.sets import Split, available, data_folder, load, read_idx
+from slth.data.sets import available, data_folder, load, read_idx
+from slth.data.split import Split, from_dataset, held_out, subset
 
-__all__ = ["Split", "available", "data_folder", "load", "read_idx"]
+__all__ = ["Split", "available", "data_folder", "from_dataset", "held_out", "load", "read_idx", "subset"]

@@ -1,7 +1,7 @@
-"""Data sets: scikit-learn's digits (bundled), and IDX files (MNIST and its kin) by path.
+"""Data sets: scikit-learn's digits (bundled), IDX files (MNIST and its kin) and CIFAR's official files, by path.
 
-IDX files are looked for in ``$SLTH_DATA/NAME``, or ``../shared/data/NAME`` where that folder exists. Images come
-as float32 (N, 1, H, W) in [0, 1], labels as int64 (N,).
+They are looked for in ``$SLTH_DATA``, or ``../shared/data`` where that folder exists: IDX files in a folder of the data
+set's name, CIFAR in the folders or archives that its authors give out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from slth.data import cifar
+from slth.data.split import Split, from_pixels
 from slth.errors import DataError, check_choice
 
 _FALLBACK = Path("..") / "shared" / "data"
 _DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images float32 (N, 1, H, W) in [0, 1] and labels int64 (N,)."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 def data_folder() -> Path | None:
@@ -51,14 +41,18 @@ def available() -> dict[str, str]:
             files = sorted(f.name for f in child.glob("*-ubyte*")) if child.is_dir() else []
             if files:
                 found[child.name] = f"IDX files: {', '.join(files)}"
+        for name in ("cifar10", "cifar100"):
+            place = cifar.find(folder, name)
+            if place is not None:
+                found[name] = f"official files: {place.name}"
     return found
 
 
 def load(name: str, split: str = "test") -> Split:
-    """Load a data set by name (see :func:`available`) or by the path of a folder with IDX files.
+    """Load a data set by name (see :func:`available`) or by the path of its folder or archive.
 
     Args:
-        name: ``digits``, a folder below the data folder, or a path.
+        name: ``digits``, ``cifar10``, ``cifar100``, a folder below the data folder, or a path.
         split: ``train`` or ``test``. A folder with one pair of files has one split, whatever the name.
 
     Raises:
@@ -67,14 +61,17 @@ def load(name: str, split: str = "test") -> Split:
     check_choice("split", split, ("train", "test"))
     if name == "digits":
         return _digits(split)
-    folder = Path(name)
+    folder, base = Path(name), data_folder()
+    official = folder if cifar.is_official(folder) else base and cifar.find(base, name)
+    if official and official.exists():
+        return from_pixels(*cifar.read(official, split))
     if not folder.is_dir():
-        base = data_folder()
         folder = (base or Path("nowhere")) / name
         if not folder.is_dir():
             where = f"in {base}" if base is not None else "because SLTH_DATA is not set"
             raise DataError(
-                f"data must be 'digits', a folder with IDX files, or a name in $SLTH_DATA; no {name!r} found {where}. "
+                f"data must be 'digits', a folder with IDX or official CIFAR files, or a name in $SLTH_DATA; no "
+                f"{name!r} found {where}. "
                 "Set SLTH_DATA to the folder that holds it, or pass a path."
             )
     prefix = "train" if split == "train" else "t10k"
@@ -86,10 +83,7 @@ def load(name: str, split: str = "test") -> Split:
             f"{folder} must hold images (N, H, W) and labels (N,); got {pixels.shape} and {classes.shape}. "
             "Check that the files belong together."
         )
-    return Split(
-        torch.from_numpy(pixels.astype(np.float32) / np.float32(255)).unsqueeze(1),
-        torch.from_numpy(classes.astype(np.int64)),
-    )
+    return from_pixels(pixels[:, None], classes)
 
 
 def read_idx(path: Path) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from slth import data, figures
+from slth.baselines.recipe import Recipe
+from slth.baselines.training import train
 from slth.environment import environment
 from slth.errors import InputError, SlthError
-from slth.experiments.training import train
 from slth.files import write_whole
 from slth.networks import models
 from slth.report import Section, png, write_report
@@ -30,6 +31,7 @@ EPOCHS = 40
 # SLTH_SMOKE=1: the same path in a few seconds, for continuous integration.
 SMOKE_WIDTHS = (100, 200, 400, 800)
 SMOKE_EPOCHS = 4
+TARGET_RECIPE = Recipe(batch=64, optimiser="adam", learning_rate=3e-3, schedule="one-cycle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ def train_digits(images: data.Split, epochs: int) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = models.digits_cnn()
-    train(model, images, epochs=epochs)
+    train(model, images, recipe=replace(TARGET_RECIPE, epochs=epochs))
     return model
 
 

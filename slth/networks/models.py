@@ -63,26 +63,27 @@ def mlp(*, sizes: tuple[int, ...] = (784, 500, 10), bias: bool = True) -> nn.Seq
 
 
 def conv2(
-    *, channels: tuple[int, int] = (64, 64), side: int = 28, hidden: int = 256, in_channels: int = 1,
-    bias: bool = True, classes: int = 10,
+    *, stages: tuple[int, ...] = (64,), side: int = 28, hidden: int = 256, in_channels: int = 1, bias: bool = True,
+    classes: int = 10,
 ) -> nn.Sequential:  # fmt: skip
-    """Conv-2 (frankle2019): two same-padded 3×3 convolutions, a 2×2 max-pool, two hidden linear layers."""
-    first, second = channels
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(in_channels, first, 3, padding=1, bias=bias),
-            relu1=nn.ReLU(),
-            conv2=nn.Conv2d(first, second, 3, padding=1, bias=bias),
-            relu2=nn.ReLU(),
-            pool=nn.MaxPool2d(2),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(second * (side // 2) ** 2, hidden, bias=bias),
-            relu3=nn.ReLU(),
-            fc2=nn.Linear(hidden, hidden, bias=bias),
-            relu4=nn.ReLU(),
-            fc3=nn.Linear(hidden, classes, bias=bias),
-        )
-    )
+    """Conv-2 (frankle2019), and with two or three ``stages`` Conv-4 and Conv-6: stages of two same-padded 3×3
+    convolutions and a 2×2 max-pool, then two hidden linear layers."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    before = in_channels
+    for stage, width in enumerate(stages, start=1):
+        for i in (2 * stage - 1, 2 * stage):
+            layers[f"conv{i}"] = nn.Conv2d(before, width, 3, padding=1, bias=bias)
+            layers[f"relu{i}"] = nn.ReLU()
+            before = width
+        layers[f"pool{stage}"] = nn.MaxPool2d(2)
+        side //= 2
+    layers["flatten"] = nn.Flatten()
+    sizes = (before * side**2, hidden, hidden, classes)
+    for i, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
+        layers[f"fc{i}"] = nn.Linear(n_in, n_out, bias=bias)
+        if i < 3:
+            layers[f"fc_relu{i}"] = nn.ReLU()
+    return nn.Sequential(layers)
 
 
 class Residual(nn.Module):
@@ -193,6 +194,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "mlp": Architecture(mlp, (1, 28, 28), "784-500-10 ReLU network"),
     "conv2": Architecture(conv2, (1, 28, 28), "Conv-2: two 3×3 convolutions of 64, linear 256-256-10"),
+    "conv4": Architecture(
+        functools.partial(conv2, stages=(64, 128)), (1, 28, 28), "Conv-4: Conv-2 and two convolutions of 128"
+    ),
+    "conv6": Architecture(
+        functools.partial(conv2, stages=(64, 128, 256)), (1, 28, 28), "Conv-6: Conv-4 and two convolutions of 256"
+    ),
     "resnet20": Architecture(resnet20, (1, 28, 28), "ResNet-20: nine residual blocks of 16, 32, 64 channels"),
     "vgg-small": Architecture(vgg_small, (1, 28, 28), "VGG in small: six 3×3 convolutions of 16, 32, 64 channels"),
     "separable": Architecture(separable, (1, 28, 28), "depthwise-separable: 16, 32, 64 channels"),

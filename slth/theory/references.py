@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from slth.theory.literature import LITERATURE
 from slth.theory.reference import Reference
+from slth.theory.trained import TRAINED
 
 REFERENCES: dict[str, Reference] = {
     **LITERATURE,
+    **TRAINED,
     "salmon2011": Reference(
         authors="J. Salmon, M. Moraes, R. Dror, D. Shaw",
         year=2011,

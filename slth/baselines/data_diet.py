@@ -1,0 +1,176 @@
+r"""Lottery tickets on a data diet: the rewind point is made from a part of the training data.
+
+Score the examples early in training, choose a subset, pre-train on it alone up to step t_r, and let iterative
+magnitude pruning go on from there on all the data (:func:`slth.baselines.imp.prune`).
+
+Source: paul2022
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional
+
+from slth.baselines.recipe import Recipe
+from slth.baselines.training import logits_of, train
+from slth.data import Split
+from slth.errors import InputError, check_choice, check_int
+
+KINDS = ("random", "easy", "hard")
+
+
+def replicates(
+    build: Callable[[int], nn.Module], data: Split, *, recipe: Recipe, steps: int, count: int = 4,
+    device: str | torch.device = "cpu",
+) -> list[nn.Module]:  # fmt: skip
+    """Networks ``build(0)``, ``build(1)``, … after a short training, without augmentation: what scores are means over.
+
+    Args:
+        build: seed → untrained network. steps: of training; a tenth of a run is usual. The recipe's schedule is that
+            of its whole run.
+    """
+    check_int("count", count, 1, hint="It is the number of networks to average over.")
+    networks = []
+    for seed in range(count):
+        network = build(seed)
+        train(network, data, recipe=_plain(recipe, seed), last_step=steps, device=device)
+        networks.append(network)
+    return networks
+
+
+def el2n(networks: Sequence[nn.Module], data: Split) -> torch.Tensor:
+    r"""EL2N score of each example, float64 (N,): small is easy.
+
+    .. math:: \mathrm{EL2N}(x, y) = \frac1R \sum_{r=1}^R \| \mathrm{softmax}(f_r(x)) - e_y \|_2 \in [0, \sqrt 2]
+
+    Source: paul2021
+    """
+    _some(networks)
+    total = torch.zeros(len(data), dtype=torch.float64)
+    for network in networks:
+        logits = logits_of(network, data.images).double()
+        _check_labels(data, logits.shape[1])
+        total += (logits.softmax(dim=1) - functional.one_hot(data.labels.cpu(), logits.shape[1])).norm(dim=1)
+    return total / len(networks)
+
+
+def grand(networks: Sequence[nn.Module], data: Split, *, chunk: int = 250) -> torch.Tensor:
+    r"""GraNd score of each example, float64 (N,): the norm of its own gradient, over all trained parameters.
+
+    .. math:: \mathrm{GraNd}(x, y) = \frac1R \sum_{r=1}^R \| \nabla_\theta \, \ell(f_r(x; \theta), y) \|_2
+
+    BatchNorm is in evaluation mode, or the gradient of an example would depend on its neighbours.
+
+    Args:
+        chunk: examples at a time; memory grows with chunk × parameters.
+
+    Source: paul2021
+    """
+    _some(networks)
+    total = torch.zeros(len(data), dtype=torch.float64)
+    for network in networks:
+        network.eval()
+        trained = {name: value.detach() for name, value in network.named_parameters() if value.requires_grad}
+        rest = {name: value.detach() for name, value in network.named_parameters() if not value.requires_grad}
+        rest |= dict(network.named_buffers())
+        device = next(iter(trained.values())).device
+
+        def loss(
+            parameters: dict[str, torch.Tensor], image: torch.Tensor, label: torch.Tensor,
+            network: nn.Module = network, rest: dict[str, torch.Tensor] = rest,
+        ) -> torch.Tensor:  # fmt: skip
+            logits = functional_call(network, {**parameters, **rest}, (image[None],))
+            return functional.cross_entropy(logits, label[None])
+
+        each = vmap(grad(loss), in_dims=(None, 0, 0))
+        norms = []
+        for images, labels in zip(data.images.split(chunk), data.labels.split(chunk), strict=True):
+            gradients = each(trained, images.to(device), labels.to(device))
+            squares = sum(value.flatten(1).double().square().sum(dim=1) for value in gradients.values())
+            norms.append(torch.as_tensor(squares).sqrt().cpu())
+        total += torch.cat(norms)
+    return total / len(networks)
+
+
+def subset(
+    size: int, *, kind: str, scores: torch.Tensor, seed: int = 0, classes: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Which examples to pre-train on: exactly ``size`` indices, int64, increasing.
+
+    Args:
+        kind: ``easy`` (smallest scores), ``hard`` (largest) or ``random`` (by ``seed``; scores are not looked at).
+        scores: (N,). Equal ones are taken in the order of the data.
+        classes: labels (N,), to take the same number of each class (one more of the first ones where it does not
+            divide); None to let the scores decide, as Paul et al. do.
+
+    Raises:
+        InputError: more examples than there are (of a class), scores that are not numbers, an unknown kind.
+
+    Source: paul2022
+    """
+    check_choice("kind", kind, KINDS)
+    check_int("size", size, 1, len(scores), hint=f"There are {len(scores):,} examples.")
+    if bool(scores.isnan().any()):
+        raise InputError("scores must be numbers; got NaN. Check the training that they come from.")
+    if kind == "random":
+        ranks = torch.randperm(len(scores), generator=torch.Generator().manual_seed(seed))
+    else:
+        ranks = torch.argsort(scores.cpu(), descending=kind == "hard", stable=True)
+    if classes is None:
+        return ranks[:size].sort().values
+    names = classes.unique()
+    chosen = []
+    for i, name in enumerate(names):
+        wanted = size // len(names) + (i < size % len(names))
+        mine = ranks[classes[ranks] == name]
+        if len(mine) < wanted:
+            raise InputError(
+                f"class {int(name)} has {len(mine)} examples; {wanted} are asked for. Choose a smaller size."
+            )
+        chosen.append(mine[:wanted])
+    return torch.cat(chosen).sort().values
+
+
+def pretrained(
+    model: nn.Module, data: Split, chosen: torch.Tensor, *, recipe: Recipe, step: int,
+    device: str | torch.device = "cpu",
+) -> nn.Module:  # fmt: skip
+    """A copy of ``model`` after ``step`` steps on the chosen examples alone: a rewind point on a diet.
+
+    Steps are those of the recipe on *all* the data: the learning rate is the same as without a diet, and a small
+    subset is passed over as often as it takes.
+
+    Args:
+        chosen: int64 (m,), of :func:`subset`. step: t_r, below the steps of the whole run.
+
+    Raises:
+        InputError: a step outside the run, or indices outside the data.
+    """
+    steps = recipe.steps(len(data))
+    check_int("step", step, 0, steps - 1, hint=f"It is the step to rewind to; the run has {steps}.")
+    if not len(chosen) or int(chosen.min()) < 0 or int(chosen.max()) >= len(data):
+        raise InputError(f"chosen must hold indices of the {len(data):,} examples; it does not. Use subset().")
+    point = copy.deepcopy(model)
+    diet = Split(data.images[chosen], data.labels[chosen])
+    train(point, diet, recipe=recipe, last_step=step, steps=steps, device=device)
+    return point
+
+
+def _plain(recipe: Recipe, seed: int) -> Recipe:
+    return replace(recipe, seed=seed, augment=False)
+
+
+def _some(networks: Sequence[nn.Module]) -> None:
+    if not networks:
+        raise InputError("networks must hold one network at least; got none. Use replicates().")
+
+
+def _check_labels(data: Split, classes: int) -> None:
+    if len(data) and not 0 <= int(data.labels.min()) <= int(data.labels.max()) < classes:
+        raise InputError(f"labels must lie between 0 and {classes - 1}; they do not. Check the data.")

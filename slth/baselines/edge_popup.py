@@ -1,0 +1,109 @@
+r"""edge-popup: a score for every frozen weight; forward, the top fraction of each layer; backward, straight through.
+
+f(x; w ⊙ m(s)) with m_l(s) = 1 on the round(density·N_l) largest |s_l| of layer l, and ∂m/∂|s| := 1 for kept and
+removed weights alike.
+
+Source: ramanujan2020
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from slth.baselines.found import Found, search
+from slth.baselines.frozen import frozen_form
+from slth.baselines.masks import Masks, check_density, largest, maskable
+from slth.baselines.recipe import Recipe
+from slth.baselines.scored import Scored
+from slth.data import Split
+
+# Weight decay acts on the scores. Published for 100 epochs of CIFAR-10.
+PUBLISHED = Recipe(epochs=100, batch=128, learning_rate=0.1, momentum=0.9, weight_decay=1e-4, schedule="cosine")
+
+
+class EdgePopup(Scored):
+    """A frozen network and its scores, kaiming_uniform(a = √5), so uniform on ±1/√fan_in.
+
+    Args:
+        network: in frozen form. density: kept of every layer, in (0, 1]. seed: of the scores.
+
+    Source: ramanujan2020
+    """
+
+    def __init__(self, network: nn.Module, *, density: float, seed: int = 0) -> None:
+        self.density = check_density(density)
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(
+            network,
+            {
+                name: nn.init.kaiming_uniform_(torch.empty(weight.shape), a=math.sqrt(5), generator=generator)
+                for name, weight in maskable(network).items()
+            },
+        )
+
+    def multipliers(self) -> dict[str, torch.Tensor]:
+        return {name: _TopFraction.apply(self.score(name), self.density) for name in maskable(self.network)}
+
+    def masks(self) -> Masks:
+        return {name: _top(self.score(name).detach(), self.density) for name in maskable(self.network)}
+
+
+def find(
+    model: nn.Module,
+    data: Split,
+    *,
+    density: float,
+    recipe: Recipe,
+    seed: int = 0,
+    init: str = "signed_constant",
+    scale_fan: bool = False,
+    validation: Split | None = None,
+    checkpoint: Path | None = None,
+    device: str | torch.device = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> Found:
+    """A strong ticket of a random network by edge-popup.
+
+    Args:
+        model: an ordinary architecture, left as it is; its frozen random form is searched. data: of training.
+        density: kept of every layer. recipe: of the scores. seed: of weights and scores; the recipe's of the data.
+        init, scale_fan: of the weights, see :func:`slth.baselines.frozen.frozen_form`; ``scale_fan`` makes up for
+            the density. validation: looked at, decides nothing. checkpoint, device, say: see
+            :func:`slth.baselines.training.train`.
+
+    Raises:
+        InputError: density outside (0, 1], or what training refuses. TrainingError: the loss is not finite.
+
+    Source: ramanujan2020
+    """
+    network = frozen_form(model, seed=seed, init=init, density=check_density(density) if scale_fan else None)
+    scored = EdgePopup(network, density=density, seed=seed)
+    return search(
+        "edge-popup", scored, data, asked=density, recipe=recipe, validation=validation, checkpoint=checkpoint,
+        device=device, say=say,
+    )  # fmt: skip
+
+
+def _top(scores: torch.Tensor, density: float) -> torch.Tensor:
+    count = max(1, round(density * scores.numel()))
+    return largest(scores.abs().reshape(-1), count).reshape(scores.shape)
+
+
+class _TopFraction(torch.autograd.Function):
+    """1 on the largest |s|, 0 elsewhere; the gradient passes to |s| as if nothing were there."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: torch.Tensor, density: float) -> torch.Tensor:
+        ctx.save_for_backward(scores)
+        return _top(scores, density).to(scores.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        (scores,) = ctx.saved_tensors
+        return gradient * scores.sign(), None

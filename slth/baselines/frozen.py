@@ -1,0 +1,104 @@
+r"""The frozen random form of a network: the parent of edge-popup, gates and Gem-Miner.
+
+Weights are drawn once and never trained; there are no biases; BatchNorm has no parameters. Where a chain of layers has
+no BatchNorm after a convolution or linear layer, one is put there (not after the last layer): without it the scale of
+a subnetwork's outputs falls with its density.
+
+Source: ramanujan2020
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from slth.baselines.masks import check_density, maskable
+from slth.errors import InputError, check_choice, check_int
+
+INITS = ("signed_constant", "kaiming_normal", "kaiming_uniform")
+_LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_NORMS = {
+    nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d, nn.Linear: nn.BatchNorm1d,
+}  # fmt: skip
+
+
+def frozen_form(
+    model: nn.Module, *, seed: int, init: str = "signed_constant", density: float | None = None, normalise: bool = True
+) -> nn.Module:
+    r"""A copy of ``model`` with frozen random weights, without biases, with non-affine BatchNorm.
+
+    Weights are ±σ (``signed_constant``), N(0, σ²) (``kaiming_normal``) or uniform of standard deviation σ
+    (``kaiming_uniform``), with σ = √(2/(fan_in·density)).
+
+    Args:
+        model: left as it is. seed: of the weights. init: see above.
+        density: fraction kept that σ makes up for (the field's ``scale_fan``); None for 1.
+        normalise: put BatchNorm where an ``nn.Sequential`` has none.
+
+    Raises:
+        InputError: unknown init, density outside (0, 1], or nothing to freeze.
+
+    Source: ramanujan2020
+    """
+    check_choice("init", init, INITS)
+    check_int("seed", seed, 0)
+    share = 1.0 if density is None else check_density(density)
+    form = copy.deepcopy(model)
+    last = list(maskable(form))[-1].rpartition(".")[0]
+    for module in list(form.modules()):
+        _strip(module)
+    if normalise:
+        form = _normalised(form, form.get_submodule(last))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in maskable(form).values():
+            sigma = math.sqrt(2 / (weight[0].numel() * share))
+            weight.copy_(sigma * _standard(weight.shape, init, generator))
+    for parameter in form.parameters():
+        parameter.requires_grad_(False)
+    return form
+
+
+def _standard(shape: torch.Size, init: str, generator: torch.Generator) -> torch.Tensor:
+    """Independent entries of mean 0 and variance 1."""
+    if init == "kaiming_normal":
+        return torch.randn(shape, generator=generator)
+    uniform = 2 * torch.rand(shape, generator=generator) - 1
+    return math.sqrt(3) * uniform if init == "kaiming_uniform" else torch.where(uniform < 0, -1.0, 1.0)
+
+
+def _strip(module: nn.Module) -> None:
+    if isinstance(module, _LINEAR):
+        module.register_parameter("bias", None)
+    elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+        module.affine = False
+        module.register_parameter("weight", None)
+        module.register_parameter("bias", None)
+        module.reset_running_stats()
+    elif any(True for _ in module.parameters(recurse=False)):
+        raise InputError(
+            f"{type(module).__name__} has parameters that the frozen random form does not know; expected "
+            "convolutions, linear layers and BatchNorm. Leave it out of the model."
+        )
+
+
+def _normalised(module: nn.Module, last: nn.Module) -> nn.Module:
+    """The same with BatchNorm after every convolution and linear layer of its chains, but after the last layer."""
+    for name, child in module.named_children():
+        if child is not last:
+            setattr(module, name, _normalised(child, last))
+    if type(module) is not nn.Sequential:
+        return module
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    children = list(module.named_children())
+    for i, (name, child) in enumerate(children):
+        layers[name] = child
+        after = children[i + 1][1] if i + 1 < len(children) else None
+        if type(child) in _NORMS and child is not last and not isinstance(after, nn.modules.batchnorm._BatchNorm):
+            width = len(maskable(child)["weight"])  # one output each
+            layers[f"{name}_norm"] = _NORMS[type(child)](width, affine=False)
+    return nn.Sequential(layers)

@@ -1,0 +1,146 @@
+r"""Iterative magnitude pruning with rewinding: train, prune the smallest weights, rewind, repeat.
+
+Masks come from trained weights, so a ticket found here is a *weak* one: its weights are those of step t_r, and it has
+to be trained. Rewinding to t_r = 0 is the original lottery ticket; a little later is what makes it work in networks
+that are not tiny.
+
+Source: frankle2020
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slth.baselines.masks import Masks, check_density, keep_top, maskable, weights_hash
+from slth.baselines.recipe import Recipe
+from slth.baselines.training import History, train
+from slth.data import Split
+from slth.errors import InputError, check_int, check_positive
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Level:
+    """One round of pruning.
+
+    Attributes:
+        level: 0 is dense. density: asked for; the count is exactly max(1, round(density·N)). masks: the ticket.
+        network: trained from the rewind point with everything else held at zero. history: of that training.
+    """
+
+    level: int
+    density: float
+    masks: Masks
+    network: nn.Module
+    history: History
+
+
+def rewind_point(
+    model: nn.Module, data: Split, *, recipe: Recipe, step: int, device: str | torch.device = "cpu"
+) -> nn.Module:
+    """A copy of ``model`` after ``step`` steps of the recipe: what every level starts from. At 0, as it was.
+
+    Raises:
+        InputError: a step outside the run.
+    """
+    steps = recipe.steps(len(data))
+    check_int("step", step, 0, steps - 1, hint=f"It is the step to rewind to; the run has {steps}.")
+    point = copy.deepcopy(model)
+    train(point, data, recipe=recipe, last_step=step, device=device)
+    return point
+
+
+def schedule(density: float, fraction: float = 0.2) -> list[float]:
+    """Densities of the levels: 1, 1−f, (1−f)², … as long as they are above ``density``, then ``density``.
+
+    Args:
+        density: of the last level, in (0, 1]. fraction: f, of the remaining weights that a level prunes, in (0, 1).
+
+    Raises:
+        InputError: numbers outside their ranges.
+    """
+    check_density(density)
+    if check_positive("fraction", fraction, "It is the part of the remaining weights to prune.") >= 1:
+        raise InputError(f"fraction must lie in (0, 1); got {fraction}. It is the part of the remaining weights.")
+    # One part in 10⁹ below, so that 0.8³ asked for as 0.512 is not a level of its own.
+    levels = math.ceil(math.log(density) / math.log1p(-fraction) - 1e-9)
+    return [(1 - fraction) ** level for level in range(levels)] + [density]
+
+
+def prune(
+    start: nn.Module,
+    data: Split,
+    *,
+    recipe: Recipe,
+    rewind: int,
+    densities: list[float],
+    validation: Split | None = None,
+    folder: Path | None = None,
+    device: str | torch.device = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Level]:
+    r"""The levels of iterative magnitude pruning, one at a time: each is trained when it is asked for.
+
+    Level l trains ``start`` under mask m_l from step t_r to the end, to weights w; then
+
+    .. math:: m_{l+1} = \text{the } \max(1, \mathrm{round}(\rho_{l+1} N)) \text{ largest of } |w|
+              \text{ among those that } m_l \text{ keeps, over all layers together.}
+
+    Momentum starts at zero at the rewind point: weights are rewound, not the optimiser.
+
+    Args:
+        start: the weights of step t_r (:func:`rewind_point`, or :func:`slth.baselines.data_diet.pretrained`); kept
+            as it is, BatchNorm statistics included.
+        data, recipe: of every level. rewind: t_r, the step that ``start`` is at.
+        densities: of the levels, falling; usually :func:`schedule`.
+        folder: one checkpoint a level goes there, and a level that is there already is read, not trained.
+
+    Returns:
+        An iterator of levels; the last has the density ``densities[-1]``.
+
+    Raises:
+        InputError: t_r outside the run, or densities that do not fall. TrainingError: a layer has lost all weights.
+
+    Source: frankle2020
+    """
+    steps = recipe.steps(len(data))
+    check_int("rewind", rewind, 0, steps - 1, hint=f"It is the step to rewind to; the run has {steps}.")
+    for density in densities:
+        check_density(density)
+    if not densities or any(b >= a for a, b in zip(densities, densities[1:], strict=False)):
+        raise InputError(f"densities must fall from level to level; got {densities}. schedule() makes such a list.")
+    return _levels(start, data, recipe, rewind, densities, validation, folder, device, say)
+
+
+def _levels(
+    start: nn.Module, data: Split, recipe: Recipe, rewind: int, densities: list[float], validation: Split | None,
+    folder: Path | None, device: str | torch.device, say: Callable[[str], None],
+) -> Iterator[Level]:  # fmt: skip
+    masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in maskable(start).items()}
+    scores = {name: weight.detach().abs() for name, weight in maskable(start).items()}
+    for level, density in enumerate(densities):
+        masks = keep_top(scores, density, among=masks)
+        network = copy.deepcopy(start)
+        checkpoint = None if folder is None else folder / f"level-{level:02d}-{_digest(start, data, masks)}.pt"
+        history = train(
+            network, data, recipe=recipe, masks=masks, first_step=rewind, validation=validation,
+            checkpoint=checkpoint, device=device,
+        )  # fmt: skip
+        shown = f", validation {history.epochs[-1]['validation']:.2%}" if validation is not None else ""
+        say(f"level {level}: density {density:.4g}{shown}, {history.seconds:.1f} s")
+        yield Level(level=level, density=density, masks=masks, network=network, history=history)
+        scores = {name: weight.detach().abs() for name, weight in maskable(network).items()}
+
+
+def _digest(start: nn.Module, data: Split, masks: Masks) -> str:
+    """Names the checkpoint after what a level comes from, so that another start or subset never finds it."""
+    parts = [weights_hash(start).encode(), data.labels.cpu().numpy().tobytes()]
+    parts += [mask.cpu().numpy().tobytes() for mask in masks.values()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]

@@ -1,0 +1,201 @@
+r"""Masks: which weights of a network are kept, as named boolean tensors with exact counts.
+
+Density is the fraction of the weights of all convolutions and linear layers that a mask keeps. Biases and BatchNorm
+parameters belong to no mask: methods that need a network without them take it in its frozen random form
+(:mod:`slth.baselines.frozen`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from slth.errors import InputError, TrainingError, check_choice, check_positive
+
+Masks = dict[str, torch.Tensor]
+
+_PRUNED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def maskable(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights that masks are about, by parameter name: those of convolutions and linear layers, in order.
+
+    Raises:
+        InputError: the model has none.
+    """
+    found: dict[str, torch.Tensor] = {
+        f"{name}.weight" if name else "weight": module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, _PRUNED)
+    }
+    if not found:
+        raise InputError("a model to prune must have convolutions or linear layers; got none.")
+    return found
+
+
+def check_density(density: float) -> float:
+    """Return ``density`` if it lies in (0, 1]; raise :class:`InputError` otherwise."""
+    value = check_positive("density", density, "It is the fraction of weights kept, in (0, 1].")
+    if value > 1:
+        raise InputError(f"density must lie in (0, 1]; got {density}. It is the fraction of weights kept.")
+    return value
+
+
+def keep_top(
+    scores: Mapping[str, torch.Tensor], density: float, *, scope: str = "global", among: Masks | None = None
+) -> Masks:
+    r"""Keep the weights of the largest scores, exactly max(1, round(density·N)) of them.
+
+    Args:
+        scores: name → scores of a weight's shape, any float dtype. density: of all N weights, pruned ones included.
+        scope: ``global`` ranks all weights together; ``layer`` keeps the same fraction of every layer.
+        among: only weights kept here may be kept; pruned ones never return.
+
+    Returns:
+        Boolean tensors. Equal scores are kept in the order of the weights, so the count is exact with ties too.
+
+    Raises:
+        InputError: density outside (0, 1], scores that are not numbers, or fewer weights left than asked for.
+    """
+    check_density(density)
+    check_choice("scope", scope, ("global", "layer"))
+    if scope == "layer":
+        kept: Masks = {}
+        for name, score in scores.items():
+            kept |= keep_top({name: score}, density, among=None if among is None else {name: among[name]})
+        return kept
+    wide = torch.float64 if any(score.dtype == torch.float64 for score in scores.values()) else torch.float32
+    flat = torch.cat([score.detach().reshape(-1).to(wide) for score in scores.values()])
+    if bool(flat.isnan().any()):
+        raise InputError("scores must be numbers; got NaN. Check the loss and the data that they come from.")
+    count = max(1, round(density * len(flat)))
+    if among is not None:
+        alive = torch.cat([among[name].reshape(-1) for name in scores])
+        if count > int(alive.sum()):
+            raise InputError(f"density {density} keeps {count:,} weights; only {int(alive.sum()):,} are left.")
+        # Below every score, −∞ ones included: ranks, not values, decide from here on.
+        flat = torch.where(alive, flat.clamp(min=torch.finfo(wide).min), -math.inf)
+    parts = largest(flat, count).split([score.numel() for score in scores.values()])
+    return {name: part.reshape(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
+
+
+def largest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """Where the ``count`` largest of ``values`` (n,) are, bool (n,); of equal values the first ones.
+
+    A selection, not a sort: score methods do this at every step.
+    """
+    if values.device.type == "cpu":
+        least = float(np.partition(values.detach().numpy(), len(values) - count)[len(values) - count])
+    else:
+        least = float(values.kthvalue(len(values) - count + 1).values)
+    chosen = values >= least
+    surplus = int(torch.count_nonzero(chosen)) - count
+    if surplus:
+        chosen[(values == least).nonzero()[-surplus:, 0]] = False
+    return chosen
+
+
+def counts(masks: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, int]]:
+    """Name → (kept, all)."""
+    return {name: (int(mask.sum()), mask.numel()) for name, mask in masks.items()}
+
+
+def density_of(masks: Mapping[str, torch.Tensor]) -> float:
+    """Kept weights over all weights."""
+    pairs = counts(masks).values()
+    return sum(kept for kept, _ in pairs) / max(1, sum(total for _, total in pairs))
+
+
+def collapsed(masks: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of layers without a kept weight: such a network computes a constant, or nothing of its input."""
+    return [name for name, mask in masks.items() if not bool(mask.any())]
+
+
+def check_masks(masks: Mapping[str, torch.Tensor], model: nn.Module, *, whole: bool = True) -> None:
+    """Raise when masks do not fit ``model``.
+
+    Args:
+        whole: an empty layer is an error too.
+
+    Raises:
+        InputError: other names, shapes or dtypes than the model's. TrainingError: a layer has collapsed.
+    """
+    weights = maskable(model)
+    if set(masks) != set(weights):
+        odd = sorted(set(masks) ^ set(weights))
+        raise InputError(
+            f"masks must name the {len(weights)} weights of the model; wrong or missing: {', '.join(odd)}."
+        )
+    for name, mask in masks.items():
+        if mask.dtype != torch.bool or mask.shape != weights[name].shape:
+            raise InputError(
+                f"mask {name} must be bool of shape {tuple(weights[name].shape)}; got {mask.dtype} of shape "
+                f"{tuple(mask.shape)}."
+            )
+    empty = collapsed(masks)
+    if whole and empty:
+        raise TrainingError(
+            f"layer collapse: no weight is kept in {', '.join(empty)} at density {density_of(masks):.4g}. "
+            "Keep more weights, or choose a method that ranks weights within layers."
+        )
+
+
+def shuffled(masks: Mapping[str, torch.Tensor], seed: int) -> Masks:
+    """As many weights in every layer, at random places."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: mask.reshape(-1)[torch.randperm(mask.numel(), generator=generator).to(mask.device)].reshape(mask.shape)
+        for name, mask in masks.items()
+    }
+
+
+def random_masks(model: nn.Module, fractions: Mapping[str, float], seed: int) -> Masks:
+    """A fraction of each layer at random places: exactly round(fraction·size) weights."""
+    ordered = {}
+    for name, weight in maskable(model).items():
+        mask = torch.zeros(weight.shape, dtype=torch.bool)
+        mask.reshape(-1)[: round(fractions[name] * mask.numel())] = True
+        ordered[name] = mask
+    return shuffled(ordered, seed)
+
+
+@contextmanager
+def held(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> Iterator[nn.Module]:
+    """Set pruned weights to zero, and keep them there while an optimiser works on the model.
+
+    Their gradients are zeroed before any optimiser sees them; with weight zero, weight decay and momentum add
+    nothing. (A new optimiser is needed: an old one's momentum would move them.)
+
+    Raises:
+        InputError: masks that do not fit. TrainingError: an empty layer.
+    """
+    check_masks(masks, model)
+    weights = maskable(model)
+    hooks = []
+    for name, mask in masks.items():
+        weight = weights[name]
+        mine = mask.to(weight.device)
+        with torch.no_grad():
+            weight.mul_(mine)
+        if weight.requires_grad:
+            hooks.append(weight.register_hook(lambda grad, mine=mine: grad * mine))
+    try:
+        yield model
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of all parameters, names and bytes: equal before and after says that no weight was touched."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
