@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 INK, MUTED, ACCENT = "#1b1b1b", "#8a8a8a", "#2b6cb0"
 MARKERS = "os^Dv<>p"
@@ -21,3 +25,22 @@ def clean(ax: Axes) -> Axes:
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     return ax
+
+
+def panels(count: int, *, columns: int = 2, width: float = 4.6, height: float = 3.6) -> list[Axes]:
+    """So many plots of this size in inches, row by row, on one figure."""
+    columns = max(1, min(count, columns))
+    rows = -(-count // columns)
+    made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return [made.add_subplot(rows, columns, i + 1) for i in range(count)]
+
+
+def log_axis(ax: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with tick labels that do not run into each other where it spans little."""
+    (ax.set_xscale if which == "x" else ax.set_yscale)("log")
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    low, high = sorted(ax.get_xlim() if which == "x" else ax.get_ylim())
+    axis.set_minor_formatter(NullFormatter())
+    if low > 0 and math.log10(high / low) < 2.5:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

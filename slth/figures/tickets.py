@@ -36,6 +36,7 @@ def accuracy_against_width(
     target: float,
     random: Sequence[float] | None = None,
     chance: float | None = None,
+    band: tuple[Sequence[float], Sequence[float]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Test accuracy of tickets against the width of their parent, with the target's and the random ticket's.
@@ -43,10 +44,14 @@ def accuracy_against_width(
     Args:
         widths: hidden channels per input channel. accuracy: of the ticket at each width, in [0, 1].
         target: accuracy of the target. random: of random tickets of the same sizes. chance: of guessing.
+        band: the least and the greatest accuracy at each width, over parents.
     """
     ax = ax or new_axes(5.2, 3.2)
     ax.axhline(100 * target, color=INK, linestyle="--", linewidth=1, label=f"target ({100 * target:.1f} %)")
     ax.plot(widths, 100 * np.asarray(accuracy), color=ACCENT, marker="o", label="ticket, untrained")
+    if band is not None:
+        low, high = (100 * np.asarray(end) for end in band)
+        ax.fill_between(widths, low, high, color=ACCENT, alpha=0.2, linewidth=0)
     if random is not None:
         ax.plot(widths, 100 * np.asarray(random), color=MUTED, marker="s", linestyle=":", label="random ticket")
     if chance is not None:

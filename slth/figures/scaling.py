@@ -1,0 +1,118 @@
+"""Figures of growth: candidates against the error they give, beside theory, and the layer's free scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from slth.figures.style import ACCENT, DASHES, INK, MARKERS, MUTED, clean, log_axis, new_axes
+
+
+class Interval(Protocol):
+    """A median with the ends of what it may be."""
+
+    @property
+    def median(self) -> float:
+        """The middle."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+
+
+def candidates_against_error(
+    *,
+    n: Sequence[float],
+    error: Sequence[Interval],
+    within: Sequence[bool],
+    first_moment: Sequence[float | None],
+    certified: Mapping[float, int],
+    paper: Sequence[float | None],
+    dimension: int,
+    law: Sequence[float] | None = None,
+    law_label: str = "",
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """How many candidates a search used for an error, over how many are needed, and proved to suffice.
+
+    Args:
+        n: candidates, increasing. error: what they gave, ε/σ. within: whether the law is about them (else hollow).
+        first_moment: candidates with which one solution of that error is expected. certified: ε → proved n, |z| ≤ ½.
+        paper: its form at each error, C = 1 assumed; far off the scale, so it is written, not drawn. dimension: D.
+        law: the fitted ε at each n, with its label.
+    """
+    ax = ax or new_axes(5.2, 4.2)
+    middle = np.array([one.median for one in error])
+    sizes, inside = np.asarray(n, dtype=float), np.asarray(within, dtype=bool)
+    low, high = np.array([one.low for one in error]), np.array([one.high for one in error])
+    ax.fill_betweenx(sizes, 1 / high, 1 / low, color=ACCENT, alpha=0.2, linewidth=0)
+    ax.plot(1 / middle[inside], sizes[inside], color=ACCENT, marker="o", linestyle="none", label="measured (ticket)")
+    if not inside.all():
+        ax.plot(
+            1 / middle[~inside], sizes[~inside], color=ACCENT, marker="o", linestyle="none", markerfacecolor="none",
+            label="measured, target not reached",
+        )  # fmt: skip
+    if law is not None:
+        ax.plot(1 / np.asarray(law)[inside], sizes[inside], color=ACCENT, linewidth=1, label=law_label)
+    known = [(1 / eps, value) for eps, value in zip(middle, first_moment, strict=True) if value is not None]
+    if known:
+        ax.plot(*zip(*sorted(known), strict=True), color=INK, marker="x", linestyle="--", linewidth=1,
+                label="existence: first moment, E[Y] = 1")  # fmt: skip
+    if certified:
+        proved = sorted((1 / eps, value) for eps, value in certified.items())
+        ax.plot(*zip(*proved, strict=True), color=INK, marker="D", markerfacecolor="white", linestyle=":",
+                label="certified width, |z| ≤ ½, success ≥ ½")  # fmt: skip
+    beyond = [value for value in paper if value is not None]
+    if beyond:
+        span = f"{min(beyond):.0e} … {max(beyond):.0e}" if len(beyond) > 1 else f"{beyond[0]:.0e}"
+        ax.text(
+            0.02, 0.97, f"↑ far above: D⁶·log³(D/ε), C = 1 assumed,\n   n = {span}", transform=ax.transAxes,
+            fontsize=7, va="top", color=INK,
+        )  # fmt: skip
+    log_axis(ax, "y")
+    ax.set_ylim(top=ax.get_ylim()[1] * 6)
+    log_axis(ax, "x")
+    ax.set_xlabel("1/ε (error in standard deviations σ of a candidate entry, L∞)", fontsize=8)
+    ax.set_ylabel("candidates n of one sign")
+    ax.set_title(title or f"D = {dimension}", fontsize=10)
+    return clean(ax)
+
+
+def error_against_scale(
+    *, curves: Mapping[str, Sequence[tuple[float, Interval]]], auto: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Relative error of a layer against the free factor on its random weights, relative to the default one.
+
+    Args:
+        curves: label → (factor, relative error as a share of the kernel) at increasing factors. auto: where the
+            default lies on the axis, if it is to be marked.
+    """
+    ax = ax or new_axes(5.4, 3.8)
+    for i, (label, values) in enumerate(curves.items()):
+        factor = [at for at, _ in values]
+        color = (INK, ACCENT, MUTED)[i % 3]
+        ax.fill_between(
+            factor, [100 * one.low for _, one in values], [100 * one.high for _, one in values], color=color,
+            alpha=0.15, linewidth=0,
+        )  # fmt: skip
+        ax.plot(factor, [100 * one.median for _, one in values], color=color, marker=MARKERS[i % len(MARKERS)],
+                markersize=4, linestyle=DASHES[i % 4], linewidth=1.2, label=label)  # fmt: skip
+    if auto is not None:
+        ax.axvline(auto, color=INK, linewidth=0.8)
+        ax.annotate("scale='auto'", (auto, 0.02), xycoords=("data", "axes fraction"), xytext=(4, 0),
+                    textcoords="offset points", fontsize=8)  # fmt: skip
+    ax.axhline(100, color=MUTED, linewidth=0.6)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("scale of the layer's random weights, in units of the default")
+    ax.set_ylabel("relative kernel error (RMS, %)")
+    ax.legend(fontsize=8, frameon=False)
+    return clean(ax)
