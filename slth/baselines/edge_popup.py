@@ -37,7 +37,6 @@ class EdgePopup(Scored):
     """
 
     def __init__(self, network: nn.Module, *, density: float, seed: int = 0) -> None:
-        self.density = check_density(density)
         generator = torch.Generator().manual_seed(seed)
         super().__init__(
             network,
@@ -46,6 +45,7 @@ class EdgePopup(Scored):
                 for name, weight in maskable(network).items()
             },
         )
+        self.density = check_density(density)
 
     def multipliers(self) -> dict[str, torch.Tensor]:
         return {name: _TopFraction.apply(self.score(name), self.density) for name in maskable(self.network)}
