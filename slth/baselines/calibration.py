@@ -57,9 +57,7 @@ def brier(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return float(gap.square().sum(dim=1).mean())
 
 
-def reliability(
-    logits: torch.Tensor, labels: torch.Tensor, *, bins: int = BINS, scheme: str = "width"
-) -> Reliability:
+def reliability(logits: torch.Tensor, labels: torch.Tensor, *, bins: int = BINS, scheme: str = "width") -> Reliability:
     """Confidence and accuracy by bins of confidence.
 
     Args:
@@ -129,9 +127,7 @@ def auroc(inside: torch.Tensor, outside: torch.Tensor) -> float:
     return float((np.sum(ranks[:n]) - n * (n + 1) / 2) / (n * m))
 
 
-def measures(
-    logits: torch.Tensor, labels: torch.Tensor, ood_logits: torch.Tensor | None = None
-) -> dict[str, float]:
+def measures(logits: torch.Tensor, labels: torch.Tensor, ood_logits: torch.Tensor | None = None) -> dict[str, float]:
     """Everything above by name: ``accuracy``, ``nll``, ``brier``, ``ece``, ``ece_mass``, and ``auroc`` with
     ``ood_logits`` (those of inputs from elsewhere)."""
     found = {

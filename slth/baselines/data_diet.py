@@ -130,7 +130,9 @@ def subset(
         wanted = size // len(names) + (i < size % len(names))
         mine = ranks[classes[ranks] == name]
         if len(mine) < wanted:
-            raise InputError(f"class {int(name)} has {len(mine)} examples; {wanted} are asked for. Choose a smaller size.")
+            raise InputError(
+                f"class {int(name)} has {len(mine)} examples; {wanted} are asked for. Choose a smaller size."
+            )
         chosen.append(mine[:wanted])
     return torch.cat(chosen).sort().values
 
