@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from slth.baselines.found import recalibrated
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import logits_of, train
 from slth.data import Split
@@ -102,9 +103,8 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
             name: torch.lerp(value, theirs[name], alpha) if value.is_floating_point() else value
             for name, value in mine.items()
         })  # fmt: skip
-        if norms and calibration is not None:
-            recalibrate(middle, calibration)
-        logits = logits_of(middle, data.images)
+        here = recalibrated(middle, calibration.images) if norms and calibration is not None else middle
+        logits = logits_of(here, data.images)
         labels = data.labels.cpu()
         wrong.append(logits.argmax(dim=1) != labels)
         losses.append(float(functional.cross_entropy(logits.double(), labels)))
@@ -116,23 +116,6 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
         losses=tuple(losses),
         examples=float((own <= 0).double().mean()),
     )
-
-
-def recalibrate(model: nn.Module, data: Split, batch: int = 500) -> None:
-    """Set running statistics of BatchNorm to the mean over batches of ``data``; nothing else changes."""
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean instead of a moving one
-    model.train()
-    device = next(iter([*model.parameters(), *model.buffers()])).device
-    with torch.no_grad():
-        for part in data.images.split(batch):
-            model(part.to(device))
-    model.eval()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def fraction_connected(lines: Sequence[Line]) -> float:

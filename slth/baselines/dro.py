@@ -16,12 +16,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from slth.baselines import edge_popup
+from slth.baselines.found import Found
+from slth.baselines.recipe import Recipe
 from slth.baselines.training import Moment, Objective
+from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
 
 
@@ -109,20 +114,40 @@ class Ensemble(nn.Module):
         return torch.stack([member(x) for member in self.members]).mean(dim=0)
 
 
-def ensemble(member: Callable[[Objective, int], nn.Module], lams: Sequence[float], seeds: Sequence[int]) -> Ensemble:
-    """Train one ticket for each (λ, seed) and put them together.
+def tickets(
+    model: nn.Module,
+    data: Split,
+    *,
+    density: float,
+    lams: Sequence[float],
+    seeds: Sequence[int],
+    recipe: Recipe,
+    detach: bool = True,
+    scale_fan: bool = False,
+    device: str | torch.device = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Found]:
+    """edge-popup tickets, one for each (λ, seed): the members of an :class:`Ensemble`, and its single rivals.
 
     A robust ensemble has different λ; a plain one of the same size, which it is compared with, has λ = ∞ throughout
-    and the same seeds.
+    and the same seeds. The seed draws weights, scores and the order of the data.
 
     Args:
-        member: (objective, seed) → trained network. lams, seeds: as long as each other.
+        lams, seeds: as long as each other. detach: see :func:`robust_loss`. Everything else as in
+            :func:`slth.baselines.edge_popup.find`.
 
     Raises:
         InputError: λ that is not above 0, or sequences that differ in length.
+
+    Source: sapkota2023
     """
     if len(lams) != len(seeds):
         raise InputError(f"lams and seeds must be as long as each other; got {len(lams)} and {len(seeds)}.")
-    for lam in lams:
-        check_lambda(lam)
-    return Ensemble([member(robust(lam), seed) for lam, seed in zip(lams, seeds, strict=True)])
+    objectives = [robust(lam, detach=detach) for lam in lams]
+    return [
+        edge_popup.find(
+            model, data, density=density, recipe=replace(recipe, seed=seed), seed=seed, scale_fan=scale_fan,
+            objective=objective, device=device, say=say,
+        )
+        for objective, seed in zip(objectives, seeds, strict=True)
+    ]  # fmt: skip

@@ -21,6 +21,7 @@ from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import Masks, check_density, largest, maskable
 from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
+from slth.baselines.training import Objective
 from slth.data import Split
 
 # Weight decay acts on the scores. Published for 100 epochs of CIFAR-10.
@@ -63,6 +64,7 @@ def find(
     seed: int = 0,
     init: str = "signed_constant",
     scale_fan: bool = False,
+    objective: Objective | None = None,
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
@@ -74,8 +76,8 @@ def find(
         model: an ordinary architecture, left as it is; its frozen random form is searched. data: of training.
         density: kept of every layer. recipe: of the scores. seed: of weights and scores; the recipe's of the data.
         init, scale_fan: of the weights, see :func:`slth.baselines.frozen.frozen_form`; ``scale_fan`` makes up for
-            the density. validation: looked at, decides nothing. checkpoint, device, say: see
-            :func:`slth.baselines.training.train`.
+            the density. objective: None for plain cross-entropy. validation: looked at, decides nothing.
+            checkpoint, device, say: see :func:`slth.baselines.training.train`.
 
     Raises:
         InputError: density outside (0, 1], or what training refuses. TrainingError: the loss is not finite.
@@ -85,8 +87,8 @@ def find(
     network = frozen_form(model, seed=seed, init=init, density=check_density(density) if scale_fan else None)
     scored = EdgePopup(network, density=density, seed=seed)
     return search(
-        "edge-popup", scored, data, asked=density, recipe=recipe, validation=validation, checkpoint=checkpoint,
-        device=device, say=say,
+        "edge-popup", scored, data, asked=density, recipe=recipe, objective=objective, validation=validation,
+        checkpoint=checkpoint, device=device, say=say,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def prune(
     check_int("rewind", rewind, 0, steps - 1, hint=f"It is the step to rewind to; the run has {steps}.")
     for density in densities:
         check_density(density)
-    if not densities or any(b >= a for a, b in zip(densities, densities[1:], strict=False)):
+    if not densities or any(b >= a for a, b in itertools.pairwise(densities)):
         raise InputError(f"densities must fall from level to level; got {densities}. schedule() makes such a list.")
     return _levels(start, data, recipe, rewind, densities, validation, folder, device, say)
 
