@@ -16,6 +16,7 @@ from slth.cli_proofs import proofs
 from slth.cli_rss import reproduce_app, rss_app
 from slth.cli_study import report, study_app
 from slth.cli_ticket import ticket_app
+from slth.cli_train import compare, train
 from slth.errors import SlthError
 from slth.show import Json, console, table
 
@@ -35,6 +36,10 @@ app.add_typer(bounds_app, name="bounds")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.command("report", epilog="Example: slth report existence")(report)
+app.command(
+    "train", epilog="Example: slth train gem-miner --data digits --arch digits --density 0.05 --finetune 5 --out run"
+)(train)
+app.command("compare", epilog="Example: slth compare compare --smoke --out contest")(compare)
 app.command("proofs", epilog="Example: slth proofs --quick")(proofs)
 INTERRUPTED = 130
 

@@ -121,3 +121,23 @@ def _pairs(name: str, given: list[str] | None) -> dict[str, Any]:
         except ValueError:
             found[key] = value
     return found
+
+
+def compare(
+    spec: Annotated[str, typer.Argument(metavar="NAME|SPEC.toml", help="A spec of the study 'compare'.")],
+    out: Annotated[Path, typer.Option(help="Folder for rows, figures and the report; a second run resumes.")],
+    smoke: Annotated[bool, typer.Option("--smoke", help="The quick form.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
+) -> None:
+    """Run a comparison of methods, print its tables, and write its figures and report: study run, plot and report."""
+    from slth.cli_study import plot, report, run
+    from slth.experiments.spec import load_spec
+
+    study = load_spec(spec).study
+    if study != "compare":
+        raise InputError(
+            f"slth compare takes specs of the study 'compare'; {spec} is of {study!r}. Use: slth study run"
+        )
+    run(spec, out, smoke=smoke, workers=workers)
+    plot(out)
+    report(out)

@@ -23,7 +23,7 @@ from slth.baselines.training import logits_of
 from slth.data import Split, corruptions
 from slth.errors import InputError, TrainingError, check_choice
 from slth.experiments.compare_sections import sections
-from slth.experiments.methods import METHODS, TUNE, Job, Outcome
+from slth.experiments.methods import METHODS, Job, Outcome
 from slth.experiments.study import Point, Study
 
 # Another seed than any ticket's own: of shuffled masks and of redrawn weights.
@@ -116,13 +116,11 @@ def judge(point: Contestant, job: Job, outcome: Outcome) -> dict[str, Any]:
     if outcome.tuned is not None:
         stages["tuned"] = _measured(point, outcome.tuned, test)
     elif point.finetune and outcome.found is not None:
-        recipe = replace(job, epochs=point.finetune, recipe=point.tune).made(TUNE)
+        recipe = replace(job, epochs=point.finetune, recipe=point.tune).made(outcome.tuning)
         checked = {"tuned": outcome.found}
         if point.sanity:
             checked |= sanity_checks(outcome.found, job.model(), seed=ANOTHER + job.seed)
-            checked["smart"] = smart.find(
-                job.model(), job.data, density=result["density"], recipe=recipe, seed=job.seed
-            )
+            checked["smart"] = smart.find(job.model(), density=result["density"], seed=job.seed, frozen=True)
         for name, found in checked.items():
             try:
                 tuned, history = fine_tuned(found, job.data, recipe=recipe, device=job.device, say=job.say)

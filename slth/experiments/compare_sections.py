@@ -130,7 +130,8 @@ def _scores(name: str, rows: Sequence[Row]) -> Section:
 
 
 def _calibration(name: str, rows: Sequence[Row]) -> Section:
-    lines, tables = [], {}
+    lines: list[tuple[str, ...]] = []
+    tables: dict[str, Any] = {}
     for (who, density), mine in sorted(grouped(rows).items()):
         stage = "tuned" if values(mine, "tuned", "accuracy") else "found"
         cells = []

@@ -1,9 +1,9 @@
 """Lottery tickets on a data diet: how the rewind point was made, and what iterative pruning makes of it.
 
-A point names the examples that the rewind point was pre-trained on (``all``, or a ``random``, ``easy`` or ``hard`` subset
-of a size), and the step t_r; iterative magnitude pruning goes on from there on all training images. Beside the ticket's
-accuracy stands whether the start is linearly mode connected: whether two children of it, trained with different orders
-of the data, have no error barrier between them.
+A point names the examples that the rewind point was pre-trained on (``all``, or a ``random``, ``easy`` or ``hard``
+subset of a size), and the step t_r; iterative magnitude pruning goes on from there on all training images. Beside the
+ticket's accuracy stands whether the start is linearly mode connected: whether two children of it, trained with
+different orders of the data, have no error barrier between them.
 
 Source: paul2022
 """
@@ -25,7 +25,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.experiments.compare import test_data, training_data
 from slth.experiments.intervals import interval, show
-from slth.experiments.methods import Job
+from slth.experiments.methods import MAGNITUDE, Job
 from slth.experiments.study import Point, Row, Study
 from slth.report import Section
 
@@ -71,7 +71,7 @@ def run(point: Diet, seed: int) -> dict[str, Any]:
         examples whose own error has no barrier; ``start_accuracy`` of the rewind point.
     """
     job = _job(point, seed)
-    recipe = job.made(imp.RECIPE)
+    recipe = job.made(MAGNITUDE)
     test = test_data(point.data, point.test)
     model = job.model()
     if point.kind == "all":
@@ -146,7 +146,7 @@ def _scores(described: str) -> torch.Tensor:
     """EL2N scores of a task: of its training images and recipe alone, whatever the seed of the row."""
     point = Diet.model_validate_json(described)
     job = _job(point, 0)
-    recipe: Recipe = job.made(imp.RECIPE)
+    recipe: Recipe = job.made(MAGNITUDE)
     networks = data_diet.replicates(
         lambda seed: replace(job, seed=10_000 + seed).model(), job.data, recipe=recipe, steps=point.score_steps,
         count=point.replicates,

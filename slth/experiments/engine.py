@@ -16,8 +16,8 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from concurrent.futures import FIRST_COMPLETED as FIRST
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import Any, Protocol
 
 from slth.errors import InputError, check_choice, check_int

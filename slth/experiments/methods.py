@@ -29,6 +29,18 @@ from slth.tickets import find_ticket
 def _quiet(line: str) -> None: ...
 
 
+# Dense networks and what is trained after pruning at initialisation: Adam with one cycle needs no tuning here.
+DENSE = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
+# A frozen network's weights after the search, fine-tuned: lower, as the published 0.01 is to the search's 0.1.
+TUNE = Recipe(learning_rate=0.01, schedule="cosine")
+SCORES = Recipe(learning_rate=0.1, weight_decay=1e-4)
+GATES = Recipe(optimiser="adam", learning_rate=0.02)
+MINING = Recipe(learning_rate=0.1)
+MAGNITUDE = Recipe(learning_rate=0.05)
+# One rate of hardness a member, as published for CIFAR-10.
+LAMBDAS = (10.0, 500.0, math.inf)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """What a method is given.
@@ -80,7 +92,7 @@ class Outcome:
             over the job's data. seconds: of the search.
         found: masks and their network, where there are any: what can be fine-tuned, shuffled, redrawn.
         tuned: the ticket trained further, where the search itself has done that.
-        levels: (density, network) on the way, where the search passes through other densities.
+        tuning: how ``found`` is trained further, if it is. levels: (density, network) on the way, where the search passes through other densities.
         untouched: whether all weights are as they were drawn. notes: JSON-ready.
     """
 
@@ -92,18 +104,12 @@ class Outcome:
     untouched: bool
     found: Found | None = None
     tuned: nn.Module | None = None
+    tuning: Recipe = TUNE
     levels: tuple[tuple[float, nn.Module], ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 Method = Callable[[Job], Outcome]
-
-# Dense networks and what is trained after pruning at initialisation: Adam with one cycle needs no tuning here.
-DENSE = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
-# A frozen network's weights after the search, fine-tuned: lower, as the published 0.01 is to the search's 0.1.
-TUNE = Recipe(learning_rate=0.01, schedule="cosine")
-# One rate of hardness a member, as published for CIFAR-10.
-LAMBDAS = (10.0, 500.0, math.inf)
 
 
 def dense(job: Job) -> Outcome:
@@ -120,12 +126,11 @@ def searched(find: Callable[..., Found], own: Recipe) -> Method:
     """A method of one search, as most are."""
 
     def run(job: Job) -> Outcome:
-        recipe = job.made(own)
         found = find(
-            job.model(), job.data, density=job.density, recipe=recipe, seed=job.seed, validation=job.validation,
+            job.model(), job.data, density=job.density, recipe=job.made(own), seed=job.seed, validation=job.validation,
             checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
         )  # fmt: skip
-        return _outcome(found, job, recipe)
+        return _outcome(found)
 
     return run
 
@@ -135,7 +140,7 @@ def iterative(job: Job) -> Outcome:
     share ``epochs`` among the levels, for comparisons at equal compute."""
     check_keys("options", job.options, ("rewind", "fraction", "total"))
     densities = imp.schedule(job.density, job.options.get("fraction", 0.2))
-    recipe = job.made(imp.RECIPE)
+    recipe = job.made(MAGNITUDE)
     if job.options.get("total", False):
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
     rewind = job.options.get("rewind", 0)
@@ -155,13 +160,41 @@ def iterative(job: Job) -> Outcome:
     )  # fmt: skip
 
 
+def initial(name: str) -> Method:
+    """A method of :mod:`slth.baselines.at_init`: no training before, all of it after."""
+
+    def run(job: Job) -> Outcome:
+        found = at_init.find(job.model(), job.data, density=job.density, method=name, seed=job.seed, say=job.say,
+                             **job.options)  # fmt: skip
+        return replace(_outcome(found), tuning=DENSE)
+
+    return run
+
+
+def smart_random(job: Job) -> Outcome:
+    """Random masks with smart layer-wise ratios."""
+    found = smart.find(job.model(), density=job.density, seed=job.seed, say=job.say, **job.options)
+    return replace(_outcome(found), tuning=DENSE)
+
+
+def structured(job: Job) -> Outcome:
+    """Filters pruned from a trained network, the small one tuned for as many epochs. Options: those of
+    :func:`slth.baselines.filters.find`."""
+    recipe = job.made(DENSE)
+    found = filters.find(
+        job.model(), job.data, density=job.density, recipe=recipe, fine_tuning=recipe, seed=job.seed,
+        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
+    )  # fmt: skip
+    return replace(_outcome(found), network=found.network, tuned=found.compact, found=None)
+
+
 def ensemble(lams: tuple[float, ...]) -> Method:
     """An ensemble of edge-popup tickets, one for each λ; options: ``lams`` (``inf`` for plain), and edge-popup's."""
 
     def run(job: Job) -> Outcome:
         options = dict(job.options)
         chosen = [float(lam) for lam in options.pop("lams", lams)]
-        recipe = job.made(edge_popup.RECIPE)
+        recipe = job.made(SCORES)
         parts = []
         for i, lam in enumerate(chosen):
             # Seeds of the members of one ensemble are no seeds of another's.
@@ -213,24 +246,23 @@ def subset_sum(job: Job) -> Outcome:
 
 METHODS: dict[str, Method] = {
     "dense": dense,
-    "edge-popup": searched(edge_popup.find, edge_popup.RECIPE),
-    "gates": searched(gates.find, gates.RECIPE),
-    "gem-miner": searched(gem_miner.find, gem_miner.RECIPE),
+    "edge-popup": searched(edge_popup.find, SCORES),
+    "gates": searched(gates.find, GATES),
+    "gem-miner": searched(gem_miner.find, MINING),
     "imp": iterative,
-    **{name: searched(find, DENSE) for name, find in at_init.FINDERS.items()},
-    "smart-random": searched(smart.find, DENSE),
-    "filters": searched(filters.find, filters.RECIPE),
+    **{name: initial(name) for name in at_init.METHODS},
+    "smart-random": smart_random,
+    "filters": structured,
     "dro-ensemble": ensemble(LAMBDAS),
     "plain-ensemble": ensemble((math.inf,) * len(LAMBDAS)),
     "subset-sum": subset_sum,
 }
 
 
-def _outcome(found: Found, job: Job, recipe: Recipe) -> Outcome:
+def _outcome(found: Found) -> Outcome:
     kept, total = _count(found.masks)
-    per_epoch = recipe.steps(len(job.data)) / recipe.epochs
     return Outcome(
-        network=found.module(), kept=kept, total=total, epochs=found.history.steps / per_epoch, seconds=found.seconds,
+        network=found.module(), kept=kept, total=total, epochs=float(len(found.history.epochs)), seconds=found.seconds,
         untouched=found.untouched, found=found, notes={**found.notes, "collapsed": found.collapsed},
     )  # fmt: skip
 
@@ -248,7 +280,7 @@ def summaries() -> dict[str, str]:
         "gates": "stochastic gates on frozen random weights, filters or channels (strong)",
         "gem-miner": "rounded scores, frozen from below (strong; made to be fine-tuned)",
         "imp": "iterative magnitude pruning with rewinding",
-        **{name: f"{name}, at initialisation; train with --finetune" for name in at_init.FINDERS},
+        **{name: f"{name}, at initialisation; train with --finetune" for name in at_init.METHODS},
         "smart-random": "a random ticket with good layer-wise ratios; train with --finetune",
         "filters": "whole filters pruned from a trained network, removed physically",
         "dro-ensemble": "edge-popup tickets trained on losses of different hardness, logits averaged (strong)",

@@ -63,7 +63,9 @@ def export_parquet(folder: str | Path, path: str | Path) -> int:
         import pyarrow
         from pyarrow import parquet
     except ImportError as cause:
-        raise InputError('Parquet needs pyarrow. Install it with: pip install "slth[parquet]", or use --csv.') from cause
+        raise InputError(
+            'Parquet needs pyarrow. Install it with: pip install "slth[parquet]", or use --csv.'
+        ) from cause
     table = _flat_rows(folder)
     columns = {}
     for name in _header(table):

@@ -1,8 +1,8 @@
 """One method, one seed, one folder: what ``slth train`` does.
 
-The folder holds ``result.json`` (the point, the seed, what was measured), ``ticket.safetensors`` (the network's weights,
-those not kept zero), ``masks.safetensors`` where there are masks, and checkpoints while the search runs. A folder that
-holds the result is done; one that holds checkpoints goes on.
+The folder holds ``result.json`` (the point, the seed, what was measured), ``ticket.safetensors`` (the network's
+weights, those not kept zero), ``masks.safetensors`` where there are masks, and checkpoints. A folder that holds the
+result is done; one that holds checkpoints goes on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run_one(
     """
     folder = Path(folder)
     check_int("seed", seed, 0)
-    asked = {"point": point.model_dump(mode="json"), "seed": seed}
+    asked: dict[str, Any] = {"point": point.model_dump(mode="json"), "seed": seed}
     stored = read_result(folder)
     if stored is not None:
         differing = [name for name, value in asked["point"].items() if stored["point"].get(name) != value]

@@ -1,21 +1,21 @@
 """Spec files: a study's grid of points and seeds as TOML, validated before anything runs.
 
-    study = "dimension"        # a name of `slth study list`, or "module:ATTRIBUTE" for a study of your own
-    title = "…"                # optional
-    seeds = 5                  # 0 … 4; or a list
-    [point]                    # values that all points share, unless a grid names them
-    method = "relax"
-    [[grid]]                   # the product of these lists; several grids are joined, duplicates dropped
-    D = [4, 9]
-    ratio = [10, 30]
-    [budget]
-    retries = 2                # of a point whose worker died
-    seconds = 600              # of one point; leave it out for no limit
-    [smoke]                    # replaces what it names, for a quick look
-    seeds = 1
-    [[smoke.grid]]
-    D = [4]
-    ratio = [10]
+study = "dimension"        # a name of `slth study list`, or "module:ATTRIBUTE" for a study of your own
+title = "…"                # optional
+seeds = 5                  # 0 … 4; or a list
+[point]                    # values that all points share, unless a grid names them
+method = "relax"
+[[grid]]                   # the product of these lists; several grids are joined, duplicates dropped
+D = [4, 9]
+ratio = [10, 30]
+[budget]
+retries = 2                # of a point whose worker died
+seconds = 600              # of one point; leave it out for no limit
+[smoke]                    # replaces what it names, for a quick look
+seeds = 1
+[[smoke.grid]]
+D = [4]
+ratio = [10]
 """
 
 from __future__ import annotations

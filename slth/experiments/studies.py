@@ -13,7 +13,14 @@ from slth.experiments.study import Study
 
 # name → "module:ATTRIBUTE"; a spec file of the same name in specs/ is its standard form.
 STUDIES = {
+    "compare": "slth.experiments.compare:STUDY",
+    "diet": "slth.experiments.diet:STUDY",
+    "dimension": "slth.experiments.dimension:STUDY",
     "existence": "slth.experiments.existence:STUDY",
+    "neurons": "slth.experiments.neurons:STUDY",
+    "scale": "slth.experiments.scale:STUDY",
+    "structure": "slth.experiments.structure:STUDY",
+    "width": "slth.experiments.width:STUDY",
 }
 
 
@@ -30,7 +37,7 @@ def load_study(name: str, paths: Sequence[str] = ()) -> Study:
 def _load(name: str, paths: tuple[str, ...]) -> Study:
     if ":" not in name and name not in STUDIES:
         near = difflib.get_close_matches(name, STUDIES, 1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STUDIES)}; or your own, 'module:ATTRIBUTE'."
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STUDIES)}; your own is 'module:ATTRIBUTE'."
         raise InputError(f"no study is called {name!r}; {hint}")
     module, _, attribute = STUDIES.get(name, name).partition(":")
     sys.path[:0] = [path for path in paths if path not in sys.path]

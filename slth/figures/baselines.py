@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from slth.figures.style import ACCENT, DASHES, INK, MARKERS, MUTED, clean, new_axes
 
@@ -36,6 +37,9 @@ def accuracy_against_density(
         ax.plot(at, mean, color=shade, linestyle=dashes, marker=MARKERS[i % len(MARKERS)], markersize=4, label=name,
                 markerfacecolor="none" if i >= 3 else shade)  # fmt: skip
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("density: fraction of weights kept")
     ax.set_ylabel("test accuracy (%)")
     ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
@@ -48,7 +52,7 @@ def reliability(tables: Mapping[str, Mapping[str, Sequence[float]]], *, ax: Axes
     Args:
         tables: name → ``confidence``, ``accuracy`` and ``count`` of each bin that is not empty.
     """
-    ax = ax or new_axes(4.4, 4.2)
+    ax = ax or new_axes(6.0, 4.2)
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, label="calibrated")
     for i, (name, table) in enumerate(tables.items()):
         share = np.asarray(table["count"], float) / max(1.0, float(np.sum(table["count"])))
@@ -62,7 +66,7 @@ def reliability(tables: Mapping[str, Mapping[str, Sequence[float]]], *, ax: Axes
     ax.set_xlabel("confidence: largest softmax output")
     ax.set_ylabel("accuracy")
     ax.set_title("Reliability (size of a mark: share of the examples)", fontsize=9)
-    ax.legend(fontsize=7, frameon=False, loc="upper left")
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return clean(ax)
 
 
