@@ -145,8 +145,10 @@ def rerun(folder: str | Path, key: str) -> Comparison:
         found = store.rows(key=key)
         runs = store.runs()
     if len(found) != 1 or not key:
-        hint = "Keys are listed by: slth study export DIR --csv FILE"
-        raise DataError(f"{len(found) or 'no'} rows have a key that begins with {key!r} in {folder}. {hint}")
+        raise DataError(
+            f"{len(found)} rows of {folder} have a key that begins with {key!r}; it must be one. "
+            f"Keys are listed by: slth study export {folder} --csv FILE"
+        )
     row, spec = found[0], Spec(**runs[-1]["spec"])
     task = Task(row.key, spec.study, spec.paths, dict(row.point), row.seed, spec.budget.seconds)
     pool = open_pool("local", workers=1)
@@ -204,7 +206,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, one in value.items():
         if isinstance(one, list) and any(isinstance(part, Mapping) for part in one):
             one = {str(i): part for i, part in enumerate(one)}
-        flat |= _flat(one, f"{prefix}{name}.") if isinstance(one, Mapping) and one else {f"{prefix}{name}": one}
+        flat |= _flat(one, f"{prefix}{name}.") if isinstance(one, Mapping) else {f"{prefix}{name}": one}
     return flat
 
 

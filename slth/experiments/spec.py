@@ -20,6 +20,7 @@ ratio = [10]
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import itertools
 import json
@@ -50,14 +51,15 @@ def _listed(grid: Any) -> Any:
     return {key: values if isinstance(values, list | tuple) else (values,) for key, values in grid.items()}
 
 
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("expected a number of seeds, or a list of them")
+def _seeds(value: Any) -> Any:
+    numbers = value if isinstance(value, list | tuple) else (value,)
+    least = 0 if numbers is value else 1
+    if not all(isinstance(one, int) and not isinstance(one, bool) and one >= least for one in numbers):
+        raise ValueError("expected a number of seeds ≥ 1, or a list of seeds ≥ 0")
     return value
 
 
-Seed = Annotated[int, Field(strict=True, ge=0)]
-Seeds = Annotated[Annotated[int, Field(ge=1)] | tuple[Seed, ...], BeforeValidator(_no_bool)]
+Seeds = Annotated[int | tuple[int, ...], BeforeValidator(_seeds)]
 Grids = tuple[Annotated[Grid, BeforeValidator(_listed)], ...]
 
 
@@ -143,17 +145,20 @@ class Spec(_Table):
         if not seeds:
             raise InputError(f"{self.label}: seeds is an empty list. Give it at least one.")
         grids = [{**_listed_alone(self.point), **grid} for grid in self.grid or ({},)]
-        _refuse_more(self.label, len(seeds) * sum(math.prod(map(len, grid.values())) for grid in grids))
+        count = len(seeds) * sum(math.prod(map(len, grid.values())) for grid in grids)
+        if count > LARGEST:
+            raise InputError(f"{self.label} asks for {count:,} points; at most {LARGEST:,} can be run. Shorten its lists.")
         make = study.points or (lambda grid: product(study.point, grid))
         points: dict[str, Point] = {}
         try:
             for point in (point for grid in grids for point in make(grid)):
                 points.setdefault(canonical(point.model_dump(mode="json")), point)
+                if len(seeds) * len(points) > LARGEST:
+                    raise InputError(f"more than {LARGEST:,} points come of it. Shorten its lists.")
         except ValidationError as cause:
             raise InputError(f"{self.label}: {_sentence(cause)}") from cause
         except ValueError as cause:
             raise InputError(f"{self.label}: {cause}") from cause
-        _refuse_more(self.label, len(seeds) * len(points))
         return [(point, seed) for point in points.values() for seed in seeds]
 
 
@@ -178,7 +183,9 @@ def load_spec(name: str) -> Spec:
         return parse_spec((SHIPPED / f"{name}.toml").read_text(encoding="utf-8"), label=f"{name}.toml")
     path = Path(name)
     if not path.is_file():
-        raise DataError(f"no study is called {name!r}, and no file. Shipped: {', '.join(shipped())}.")
+        near = difflib.get_close_matches(name, shipped(), 1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Shipped: {', '.join(shipped())}."
+        raise DataError(f"no study is called {name!r}, and no file. {hint}")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
@@ -205,7 +212,10 @@ def parse_spec(text: str, *, label: str, home: str = "") -> Spec:
 
 def canonical(value: Any) -> str:
     """JSON with one spelling for each value: keys sorted, no spaces, finite numbers only."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as cause:
+        raise InputError("parameters must be finite: nan equals nothing, and inf has no JSON. Leave the key out.") from cause
 
 
 def _validated(values: Mapping[str, Any], label: str) -> Spec:
@@ -218,8 +228,7 @@ def _validated(values: Mapping[str, Any], label: str) -> Spec:
 def _sentence(error: ValidationError) -> str:
     """The first complaint, in one line."""
     first = error.errors(include_url=False)[0]
-    # The branches of a union are pydantic's business, not the reader's.
-    place = ".".join(str(step) for step in first["loc"] if not str(step).startswith(("constrained", "tuple", "int")))
+    place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     got = "" if first["type"] == "missing" else f"; got {first['input']!r}"
     return f"{place}: {message}{got}." if place else f"{message}{got}."
@@ -228,7 +237,3 @@ def _sentence(error: ValidationError) -> str:
 def _listed_alone(point: Mapping[str, Any]) -> Grid:
     return {key: (value,) for key, value in point.items()}
 
-
-def _refuse_more(label: str, count: int) -> None:
-    if count > LARGEST:
-        raise InputError(f"{label} asks for {count:,} points; at most {LARGEST:,} can be run. Shorten its lists.")

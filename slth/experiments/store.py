@@ -68,7 +68,8 @@ class Store:
             raise DataError(f"{folder} holds no study. Make one with: slth study run NAME --out {folder}")
         with _clear(self.path):
             self._database = _connect(self.path, read_only=True)
-            self._check_version()
+            with self._closed_on_error():
+                self._check_version()
 
     def __enter__(self) -> Self:
         return self
@@ -138,6 +139,15 @@ class Store:
             found = self._database.execute("SELECT began, spec, command FROM runs ORDER BY id").fetchall()
         return [{"began": began, "spec": json.loads(spec), "command": command} for began, spec, command in found]
 
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        """An open connection may hold locks for as long as a traceback is kept."""
+        try:
+            yield
+        except BaseException:
+            self._database.close()
+            raise
+
     def _check_version(self) -> None:
         (application,) = self._database.execute("PRAGMA application_id").fetchone()
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -161,15 +171,8 @@ class WritableStore(Store):
         self.path = folder / NAME
         self._database = _connect(self.path, read_only=False)
         self._origins: dict[str, int] = {}
-        if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            self._script(TABLES, VERSION)
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        while version in MIGRATIONS and version < VERSION:
-            self._script(MIGRATIONS[version], version + 1)
-            version += 1
-        self._check_version()
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last rows, a kill none
+        with self._closed_on_error():
+            self._prepare()
 
     def begin(self, *, spec: str, command: str) -> None:
         """Note that a run begins, of ``spec`` as JSON."""
@@ -192,6 +195,17 @@ class WritableStore(Store):
                 "time, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (key, study, point, seed, status, result, error, seconds, peak_memory, now(), self._origins[origin]),
             )
+
+    def _prepare(self) -> None:
+        if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            self._script(TABLES, VERSION)
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        while version in MIGRATIONS and version < VERSION:
+            self._script(MIGRATIONS[version], version + 1)
+            version += 1
+        self._check_version()
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last rows, a kill none
 
     def _script(self, script: str, version: int) -> None:
         """All of it or nothing, with the version it makes."""
@@ -241,6 +255,9 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         database = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=30.0, isolation_level=None)
         database.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.OperationalError:
+        log = path.with_name(f"{NAME}-wal")
+        if log.is_file() and log.stat().st_size:
+            raise  # rows that are still in the log would be passed over
         # A WAL store in a folder that cannot be written, such as an archive: nobody writes it, so it may be read as is.
         database = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
         database.execute("SELECT count(*) FROM sqlite_master")
