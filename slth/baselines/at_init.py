@@ -29,7 +29,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from slth.baselines.found import Found, warn
-from slth.baselines.masks import Masks, check_density, density_of, keep_top, maskable, weights_hash
+from slth.baselines.masks import Masks, check_density, keep_top, maskable, weights_hash
 from slth.baselines.training import History
 from slth.data import Split
 from slth.errors import InputError, check_choice, check_int, check_positive
@@ -156,9 +156,7 @@ def synflow_scores(network: nn.Module, shape: tuple[int, ...], masks: Masks | No
     return {name: (g * w).detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
 
 
-def synflow_masks(
-    network: nn.Module, shape: tuple[int, ...], density: float, *, iterations: int = ITERATIONS
-) -> Masks:
+def synflow_masks(network: nn.Module, shape: tuple[int, ...], density: float, *, iterations: int = ITERATIONS) -> Masks:
     """Prune to density^{i/iterations} for i = 1 … iterations; what is pruned stays pruned.
 
     Source: tanaka2020
