@@ -106,6 +106,6 @@ class _TopFraction(torch.autograd.Function):
         return _top(scores, density).to(scores.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (scores,) = ctx.saved_tensors
         return gradient * scores.sign(), None

@@ -1,9 +1,10 @@
 r"""Gem-Miner (Rare Gems): scores in [0, 1] rounded to masks, and frozen to zero from below, all layers together.
 
 f(x; w ⊙ q ⊙ 1[p ≥ ½]) with frozen weights w, flags q and scores p, straight-through rounding; loss
-CE + λ‖p‖₂² over all scores; p projected to [0, 1] after every step. After epochs T, 2T, … ≤ E the lowest 1 − e^{−cT}
-of the scores with q = 1 get q = 0 for good, c = ln(1/s)/E, so that ⌊E/T⌋ freezes leave s^{T⌊E/T⌋/E} of the flags:
-the density s aimed at when T divides E. The mask found is q ⊙ 1[p ≥ ½].
+CE + λ‖p‖₂² over all scores; p projected to [0, 1] after every step. After epochs T, 2T, … < E the lowest 1 − e^{−cT}
+of the scores with q = 1 get q = 0 for good. With c = ln(1/s)/E the flags left at the end are s^{T⌊(E−1)/T⌋/E}, more
+than the density s aimed at; with the last freeze in place of E (what the authors' code comes to) they are s, and a
+period of training follows. The mask found is q ⊙ 1[p ≥ ½].
 
 Source: sreenivasan2022
 """
@@ -78,16 +79,20 @@ class GemMiner(Scored):
         return torch.stack([score.square().sum() for score in self.scores.values()]).sum()
 
 
-def flags_after(epochs: int, *, density: float, total: int, period: int) -> float:
-    r"""Fraction of flags left after ``epochs`` of ``total``: s^{T⌊epochs/T⌋/E} with c = ln(1/s)/E.
+def last_freeze(epochs: int, period: int) -> int:
+    """The last epoch after which scores are frozen: the largest multiple of ``period`` below ``epochs``, or 0."""
+    return period * ((epochs - 1) // period)
+
+
+def flags_after(epochs: int, *, density: float, period: int, horizon: int) -> float:
+    r"""Fraction of flags left after so many epochs: e^{−cT⌊epochs/T⌋} with c = ln(1/s)/horizon.
 
     Args:
-        density: s, aimed at. period: T, epochs between freezes.
+        density: s, reached at the horizon. period: T, epochs between freezes. horizon: in epochs.
 
     Source: sreenivasan2022
     """
-    rate = math.log(1 / density) / total
-    return math.exp(-rate * period * (epochs // period))
+    return math.exp(-math.log(1 / density) / horizon * period * (epochs // period))
 
 
 def find(
@@ -99,6 +104,7 @@ def find(
     seed: int = 0,
     penalty: float = PENALTY,
     period: int = PERIOD,
+    horizon: int | None = None,
     init: str = "signed_constant",
     validation: Split | None = None,
     checkpoint: Path | None = None,
@@ -109,23 +115,27 @@ def find(
 
     Args:
         model: an ordinary architecture, left as it is; its frozen random form is searched. data: of training.
-        density: s, aimed at; what is found may keep less, and more where ``period`` does not divide the epochs.
+        density: s, aimed at; what is found may keep less, and with a longer horizon more.
         recipe: of the scores. seed: of weights and scores; the recipe's is of the data.
-        penalty: λ > 0. period: T, epochs between freezes. init: of the weights.
+        penalty: λ > 0. period: T, epochs between freezes, fewer than the recipe has. horizon: epochs after which the
+            flags would be down to s; None for the last freeze, the recipe's epochs for the paper's c = ln(1/s)/E.
+        init: of the weights.
         validation: looked at, decides nothing. checkpoint, device, say: see :func:`slth.baselines.training.train`.
 
     Returns:
-        Notes: ``flags`` (fraction still in play at the end), ``penalty``, ``period``.
+        Notes: ``flags`` (fraction still in play at the end), ``penalty``, ``period``, ``horizon``.
 
     Raises:
-        InputError: density outside (0, 1], λ ≤ 0, T outside 1 … epochs, or what training refuses.
+        InputError: density outside (0, 1], λ ≤ 0, T outside 1 … E − 1, or what training refuses.
         TrainingError: the loss is not finite.
 
     Source: sreenivasan2022
     """
     check_density(density)
     check_positive("penalty", penalty, "It is λ of λ‖p‖².")
-    check_int("period", period, 1, recipe.epochs, hint="It is the number of epochs between freezes.")
+    check_int("period", period, 1, recipe.epochs - 1, hint="It is the number of epochs between freezes.")
+    last = last_freeze(recipe.epochs, period)
+    horizon = check_int("horizon", last if horizon is None else horizon, last, hint="Flags never fall below density.")
     scored = GemMiner(frozen_form(model, seed=seed, init=init), seed=seed)
 
     def loss(model: nn.Module, logits: torch.Tensor, labels: torch.Tensor, moment: Moment) -> torch.Tensor:
@@ -133,15 +143,15 @@ def find(
 
     def after_epoch(model: nn.Module, moment: Moment) -> None:
         done = moment.epoch + 1
-        if done % period == 0:
-            scored.freeze(flags_after(done, density=density, total=recipe.epochs, period=period))
+        if done % period == 0 and done <= last:
+            scored.freeze(flags_after(done, density=density, period=period, horizon=horizon))
 
     objective = Objective(loss=loss, after_step=lambda model, moment: scored.project(), after_epoch=after_epoch)
 
     def notes(masks: Masks) -> Mapping[str, Any]:
         pairs = counts(scored.flags()).values()
         alive = sum(kept for kept, _ in pairs) / sum(total for _, total in pairs)
-        return {"flags": alive, "penalty": penalty, "period": period}
+        return {"flags": alive, "penalty": penalty, "period": period, "horizon": horizon}
 
     return search(
         "gem-miner", scored, data, asked=density, recipe=recipe, objective=objective, validation=validation,
@@ -187,6 +197,6 @@ class _Rounded(torch.autograd.Function):
         return ((scores >= 0.5) & flag).to(scores.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (flag,) = ctx.saved_tensors
         return gradient * flag, None
