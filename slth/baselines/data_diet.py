@@ -76,7 +76,10 @@ def grand(networks: Sequence[nn.Module], data: Split, *, chunk: int = 250) -> to
     total = torch.zeros(len(data), dtype=torch.float64)
     for network in networks:
         network.eval()
+        _check_labels(data, logits_of(network, data.images[:1]).shape[1])
         trained = {name: value.detach() for name, value in network.named_parameters() if value.requires_grad}
+        if not trained:
+            raise InputError("networks to score with must have parameters that require gradients; got none.")
         rest = {name: value.detach() for name, value in network.named_parameters() if not value.requires_grad}
         rest |= dict(network.named_buffers())
         device = next(iter(trained.values())).device
