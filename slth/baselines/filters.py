@@ -1,10 +1,6 @@
 r"""Trained structured pruning: whole filters of small L1 norm are taken out of a trained network, which is then tuned.
 
-<<<<<<< HEAD
-Channels that residual sums tie together go together, ranked by the mean of their filters' L1 norms. With the fraction
-=======
 Channels that residual sums tie together go together, ranked by the L1 norm of the first filter that makes them. With the fraction
->>>>>>> methods
 ρ of every layer's filters removed, an inner layer keeps about (1−ρ)² of its weights.
 
 Source: li2017
@@ -196,12 +192,8 @@ def _mark(masks: Masks, masked: nn.Module, names: dict[nn.Module, str], dependen
     name = names.get(dependency.target.module)
     if name is None:  # a node of the graph without parameters: a sum, a flattening
         return
-<<<<<<< HEAD
-    weight, module = f"{name}.weight", masked.get_submodule(name)
-=======
     module: Any = masked.get_submodule(name)
     weight = f"{name}.weight"
->>>>>>> methods
     outputs = dependency.handler.__name__ == "prune_out_channels"
     with torch.no_grad():
         if weight in masks and not outputs:

@@ -92,7 +92,8 @@ class Outcome:
             over the job's data. seconds: of the search.
         found: masks and their network, where there are any: what can be fine-tuned, shuffled, redrawn.
         tuned: the ticket trained further, where the search itself has done that.
-        tuning: how ``found`` is trained further, if it is. levels: (density, network) on the way, where the search passes through other densities.
+        tuning: how ``found`` is trained further, if it is.
+        levels: (density, network) on the way, where the search passes through other densities.
         untouched: whether all weights are as they were drawn. notes: JSON-ready.
     """
 
