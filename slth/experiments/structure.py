@@ -91,7 +91,7 @@ def _section(rows: Sequence[Row], target: str) -> Section:
     cells = grouped(rows, "structure", "width")
     structures = [name for name in STRUCTURES if any(name == structure for structure, _ in cells)]
     widths = sorted({width for _, width in cells})
-    axes = panels(3, columns=3, width=3.7, height=3.6)
+    axes = panels(len(_PANELS), height=3.2)
     for ax, (quantity, label, reference) in zip(axes, _PANELS, strict=True):
         price_of_structure(
             curves={
@@ -123,8 +123,8 @@ def _section(rows: Sequence[Row], target: str) -> Section:
             for (name, width), some in cells.items()
         ],
         figure=axes[0],
-        caption="At equal random parameters: the error of the kernels, the numbers and the operations of the compact "
-        "module (dashed line: the target's).",
+        caption="At equal random parameters: the error of the kernels, the numbers, operations and latency of the "
+        "compact module (dashed line: the target's); shaded: the range over seeds.",
     )  # fmt: skip
 
 
@@ -139,8 +139,10 @@ def _price(cells: Mapping[tuple[Any, ...], list[Row]], structures: Sequence[str]
             f"{name} {_of(cells[name, width], 'relative_error').median / base:.2g} times" for name in structures[1:]
         ]
         random = cells[first, width][0].result["random"]
+        flops = [f"{name} {_of(cells[name, width], 'flops').median:.2g}" for name in structures]
         said.append(f"With {random:,} random parameters (width {width:,}), the error is, beside structure {first}'s "
-                    f"{base:.2g}: {', '.join(ratios)}.")  # fmt: skip
+                    f"{base:.2g}: {', '.join(ratios)}. "
+                    f"Their compact modules take FLOPs an image: {', '.join(flops)}.")  # fmt: skip
     curves = {
         name: [
             (float(cells[name, w][0].result["random"]), _of(cells[name, w], "relative_error").median)
@@ -172,6 +174,7 @@ _PANELS: tuple[tuple[str, str, str | None], ...] = (
     ("relative_error", "relative kernel error (RMS)", None),
     ("held", "numbers in the compact module", "target_weights"),
     ("flops", "FLOPs for one image", "target_flops"),
+    ("milliseconds", "latency of one image (ms)", "target_milliseconds"),
 )
 
 STUDY = Study(

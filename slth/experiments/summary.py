@@ -46,15 +46,15 @@ def grouped(rows: Sequence[Row], *names: str) -> dict[tuple[Any, ...], list[Row]
 
 
 def holes(rows: Sequence[Row], *names: str) -> str:
-    """A sentence on the (point, seed) pairs that the other rows lead one to expect and that are not there, or nothing.
-
-    Expected is the product of the values that each name takes, and the seeds.
-    """
+    """A sentence on what is missing of the product of the values that each name takes and the seeds, or nothing."""
     seen = {(*(row.point[name] for name in names), row.seed) for row in rows}
     wanted = int(np.prod([len(set(values)) for values in zip(*seen, strict=True)])) if seen else 0
     if len(seen) == wanted:
         return ""
-    return f"{wanted - len(seen)} of {wanted} combinations of {', '.join(names)} and seed have no row."
+    return (
+        f"{wanted - len(seen)} of the {wanted} combinations of {', '.join(names)} and seed have no finished row: they "
+        "are not part of the grid, failed, or are still to come."
+    )
 
 
 def nothing(title: str) -> list[Section]:

@@ -132,7 +132,7 @@ def split_sizes(count: int, dimension: int, max_memory: float) -> tuple[int, int
     while right > 1 and grid_bytes(right, dimension) > 0.8 * max_memory:
         right -= 1
     left = count - right
-    high_parts = 2.0 ** max(0, left - RUN) * 8 * dimension
+    high_parts = 2.0 ** min(max(0, left - RUN), 1000) * 8 * dimension
     if high_parts + grid_bytes(right, dimension) > max_memory:
         raise MemoryEstimateError(
             f"exact search over n = {count} candidates in D = {dimension} needs more than "

@@ -42,7 +42,8 @@ class Grid:
 
 def grid_bytes(right: int, dimension: int) -> float:
     """Bytes at the peak of building a grid of 2^right sums: sums twice, cell numbers, codes, starts."""
-    return 2.0**right * (16 * dimension + 8 + 4 + 16)
+    # 2^1000 bytes are beyond any memory, and floats end soon after.
+    return 2.0 ** min(right, 1000) * (16 * dimension + 8 + 4 + 16)
 
 
 def subset_sums(vectors: FloatArray) -> FloatArray:
