@@ -38,7 +38,6 @@ class EdgePopup(Scored):
     """
 
     def __init__(self, network: nn.Module, *, density: float, seed: int = 0) -> None:
-        self.density = check_density(density)
         generator = torch.Generator().manual_seed(seed)
         super().__init__(
             network,
@@ -47,6 +46,7 @@ class EdgePopup(Scored):
                 for name, weight in maskable(network).items()
             },
         )
+        self.density = check_density(density)
 
     def multipliers(self) -> dict[str, torch.Tensor]:
         return {name: _TopFraction.apply(self.score(name), self.density) for name in maskable(self.network)}
@@ -106,6 +106,6 @@ class _TopFraction(torch.autograd.Function):
         return _top(scores, density).to(scores.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (scores,) = ctx.saved_tensors
         return gradient * scores.sign(), None

@@ -96,7 +96,7 @@ def largest(values: torch.Tensor, count: int) -> torch.Tensor:
         least = float(values.kthvalue(len(values) - count + 1).values)
     chosen = values >= least
     surplus = int(torch.count_nonzero(chosen)) - count
-    if surplus:
+    if surplus > 0:
         chosen[(values == least).nonzero()[-surplus:, 0]] = False
     return chosen
 

@@ -1,0 +1,202 @@
+r"""Gem-Miner (Rare Gems): scores in [0, 1] rounded to masks, and frozen to zero from below, all layers together.
+
+f(x; w ⊙ q ⊙ 1[p ≥ ½]) with frozen weights w, flags q and scores p, straight-through rounding; loss
+CE + λ‖p‖₂² over all scores; p projected to [0, 1] after every step. After epochs T, 2T, … < E the lowest 1 − e^{−cT}
+of the scores with q = 1 get q = 0 for good. With c = ln(1/s)/E the flags left at the end are s^{T⌊(E−1)/T⌋/E}, more
+than the density s aimed at; with the last freeze in place of E (what the authors' code comes to) they are s, and a
+period of training follows. The mask found is q ⊙ 1[p ≥ ½].
+
+Source: sreenivasan2022
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from slth.baselines.found import Found, search
+from slth.baselines.frozen import frozen_form
+from slth.baselines.masks import Masks, check_density, counts, keep_top, maskable, shuffled
+from slth.baselines.recipe import Recipe
+from slth.baselines.scored import Scored
+from slth.baselines.training import Moment, Objective
+from slth.data import Split
+from slth.errors import InputError, check_int, check_positive
+
+# Published for ResNet-20 on CIFAR-10: λ at density 0.59 % (5e-5 at 1.4 %), T = 5.
+PUBLISHED = Recipe(epochs=150, batch=128, learning_rate=0.1, momentum=0.9, weight_decay=0.0, schedule="cosine")
+PENALTY = 1e-4
+PERIOD = 5
+
+
+class GemMiner(Scored):
+    """A frozen network, its scores p uniform on [0, 1], and the flags q that say which of them are still in play.
+
+    Args:
+        network: in frozen form. seed: of the scores.
+
+    Source: sreenivasan2022
+    """
+
+    def __init__(self, network: nn.Module, *, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        weights = maskable(network)
+        super().__init__(network, {name: torch.rand(w.shape, generator=generator) for name, w in weights.items()})
+        for name, weight in weights.items():
+            self.register_buffer(_flag(name), torch.ones(weight.shape, dtype=torch.bool))
+
+    def flags(self) -> Masks:
+        """q: True where a score is not frozen."""
+        return {name: self.get_buffer(_flag(name)) for name in maskable(self.network)}
+
+    def multipliers(self) -> dict[str, torch.Tensor]:
+        return {name: _Rounded.apply(self.score(name), flag) for name, flag in self.flags().items()}
+
+    def masks(self) -> Masks:
+        return {name: flag & (self.score(name).detach() >= 0.5) for name, flag in self.flags().items()}
+
+    def project(self) -> None:
+        """Put every score back into [0, 1]."""
+        with torch.no_grad():
+            for score in self.scores.values():
+                score.clamp_(0, 1)
+
+    def freeze(self, density: float) -> None:
+        """Freeze the lowest scores in play, of all layers together, until exactly max(1, round(density·N)) are left."""
+        kept = keep_top({name: self.score(name) for name in maskable(self.network)}, density, among=self.flags())
+        for name, flag in self.flags().items():
+            flag.copy_(kept[name])
+
+    def penalty(self) -> torch.Tensor:
+        """‖p‖₂² over all scores, frozen ones too."""
+        return torch.stack([score.square().sum() for score in self.scores.values()]).sum()
+
+
+def last_freeze(epochs: int, period: int) -> int:
+    """The last epoch after which scores are frozen: the largest multiple of ``period`` below ``epochs``, or 0."""
+    return period * ((epochs - 1) // period)
+
+
+def flags_after(epochs: int, *, density: float, period: int, horizon: int) -> float:
+    r"""Fraction of flags left after so many epochs: e^{−cT⌊epochs/T⌋} with c = ln(1/s)/horizon.
+
+    Args:
+        density: s, reached at the horizon. period: T, epochs between freezes. horizon: in epochs.
+
+    Source: sreenivasan2022
+    """
+    return math.exp(-math.log(1 / density) / horizon * period * (epochs // period))
+
+
+def find(
+    model: nn.Module,
+    data: Split,
+    *,
+    density: float,
+    recipe: Recipe,
+    seed: int = 0,
+    penalty: float = PENALTY,
+    period: int = PERIOD,
+    horizon: int | None = None,
+    init: str = "signed_constant",
+    validation: Split | None = None,
+    checkpoint: Path | None = None,
+    device: str | torch.device = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> Found:
+    """A strong ticket of a random network by Gem-Miner; what follows is :func:`slth.baselines.found.fine_tuned`.
+
+    Args:
+        model: an ordinary architecture, left as it is; its frozen random form is searched. data: of training.
+        density: s, aimed at; what is found may keep less, and with a longer horizon more.
+        recipe: of the scores. seed: of weights and scores; the recipe's is of the data.
+        penalty: λ > 0. period: T, epochs between freezes, fewer than the recipe has. horizon: epochs after which the
+            flags would be down to s; None for the last freeze, the recipe's epochs for the paper's c = ln(1/s)/E.
+        init: of the weights.
+        validation: looked at, decides nothing. checkpoint, device, say: see :func:`slth.baselines.training.train`.
+
+    Returns:
+        Notes: ``flags`` (fraction still in play at the end), ``penalty``, ``period``, ``horizon``.
+
+    Raises:
+        InputError: density outside (0, 1], λ ≤ 0, T outside 1 … E − 1, or what training refuses.
+        TrainingError: the loss is not finite.
+
+    Source: sreenivasan2022
+    """
+    check_density(density)
+    check_positive("penalty", penalty, "It is λ of λ‖p‖².")
+    check_int("period", period, 1, recipe.epochs - 1, hint="It is the number of epochs between freezes.")
+    last = last_freeze(recipe.epochs, period)
+    horizon = check_int("horizon", last if horizon is None else horizon, last, hint="Flags never fall below density.")
+    scored = GemMiner(frozen_form(model, seed=seed, init=init), seed=seed)
+
+    def loss(model: nn.Module, logits: torch.Tensor, labels: torch.Tensor, moment: Moment) -> torch.Tensor:
+        return functional.cross_entropy(logits, labels) + penalty * scored.penalty()
+
+    def after_epoch(model: nn.Module, moment: Moment) -> None:
+        done = moment.epoch + 1
+        if done % period == 0 and done <= last:
+            scored.freeze(flags_after(done, density=density, period=period, horizon=horizon))
+
+    objective = Objective(loss=loss, after_step=lambda model, moment: scored.project(), after_epoch=after_epoch)
+
+    def notes(masks: Masks) -> Mapping[str, Any]:
+        pairs = counts(scored.flags()).values()
+        alive = sum(kept for kept, _ in pairs) / sum(total for _, total in pairs)
+        return {"flags": alive, "penalty": penalty, "period": period, "horizon": horizon}
+
+    return search(
+        "gem-miner", scored, data, asked=density, recipe=recipe, objective=objective, validation=validation,
+        checkpoint=checkpoint, device=device, say=say, notes=notes,
+    )  # fmt: skip
+
+
+def sanity_checks(found: Found, model: nn.Module, *, seed: int, init: str = "signed_constant") -> dict[str, Found]:
+    """What a ticket must be better than: its mask shuffled within layers, and its mask on new random weights.
+
+    Masks that only say how many weights a layer keeps lose nothing by either. (The third check, random tickets with
+    smart ratios, is a method of its own: :mod:`slth.baselines.smart`.)
+
+    Args:
+        found: in frozen form. model: the architecture it was found for. seed: another one than the search's.
+
+    Source: sreenivasan2022
+    """
+    redrawn = frozen_form(model, seed=seed, init=init)
+    if weights_equal(redrawn, found.network):
+        raise InputError(f"seed {seed} draws the weights of the ticket itself. Choose another seed.")
+    return {
+        "shuffled": replace(found, method=f"{found.method}, shuffled", masks=shuffled(found.masks, seed)),
+        "redrawn": replace(found, method=f"{found.method}, redrawn", network=redrawn),
+    }
+
+
+def weights_equal(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks of one architecture have the same weights."""
+    return all(torch.equal(a, b) for a, b in zip(maskable(one).values(), maskable(other).values(), strict=True))
+
+
+def _flag(name: str) -> str:
+    return "flag:" + name.replace(".", "/")
+
+
+class _Rounded(torch.autograd.Function):
+    """q·1[p ≥ ½]; the gradient passes where q = 1 as if nothing were rounded."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: torch.Tensor, flag: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(flag)
+        return ((scores >= 0.5) & flag).to(scores.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (flag,) = ctx.saved_tensors
+        return gradient * flag, None

@@ -1,0 +1,93 @@
+r"""Random tickets with smart ratios: how many weights each layer keeps is all that is chosen.
+
+Layer l of L but the last keeps the fraction min(1, γ((L−l+1)² + (L−l+1))) of its weights, and the last one 0.3 of
+them, with γ such that the network keeps exactly round(density·N).
+
+Source: su2020
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from scipy.optimize import brentq
+from torch import nn
+
+from slth.baselines.at_init import drawn
+from slth.baselines.found import Found, warn
+from slth.baselines.frozen import frozen_form
+from slth.baselines.masks import check_density, maskable, random_masks, weights_hash
+from slth.baselines.training import History
+from slth.errors import InputError
+
+# Published for the last layer; less of it where that would be more than half of all that may be kept.
+LAST = 0.3
+SHARE = 0.5
+
+
+def smart_counts(model: nn.Module, density: float) -> dict[str, int]:
+    """Weights kept of each layer, one at least; together exactly round(density·N).
+
+    Raises:
+        InputError: density outside (0, 1], or fewer weights than layers.
+
+    Source: su2020
+    """
+    check_density(density)
+    sizes = {name: weight.numel() for name, weight in maskable(model).items()}
+    *names, last = sizes
+    budget = round(density * sum(sizes.values()))
+    if budget < len(sizes):
+        raise InputError(f"density {density} keeps {budget} weights; every one of {len(sizes)} layers needs one.")
+    room = budget - sum(sizes[name] for name in names)  # what the last layer must take if all others are full
+    of_last = max(room, 1, min(round(LAST * sizes[last]), round(SHARE * budget)))
+    if not names:
+        return {last: budget}
+    depth = len(sizes)
+    shares = {name: (depth - at + 1) ** 2 + (depth - at + 1) for at, name in enumerate(names, start=1)}
+    left = budget - of_last
+
+    def wanted(gamma: float) -> dict[str, float]:
+        return {name: max(1.0, min(1.0, gamma * shares[name]) * sizes[name]) for name in names}
+
+    gamma = brentq(lambda gamma: sum(wanted(gamma).values()) - left, 0.0, 1.0 + 1e-9)
+    exact = wanted(gamma)
+    found = {name: int(exact[name]) for name in names}
+    # Whole numbers by largest remainder.
+    most = sorted(names, key=lambda name: found[name] - exact[name])
+    for name in [name for name in most if found[name] < sizes[name]][: left - sum(found.values())]:
+        found[name] += 1
+    return found | {last: of_last}
+
+
+def find(
+    model: nn.Module,
+    *,
+    density: float,
+    seed: int = 0,
+    frozen: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Found:
+    """A random ticket with smart ratios; it is trained by :func:`slth.baselines.found.fine_tuned`.
+
+    Args:
+        model: an ordinary architecture, left as it is. density: of all weights. seed: of weights and masks.
+        frozen: on the frozen random form, as Gem-Miner is compared with it.
+
+    Raises:
+        InputError: density outside (0, 1], or fewer weights than layers.
+
+    Source: su2020
+    """
+    began = time.perf_counter()
+    network = frozen_form(model, seed=seed) if frozen else drawn(model, seed)
+    kept = smart_counts(network, density)
+    masks = random_masks(network, {name: kept[name] / w.numel() for name, w in maskable(network).items()}, seed)
+    before = weights_hash(network)
+    found = Found(
+        method="random, smart ratios", network=network.eval(), masks=masks, history=History(), asked=density,
+        seconds=time.perf_counter() - began, weights=(before, before),
+    )  # fmt: skip
+    warn(found, say)
+    return found
