@@ -10,7 +10,7 @@ from torch import nn
 from slth.baselines import imp
 from slth.baselines.masks import maskable
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import train
+from slth.baselines.training import accuracy, train
 from slth.data import Split
 from slth.errors import InputError, TrainingError
 
@@ -78,6 +78,23 @@ def test_every_level_starts_from_the_weights_of_the_rewind_step(blobs, monkeypat
     list(imp.prune(start, blobs, recipe=RECIPE, rewind=5, densities=[1.0, 0.5, 0.25]))
     assert len(seen) == 3
     assert all(same(values, state(whole)) and first == 5 for values, first in seen)
+
+
+def test_the_trained_ticket_of_one_density(blobs, tmp_path):
+    said = []
+    found = imp.find(
+        network(), blobs, density=0.3, fraction=0.5, recipe=RECIPE, rewind=5, seed=3, validation=blobs, folder=tmp_path,
+        say=said.append,
+    )  # fmt: skip
+    assert sum(int(mask.sum()) for mask in found.masks.values()) == round(0.3 * 132)
+    assert found.history.steps == 5 + 3 * (STEPS - 5)
+    assert [level["density"] for level in found.notes["levels"]] == pytest.approx([1.0, 0.5, 0.3])
+    assert not found.untouched
+    assert accuracy(found.module(), blobs) == found.notes["levels"][-1]["validation"] > 0.5
+    assert len(said) == 3
+    again = imp.find(network(9), blobs, density=0.3, fraction=0.5, recipe=RECIPE, rewind=5, seed=3)
+    assert same(found.masks, again.masks)
+    assert same(state(found.module()), state(again.module()))
 
 
 def test_rewinding_to_zero_is_the_start_itself(blobs):
