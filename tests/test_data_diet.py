@@ -98,7 +98,9 @@ def test_subsets_are_exact_and_ties_go_by_the_order_of_the_data():
     drawn = choose(3, kind="random", scores=scores, seed=5)
     assert drawn.tolist() == choose(3, kind="random", scores=-scores, seed=5).tolist()
     assert len(set(drawn.tolist())) == 3
-    assert {tuple(choose(3, kind="random", scores=scores, seed=s).tolist()) for s in range(20)} != {tuple(drawn.tolist())}
+    assert {tuple(choose(3, kind="random", scores=scores, seed=s).tolist()) for s in range(20)} != {
+        tuple(drawn.tolist())
+    }
     assert choose(7, kind="hard", scores=scores).tolist() == list(range(7))
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from slth.baselines import imp
 from slth.baselines.masks import maskable
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import train
+from slth.baselines.training import accuracy, train
 from slth.data import Split
 from slth.errors import InputError, TrainingError
 
@@ -80,6 +80,23 @@ def test_every_level_starts_from_the_weights_of_the_rewind_step(blobs, monkeypat
     assert all(same(values, state(whole)) and first == 5 for values, first in seen)
 
 
+def test_the_trained_ticket_of_one_density(blobs, tmp_path):
+    said = []
+    found = imp.find(
+        network(), blobs, density=0.3, fraction=0.5, recipe=RECIPE, rewind=5, seed=3, validation=blobs, folder=tmp_path,
+        say=said.append,
+    )  # fmt: skip
+    assert sum(int(mask.sum()) for mask in found.masks.values()) == round(0.3 * 132)
+    assert found.history.steps == 5 + 3 * (STEPS - 5)
+    assert [level["density"] for level in found.notes["levels"]] == pytest.approx([1.0, 0.5, 0.3])
+    assert not found.untouched
+    assert accuracy(found.module(), blobs) == found.notes["levels"][-1]["validation"] > 0.5
+    assert len(said) == 3
+    again = imp.find(network(9), blobs, density=0.3, fraction=0.5, recipe=RECIPE, rewind=5, seed=3)
+    assert same(found.masks, again.masks)
+    assert same(state(found.module()), state(again.module()))
+
+
 def test_rewinding_to_zero_is_the_start_itself(blobs):
     assert same(state(imp.rewind_point(network(3), blobs, recipe=RECIPE, step=0)), state(network(3)))
 
@@ -140,7 +157,7 @@ def test_a_layer_without_weights_is_an_error_not_a_number(blobs):
     with torch.no_grad():
         model[4].weight.mul_(1e-6)
     frozen = Recipe(epochs=1, batch=60, learning_rate=1e-9)
-    with pytest.raises(TrainingError, match="layer collapse: no weight is kept in 4.weight"):
+    with pytest.raises(TrainingError, match=r"layer collapse: no weight is kept in 4\.weight"):
         list(imp.prune(model, blobs, recipe=frozen, rewind=0, densities=[1.0, 0.5]))
 
 

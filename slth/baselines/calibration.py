@@ -38,21 +38,37 @@ class Reliability:
     accuracy: torch.Tensor
 
 
+def check_labels(logits: torch.Tensor, labels: torch.Tensor) -> None:
+    """Raise :class:`InputError` unless logits are finite, (N, C), and labels (N,) name their columns."""
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+        raise InputError(
+            f"logits must have shape (N, C) and labels (N,) with N ≥ 1; got {tuple(logits.shape)} and "
+            f"{tuple(labels.shape)}. Pass one row per example."
+        )
+    if not bool(logits.isfinite().all()):
+        raise InputError("logits must be finite; they are not. Check the network that they come from.")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= logits.shape[1]:
+        raise InputError(
+            f"labels must lie between 0 and {logits.shape[1] - 1}, one for each column of logits; got {low} to {high}."
+        )
+
+
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Fraction of examples whose prediction is their label."""
-    _check(logits, labels)
+    check_labels(logits, labels)
     return float((logits.argmax(dim=1) == labels).double().mean())
 
 
 def nll(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Mean negative log-likelihood −ln p_y, in nats."""
-    _check(logits, labels)
+    check_labels(logits, labels)
     return float(functional.cross_entropy(logits.double(), labels))
 
 
 def brier(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Mean over examples of Σ_c (p_c − 1[c = y])², in [0, 2]: the sum over classes, not its mean."""
-    _check(logits, labels)
+    check_labels(logits, labels)
     gap = logits.double().softmax(dim=1) - functional.one_hot(labels, logits.shape[1])
     return float(gap.square().sum(dim=1).mean())
 
@@ -69,7 +85,7 @@ def reliability(logits: torch.Tensor, labels: torch.Tensor, *, bins: int = BINS,
     Raises:
         InputError: shapes or labels that do not fit.
     """
-    _check(logits, labels)
+    check_labels(logits, labels)
     check_int("bins", bins, 1)
     check_choice("scheme", scheme, SCHEMES)
     confidence = logits.double().softmax(dim=1).amax(dim=1)
@@ -138,18 +154,3 @@ def measures(logits: torch.Tensor, labels: torch.Tensor, ood_logits: torch.Tenso
         "ece_mass": ece(logits, labels, scheme="mass"),
     }
     return found if ood_logits is None else found | {"auroc": auroc(logits, ood_logits)}
-
-
-def _check(logits: torch.Tensor, labels: torch.Tensor) -> None:
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
-        raise InputError(
-            f"logits must have shape (N, C) and labels (N,) with N ≥ 1; got {tuple(logits.shape)} and "
-            f"{tuple(labels.shape)}. Pass one row per example."
-        )
-    if not bool(logits.isfinite().all()):
-        raise InputError("logits must be finite; they are not. Check the network that they come from.")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= logits.shape[1]:
-        raise InputError(
-            f"labels must lie between 0 and {logits.shape[1] - 1}, one for each column of logits; got {low} to {high}."
-        )

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from slth.baselines.calibration import check_labels
 from slth.baselines.found import recalibrated
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import logits_of, train
@@ -82,7 +83,7 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
         points: places, both ends included; 2 at least.
 
     Raises:
-        InputError: networks that differ in shape, or BatchNorm without ``calibration``.
+        InputError: networks that differ in shape, BatchNorm without ``calibration``, or labels that do not fit.
 
     Source: frankle2020
     """
@@ -97,6 +98,7 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
         )
     middle = copy.deepcopy(a)
     alphas = tuple(i / (points - 1) for i in range(points))
+    labels = data.labels.cpu()
     wrong, losses = [], []
     for alpha in alphas:
         middle.load_state_dict({
@@ -105,7 +107,7 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
         })  # fmt: skip
         here = recalibrated(middle, calibration.images) if norms and calibration is not None else middle
         logits = logits_of(here, data.images)
-        labels = data.labels.cpu()
+        check_labels(logits, labels)
         wrong.append(logits.argmax(dim=1) != labels)
         losses.append(float(functional.cross_entropy(logits.double(), labels)))
     errors = torch.stack(wrong)  # (points, N)

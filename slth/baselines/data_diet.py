@@ -17,6 +17,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
+from slth.baselines.calibration import check_labels
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import logits_of, train
 from slth.data import Split
@@ -55,7 +56,7 @@ def el2n(networks: Sequence[nn.Module], data: Split) -> torch.Tensor:
     total = torch.zeros(len(data), dtype=torch.float64)
     for network in networks:
         logits = logits_of(network, data.images).double()
-        _check_labels(data, logits.shape[1])
+        check_labels(logits, data.labels.cpu())
         total += (logits.softmax(dim=1) - functional.one_hot(data.labels.cpu(), logits.shape[1])).norm(dim=1)
     return total / len(networks)
 
@@ -76,7 +77,7 @@ def grand(networks: Sequence[nn.Module], data: Split, *, chunk: int = 250) -> to
     total = torch.zeros(len(data), dtype=torch.float64)
     for network in networks:
         network.eval()
-        _check_labels(data, logits_of(network, data.images[:1]).shape[1])
+        check_labels(logits_of(network, data.images), data.labels.cpu())
         trained = {name: value.detach() for name, value in network.named_parameters() if value.requires_grad}
         if not trained:
             raise InputError("networks to score with must have parameters that require gradients; got none.")
@@ -172,8 +173,3 @@ def _plain(recipe: Recipe, seed: int) -> Recipe:
 def _some(networks: Sequence[nn.Module]) -> None:
     if not networks:
         raise InputError("networks must hold one network at least; got none. Use replicates().")
-
-
-def _check_labels(data: Split, classes: int) -> None:
-    if len(data) and not 0 <= int(data.labels.min()) <= int(data.labels.max()) < classes:
-        raise InputError(f"labels must lie between 0 and {classes - 1}; they do not. Check the data.")

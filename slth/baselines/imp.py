@@ -13,6 +13,7 @@ import copy
 import hashlib
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from slth.baselines.at_init import drawn
+from slth.baselines.found import Found, warn
 from slth.baselines.masks import Masks, check_density, keep_top, maskable, weights_hash
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import History, train
@@ -41,6 +44,58 @@ class Level:
     masks: Masks
     network: nn.Module
     history: History
+
+
+def find(
+    model: nn.Module,
+    data: Split,
+    *,
+    density: float,
+    recipe: Recipe,
+    rewind: int = 0,
+    fraction: float = 0.2,
+    seed: int = 0,
+    validation: Split | None = None,
+    folder: Path | None = None,
+    device: str | torch.device = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> Found:
+    """The trained ticket of one density, with all that was spent on the levels before it.
+
+    Args:
+        model: an ordinary architecture, left as it is. density, fraction: see :func:`schedule`. recipe: of every level.
+        rewind: t_r. seed: of the weights; the recipe's of the data. Everything else as in :func:`prune`.
+
+    Returns:
+        A Found whose network is *trained*, and whose history is that of all levels; ``notes`` hold ``rewind`` and for
+        each of the ``levels`` its density and, with validation data, accuracy.
+
+    Raises:
+        InputError: a step, density or fraction outside its range. TrainingError: a layer has lost all weights.
+
+    Source: frankle2020
+    """
+    began = time.perf_counter()
+    first = drawn(model, seed)
+    start = rewind_point(first, data, recipe=recipe, step=rewind, device=device)
+    history, levels = History(steps=rewind), []
+    for level in prune(
+        start, data, recipe=recipe, rewind=rewind, densities=schedule(density, fraction), validation=validation,
+        folder=folder, device=device, say=say,
+    ):  # fmt: skip
+        history.epochs += level.history.epochs
+        history.steps += level.history.steps
+        levels.append({"density": level.density})
+        if validation is not None:
+            levels[-1]["validation"] = level.history.epochs[-1]["validation"]
+    history.seconds = time.perf_counter() - began
+    found = Found(
+        method="imp", network=level.network.cpu(), masks={name: mask.cpu() for name, mask in level.masks.items()},
+        history=history, asked=density, seconds=history.seconds,
+        weights=(weights_hash(first), weights_hash(level.network)), notes={"rewind": rewind, "levels": levels},
+    )  # fmt: skip
+    warn(found, say)
+    return found
 
 
 def rewind_point(
