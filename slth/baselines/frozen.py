@@ -19,7 +19,7 @@ from torch import nn
 from slth.baselines.masks import check_density, maskable
 from slth.errors import InputError, check_choice, check_int
 
-INITS = ("signed_constant", "kaiming_normal", "kaiming_uniform")
+INITS = ("signed_constant", "kaiming_normal", "kaiming_uniform", "given")
 _LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _NORMS = {
     nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d, nn.Linear: nn.BatchNorm1d,
@@ -32,7 +32,8 @@ def frozen_form(
     r"""A copy of ``model`` with frozen random weights, without biases, with non-affine BatchNorm.
 
     Weights are ±σ (``signed_constant``), N(0, σ²) (``kaiming_normal``) or uniform of standard deviation σ
-    (``kaiming_uniform``), with σ = √(2/(fan_in·density)).
+    (``kaiming_uniform``), with σ = √(2/(fan_in·density)); or the model's own (``given``): then it must be in frozen
+    form already, and is copied as it is.
 
     Args:
         model: left as it is. seed: of the weights. init: see above.
@@ -40,7 +41,7 @@ def frozen_form(
         normalise: put BatchNorm where an ``nn.Sequential`` has none.
 
     Raises:
-        InputError: unknown init, density outside (0, 1], or nothing to freeze.
+        InputError: unknown init, density outside (0, 1], nothing to freeze, or ``given`` with biases or the like.
 
     Source: ramanujan2020
     """
@@ -48,6 +49,8 @@ def frozen_form(
     check_int("seed", seed, 0)
     share = 1.0 if density is None else check_density(density)
     form = copy.deepcopy(model)
+    if init == "given":
+        return _as_given(form)
     last = list(maskable(form))[-1].rpartition(".")[0]
     for module in list(form.modules()):
         _strip(module)
@@ -61,6 +64,16 @@ def frozen_form(
     for parameter in form.parameters():
         parameter.requires_grad_(False)
     return form
+
+
+def _as_given(form: nn.Module) -> nn.Module:
+    odd = sorted({name for name, _ in form.named_parameters()} - set(maskable(form)))
+    if odd:
+        raise InputError(
+            f"a network in frozen form has no parameters but the weights of its layers; got {', '.join(odd)}. "
+            "Build it without biases, or let another init draw its weights."
+        )
+    return form.requires_grad_(False)
 
 
 def _standard(shape: torch.Size, init: str, generator: torch.Generator) -> torch.Tensor:

@@ -18,6 +18,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +107,7 @@ class PlantedNetwork:
     target: Target
     parent: Parent
     truth: Truth
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
 
 
 def planted_network(

@@ -95,26 +95,37 @@ def run(point: Diet, seed: int) -> dict[str, Any]:
 
 def sections(rows: Sequence[Row]) -> list[Section]:
     """Accuracy of the tickets by kind, size and t_r, and connectivity beside it."""
-    groups: dict[tuple[int, str, int], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row.point["rewind"], row.point["kind"], row.point["size"]].append(row)
-    lines, bars = [], {}
-    for (rewind, kind, size), mine in sorted(groups.items()):
+    shown = table(rows)
+    bars = {
+        name: tuple(100 * one for one in interval([row.result["levels"][-1][1] for row in mine]))
+        for name, mine in _grouped(rows).items()
+    }
+    return [
+        Section(
+            "Tickets by rewind point",
+            verdict(rows),
+            header=shown["header"],
+            rows=shown["rows"],
+            figure=figures.intervals(bars, quantity="test accuracy of the ticket (%)"),  # type: ignore[arg-type]
+            caption="Accuracy of the sparsest ticket from each rewind point; 95 % bootstrap intervals.",
+        )
+    ]
+
+
+def table(rows: Sequence[Row]) -> dict[str, Any]:
+    """``header`` and ``rows``, text, one line a rewind point."""
+    lines = []
+    for name, mine in _grouped(rows).items():
         final = interval([row.result["levels"][-1][1] for row in mine])
         barrier = interval([row.result["barrier"] for row in mine])
         linked = sum(row.result["connected"] for row in mine)
-        name = f"t_r = {rewind}, {kind}" + (f" {size:,}" if size else "")
+        own = sum(row.result["own_connected"] for row in mine) / len(mine)
         density = mine[0].result["levels"][-1][0]
         lines.append((name, str(len(mine)), f"{density:.3g}", show(final), show(barrier), f"{linked} of {len(mine)}",
-                      f"{100 * sum(row.result['own_connected'] for row in mine) / len(mine):.2f} %"))  # fmt: skip
-        bars[name] = (100 * final[0], 100 * final[1], 100 * final[2])
+                      f"{100 * own:.2f} %"))  # fmt: skip
     header = ("rewind point", "seeds", "density", "accuracy of the ticket", "error barrier", "pairs connected",
               "examples connected")  # fmt: skip
-    return [
-        Section("Tickets by rewind point", verdict(rows), header=header, rows=lines,
-                figure=figures.intervals(bars, quantity="test accuracy of the ticket (%)"),
-                caption="Accuracy of the sparsest ticket from each rewind point; 95 % bootstrap intervals.")
-    ]  # fmt: skip
+    return {"header": header, "rows": lines}
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -133,6 +144,17 @@ def verdict(rows: Sequence[Row]) -> str:
                 word = "worse" if gap[2] < 0 else "better" if gap[1] > 0 else "not told apart"
                 found.append(f"t_r = {rewind}, {kind} {size:,} against all: {show(gap)}, {word}.")
     return " ".join(found)
+
+
+def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by rewind point, named: they differ in the seed."""
+    groups: dict[tuple[int, str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.point["rewind"], row.point["kind"], row.point["size"]].append(row)
+    return {
+        f"t_r = {rewind}, {kind}" + (f" {size:,}" if size else ""): mine
+        for (rewind, kind, size), mine in sorted(groups.items())
+    }
 
 
 def _job(point: Diet, seed: int) -> Job:

@@ -18,6 +18,7 @@ STUDIES = {
     "dimension": "slth.experiments.dimension:STUDY",
     "existence": "slth.experiments.existence:STUDY",
     "neurons": "slth.experiments.neurons:STUDY",
+    "planted": "slth.experiments.planted:STUDY",
     "scale": "slth.experiments.scale:STUDY",
     "structure": "slth.experiments.structure:STUDY",
     "width": "slth.experiments.width:STUDY",
