@@ -67,16 +67,23 @@ def find(
     check_density(density)
     network = drawn(model, seed)
     before, began = weights_hash(network), time.perf_counter()
-    if method == "synflow":
-        masks = synflow_masks(network, tuple(data.images.shape[1:]), density)
-    else:
-        masks = keep_top(_scores(method, network, data, seed, per_class), density)
+    masks = masks_of(network, data, density=density, method=method, seed=seed, per_class=per_class)
     found = Found(
         method=method, network=network.eval(), masks=masks, history=History(), asked=density,
         seconds=time.perf_counter() - began, weights=(before, weights_hash(network)),
     )  # fmt: skip
     warn(found, say)
     return found
+
+
+def masks_of(
+    network: nn.Module, data: Split, *, density: float, method: str, seed: int = 0, per_class: int = PER_CLASS
+) -> Masks:
+    """What a method keeps of a network with the weights that it has; see :func:`find`."""
+    check_choice("method", method, METHODS)
+    if method == "synflow":
+        return synflow_masks(network, tuple(data.images.shape[1:]), density)
+    return keep_top(_scores(method, network, data, seed, per_class), density)
 
 
 def drawn(model: nn.Module, seed: int) -> nn.Module:

@@ -19,7 +19,7 @@ from torch import nn
 from slth.baselines.masks import check_density, maskable
 from slth.errors import InputError, check_choice, check_int
 
-INITS = ("signed_constant", "kaiming_normal", "kaiming_uniform")
+INITS = ("signed_constant", "kaiming_normal", "kaiming_uniform", "given")
 _LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _NORMS = {
     nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d, nn.Linear: nn.BatchNorm1d,
@@ -32,7 +32,8 @@ def frozen_form(
     r"""A copy of ``model`` with frozen random weights, without biases, with non-affine BatchNorm.
 
     Weights are ±σ (``signed_constant``), N(0, σ²) (``kaiming_normal``) or uniform of standard deviation σ
-    (``kaiming_uniform``), with σ = √(2/(fan_in·density)).
+    (``kaiming_uniform``), with σ = √(2/(fan_in·density)); or ``given``: the model is in the form that is wanted, with
+    weights in which something may be planted, and it is frozen as it is.
 
     Args:
         model: left as it is. seed: of the weights. init: see above.
@@ -48,6 +49,8 @@ def frozen_form(
     check_int("seed", seed, 0)
     share = 1.0 if density is None else check_density(density)
     form = copy.deepcopy(model)
+    if init == "given":
+        return form.requires_grad_(False)
     last = list(maskable(form))[-1].rpartition(".")[0]
     for module in list(form.modules()):
         _strip(module)
