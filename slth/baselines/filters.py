@@ -1,7 +1,7 @@
 r"""Trained structured pruning: whole filters of small L1 norm are taken out of a trained network, which is then tuned.
 
-Channels that residual sums tie together go together, ranked by the L1 norm of the first filter that makes them. With the fraction
-ρ of every layer's filters removed, an inner layer keeps about (1−ρ)² of its weights.
+Channels that residual sums tie together go together, ranked by the filters of the first layer that makes them. With
+the fraction ρ of every layer's filters removed, an inner layer keeps about (1−ρ)² of its weights.
 
 Source: li2017
 Source: fang2023
@@ -73,7 +73,7 @@ def remove_filters(model: nn.Module, shape: tuple[int, ...], ratio: float) -> Re
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pruner = pruning.pruner.BasePruner(
-            compact, torch.zeros(1, *shape), importance=pruning.importance.GroupMagnitudeImportance(p=1),
+            compact, torch.zeros(1, *shape), importance=pruning.importance.MagnitudeImportance(p=1, group_reduction="first", normalizer=None),
             pruning_ratio=ratio, pruning_ratio_dict=most, ignored_layers=[compact.get_submodule(last)],
         )  # fmt: skip
         # One step: every dimension is cut once, so the indices of all groups are those of the whole network.

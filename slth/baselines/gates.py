@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from slth.baselines.found import Found, search
@@ -37,10 +39,11 @@ STRUCTURES = ("weight", "filter", "channel")
 # As in the paper of Gaussian gates: μ = σ = ½ at first, so that a sixth of the gates are shut and a sixth wide open.
 SIGMA = 0.5
 START = 0.5
-# Steering: λ at first, the part of the run in which the density sinks to the one asked for, and how fast λ follows.
+# λ at first, and where it is steered: the part of the run in which the density sinks to the one asked for, and how
+# hard it is pushed, λ = PUSH·max(0, log(density/wanted))/wanted.
 FIRST = 0.1
 SINKING = 0.7
-GAIN = 0.05
+PUSH = 10.0
 
 
 class Gated(Scored):
@@ -48,7 +51,8 @@ class Gated(Scored):
 
     Args:
         network: in frozen form. structure: ``weight``; ``filter`` gates the outputs of every layer but the last
-            (classes are not removed); ``channel`` gates the inputs of every layer but the first (pixels are not
+            (classes are not removed), behind its BatchNorm where it has one: before it a factor would be normalised
+            away, and its gradient with it; ``channel`` gates the inputs of every layer but the first (pixels are not
             removed). sigma: σ > 0, of the noise. start: μ at first. penalty: λ > 0 at first.
 
     Source: yamada2020
@@ -64,10 +68,21 @@ class Gated(Scored):
         super().__init__(network, {name: torch.full(shape, float(start)) for name, shape in shapes.items()})
         self.sigma = check_positive("sigma", sigma, "It is the standard deviation of a gate's noise.")
         self.gated = tuple(shapes)
+        self.norms = _norms_behind(network) if structure == "filter" else {}
         # A buffer, so that a checkpoint holds it.
         self.register_buffer("weight", torch.tensor(check_positive("penalty", penalty, "It is λ, of open gates.")))
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weights = maskable(self.network)
+        effective = {
+            f"{self.norms[name]}.weight" if name in self.norms else name:
+            z.flatten() if name in self.norms else weights[name] * z
+            for name, z in self.multipliers().items()
+        }  # fmt: skip
+        return functional_call(self.network, effective, (x,))
+
     def multipliers(self) -> dict[str, torch.Tensor]:
+        """z of every gated weight, of a shape that broadcasts to it."""
         means = {name: self.score(name) for name in self.gated}
         if not self.training:
             return {name: mean.clamp(0, 1) for name, mean in means.items()}
@@ -84,8 +99,9 @@ class Gated(Scored):
         return torch.stack(open_).sum() / sum(sizes.values())
 
     def steer(self, wanted: float) -> None:
-        """Raise λ where the masks are denser than ``wanted``, lower it where they are sparser."""
-        self.weight.mul_(math.exp(GAIN * math.log(max(density_of(self.masks()), 1e-9) / wanted)))
+        """Set λ by how much denser the masks are than ``wanted``; to 0 where they are not."""
+        excess = math.log(max(density_of(self.masks()), wanted) / wanted)
+        self.weight.fill_(PUSH * excess / wanted)
 
 
 def gate_shapes(network: nn.Module, structure: str) -> dict[str, tuple[int, ...]]:
@@ -165,6 +181,16 @@ def find(
         objective=Objective(loss=loss, after_step=after_step), validation=validation, checkpoint=checkpoint,
         device=device, say=say, notes=notes,
     )  # fmt: skip
+
+
+def _norms_behind(network: nn.Module) -> dict[str, str]:
+    """Weight → the BatchNorm that follows its layer, where one does: in these models the next module is it."""
+    modules = [(name, module) for name, module in network.named_modules() if not list(module.children())]
+    return {
+        f"{name}.weight": after
+        for (name, _), (after, norm) in pairwise(modules)
+        if f"{name}.weight" in maskable(network) and isinstance(norm, nn.modules.batchnorm._BatchNorm)
+    }
 
 
 def _normal_cdf(x: torch.Tensor) -> torch.Tensor:
