@@ -44,7 +44,7 @@ START = 0.5
 # hard it is pushed, λ = PUSH·max(0, log(density/wanted))/wanted.
 FIRST = 0.1
 SINKING = 0.7
-PUSH = 10.0
+PUSH = 100.0
 
 
 class Gated(Scored):
@@ -149,8 +149,8 @@ def find(
         density: asked for; steering comes near it. recipe: of the gates. seed: of the weights; the recipe's is of
             data and noise. structure: ``weight``, ``filter`` or ``channel``, see :class:`Gated`.
         penalty: λ > 0, held throughout, and the density is what comes of it; None to steer λ towards ``density``.
-        sigma: σ > 0. init: of the weights. validation: looked at, decides nothing. checkpoint, device, say: see
-            :func:`slth.baselines.training.train`.
+        sigma: σ > 0. init: of the weights. validation: of the network of soft gates;
+            decides nothing. checkpoint, device, say: see :func:`slth.baselines.training.train`.
 
     Returns:
         Notes: ``structure``, ``sigma``, ``steered``, ``penalty`` (λ at the end), ``connected`` (the density without
