@@ -172,8 +172,8 @@ def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
             f"Where each method stops being useful ({suffix})",
             _usefulness(medians, trivial, methods, dimensions),
             figure=table_ax,
-            caption="Median error; the lighter the smaller beside the trivial selection's. Hatched: not run (empty), refused, or no "
-            "better than keeping at most one candidate.",
+            caption="Median error; the lighter the smaller beside the trivial selection's. Hatched: not run (empty), "
+            "refused, or no better than keeping at most one candidate.",
         ),
     ]  # fmt: skip
 
