@@ -276,6 +276,22 @@ def test_the_best_set_of_neurons_by_all_of_them():
     assert best <= found["error"] <= 1.1 * best
 
 
+def test_flips_end_where_no_flip_of_two_helps():
+    rng = np.random.default_rng(7)
+    features, wanted = rng.standard_normal((20, 9)), rng.standard_normal(20)
+
+    def error(mask: np.ndarray) -> float:
+        return float(np.abs(features @ mask - wanted).max())
+
+    start = rng.random(9) < 0.5
+    kept = neurons.flipped(features, wanted, start)
+    assert error(kept) <= error(start)
+    for i, j in itertools.product(range(9), repeat=2):
+        other = kept.copy()
+        other[list({i, j})] ^= True
+        assert error(other) >= error(kept) * (1 - 1e-9)
+
+
 def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: dict[str, list[Row]]):
     for row in rows["neurons"]:
         if row.point["construction"] == "neuron":

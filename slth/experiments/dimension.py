@@ -5,6 +5,9 @@ of one thread: there is no unit of work that branch and bound, a linear programm
 wall times, so errors of the methods that use all of theirs vary a little with the machine; ``seconds = 0`` gives
 every method its default work instead, which is deterministic, and for integer solvers may take for ever.
 
+``core`` is made for D up to about 8: beyond, one of its rounds takes longer than any reasonable limit, and it looks at
+the clock between rounds only. The standard spec stops it there.
+
 A method is *useful* at D while its median error is below that of the trivial selection: the best of keeping nothing
 and keeping one single candidate. An instance that it refuses, for want of memory, counts as an infinite error.
 """
@@ -169,8 +172,8 @@ def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
             f"Where each method stops being useful ({suffix})",
             _usefulness(medians, trivial, methods, dimensions),
             figure=table_ax,
-            caption="Median error; the lighter the smaller beside the trivial selection's. Hatched: refused, or no "
-            "better than keeping at most one candidate.",
+            caption="Median error; the lighter the smaller beside the trivial selection's. Hatched: not run (empty), "
+            "refused, or no better than keeping at most one candidate.",
         ),
     ]  # fmt: skip
 
@@ -180,19 +183,21 @@ def _usefulness(
     dimensions: Sequence[int],
 ) -> str:  # fmt: skip
     """Up to which D each method beats keeping at most one candidate."""
-    ends: dict[int | None, list[str]] = {}
+    ends: dict[tuple[int, bool], list[str]] = {}
     for method in methods:
         cells = {D: (medians[method, D], trivial[D].median) for D in dimensions if (method, D) in medians}
-        ends.setdefault(useful_until(cells) if cells else None, []).append(method)
+        if cells:
+            end = useful_until(cells)
+            ends.setdefault((end or 0, end == max(cells)), []).append(method)
     parts = []
-    for end in sorted(ends, key=lambda one: one or 0):
-        if end is None:
+    for (end, run_out), names in sorted(ends.items()):
+        if not end:
             where = f"nowhere (not at D = {dimensions[0]})"
         elif end == dimensions[-1]:
             where = f"throughout, up to D = {end}"
         else:
-            where = f"up to D = {end} only"
-        parts.append(f"{', '.join(ends[end])}: {where}")
+            where = f"as far as there are rows, D = {end}" if run_out else f"up to D = {end} only"
+        parts.append(f"{', '.join(names)}: {where}")
     return (
         "Useful means: a smaller median error than the best of keeping nothing and keeping one single candidate. "
         f"In this sense, of the dimensions tried: {'; '.join(parts)}."

@@ -43,7 +43,7 @@ def error_against_dimension(
         ax.fill_between(x, [one.low for _, one in values], [one.high for _, one in values], color=color, alpha=0.1,
                         linewidth=0)  # fmt: skip
         ax.plot(x, [one.median for _, one in values], color=color, marker=MARKERS[i % len(MARKERS)], markersize=5,
-                markerfacecolor="white" if i % 2 else color, linestyle=DASHES[i % 4], linewidth=1,
+                markerfacecolor="white" if i % 2 else color, linestyle=DASHES[(i + i // len(MARKERS)) % 4], linewidth=1,
                 label=name)  # fmt: skip
     lowest = [max(one.low, 1e-300) for values in curves.values() for _, one in values]
     if exists:
@@ -166,5 +166,5 @@ def neuron_gap(*, neuron: Curve, proved: Curve, theorem: Curve, blocked: Curve, 
     ax.minorticks_off()
     ax.set_xlabel("hidden neurons n")
     ax.set_ylabel("sup error on the unit circle")
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return clean(ax)
