@@ -1,21 +1,21 @@
 """Spec files: a study's grid of points and seeds as TOML, validated before anything runs.
 
-    study = "dimension"        # a name of `slth study list`, or "module:ATTRIBUTE" for a study of your own
-    title = "…"                # optional
-    seeds = 5                  # 0 … 4; or a list
-    [point]                    # values that all points share, unless a grid names them
-    method = "relax"
-    [[grid]]                   # the product of these lists; several grids are joined, duplicates dropped
-    D = [4, 9]
-    ratio = [10, 30]
-    [budget]
-    retries = 2                # of a point whose worker died
-    seconds = 600              # of one point; leave it out for no limit
-    [smoke]                    # replaces what it names, for a quick look
-    seeds = 1
-    [[smoke.grid]]
-    D = [4]
-    ratio = [10]
+study = "dimension"        # a name of `slth study list`, or "module:ATTRIBUTE" for a study of your own
+title = "…"                # optional
+seeds = 5                  # 0 … 4; or a list
+[point]                    # values that all points share, unless a grid names them
+method = "relax"
+[[grid]]                   # the product of these lists; several grids are joined, duplicates dropped
+D = [4, 9]
+ratio = [10, 30]
+[budget]
+retries = 2                # of a point whose worker died
+seconds = 600              # of one point; leave it out for no limit
+[smoke]                    # replaces what it names, for a quick look
+seeds = 1
+[[smoke.grid]]
+D = [4]
+ratio = [10]
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ class Spec(_Table):
         grids = [{**_listed_alone(self.point), **grid} for grid in self.grid or ({},)]
         count = len(seeds) * sum(math.prod(map(len, grid.values())) for grid in grids)
         if count > LARGEST:
-            raise InputError(f"{self.label} asks for {count:,} points; at most {LARGEST:,} can be run. Shorten its lists.")
+            raise InputError(
+                f"{self.label} asks for {count:,} points; at most {LARGEST:,} can be run. Shorten its lists."
+            )
         make = study.points or (lambda grid: product(study.point, grid))
         points: dict[str, Point] = {}
         try:
@@ -215,7 +217,9 @@ def canonical(value: Any) -> str:
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError as cause:
-        raise InputError("parameters must be finite: nan equals nothing, and inf has no JSON. Leave the key out.") from cause
+        raise InputError(
+            "parameters must be finite: nan equals nothing, and inf has no JSON. Leave the key out."
+        ) from cause
 
 
 def _validated(values: Mapping[str, Any], label: str) -> Spec:
@@ -236,4 +240,3 @@ def _sentence(error: ValidationError) -> str:
 
 def _listed_alone(point: Mapping[str, Any]) -> Grid:
     return {key: (value,) for key, value in point.items()}
-

@@ -154,7 +154,9 @@ class Store:
         if application != APPLICATION or version < 1:
             raise InputError(f"{self.path} is not a store of slth. Choose another folder.")
         if version > VERSION:
-            raise InputError(f"{self.path} has format {version}, of a newer slth; this one reads up to {VERSION}. Update.")
+            raise InputError(
+                f"{self.path} has format {version}, of a newer slth; this one reads up to {VERSION}. Update."
+            )
         if version < VERSION:
             self._database.close()
             with write_store(self.path.parent):
