@@ -28,7 +28,7 @@ def list_studies(as_json: Json = False) -> None:
     from slth.experiments.spec import load_spec, shipped
     from slth.experiments.studies import load_study
 
-    found = []
+    found: list[dict[str, Any]] = []
     for name in shipped():
         spec = load_spec(name)
         study = load_study(spec.study)

@@ -1,4 +1,4 @@
-"""The existence study in small: proved outcomes, resumption, fits, figures, and its command."""
+"""The existence study in small: proved outcomes, fits, figures, and its run from the command line."""
 
 from __future__ import annotations
 
@@ -10,16 +10,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.stats import binomtest
 from test_cli import run
 
-from slth.errors import DataError, InputError, WorkLimitError
+from slth.errors import InputError, WorkLimitError
 from slth.experiments import existence as study
 from slth.experiments import existence_fit as fit
-from slth.experiments.existence import Setting
+from slth.experiments.existence import Instances
+from slth.experiments.spec import load_spec, parse_spec
+from slth.experiments.study import Row
 from slth.theory import thresholds
 
-TINY = Setting(tolerances={1: (0.2, 0.05), 2: (0.2, 0.1)}, trials=30)
+TINY = 'study = "existence"\n[[grid]]\nD = [1]\neps = [0.2, 0.05]\n[[grid]]\nD = [2]\neps = [0.2, 0.1]\n'
+TINY += "[point]\ntrials = 30\n"
+
+
+def points(text: str = TINY) -> list[Instances]:
+    return [point for point, _ in parse_spec(text, label="t").expand(study.STUDY)]
+
+
+def row_of(point: Instances, result: dict, seed: int = 0) -> Row:
+    return Row(key="", study="existence", point=point.model_dump(), seed=seed, status="done", result=result)
+
+
+def run_all(text: str = TINY) -> list[Row]:
+    return [row_of(point, study.run_point(point, 0)) for point in points(text)]
 
 
 @pytest.fixture(autouse=True)
@@ -33,93 +49,71 @@ def out_of_reach(**_):
 
 
 @pytest.fixture(scope="module", name="rows")
-def _rows(tmp_path_factory: pytest.TempPathFactory):
+def _rows():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "certified", types.SimpleNamespace(width=out_of_reach))
-        return study.run_study(tmp_path_factory.mktemp("study"), TINY, say=lambda _: None)
+        return run_all()
 
 
-def test_points_are_data_around_the_thresholds():
-    specs = study.points(TINY)
-    assert specs == json.loads(json.dumps(specs)) == study.points(TINY)
-    assert len({json.dumps(spec) for spec in specs}) == len(specs)
-    for D, tolerances in TINY.tolerances.items():
-        sizes = {spec["n"] for spec in specs if spec["method"] == "exact" and spec["D"] == D}
+def test_points_surround_the_thresholds():
+    found = points()
+    for D, tolerances in ((1, (0.2, 0.05)), (2, (0.2, 0.1))):
+        sizes = {point.n for point in found if point.method == "exact" and point.D == D}
         for eps in tolerances:
             centre = thresholds.width(D=D, eps=eps, z=0.5).n
             assert {max(1, centre - 3), centre, centre + 3} <= sizes
-        assert sizes == {spec["n"] for spec in specs if spec["method"] == "core" and spec["D"] == D}
+        assert sizes == {point.n for point in found if point.method == "core" and point.D == D}
+        assert {point.eps for point in found if point.method == "certified" and point.D == D} == set(tolerances)
 
 
-def test_standard_setting_is_as_announced():
-    assert set(study.STANDARD.tolerances) == {1, 2, 3, 4}
-    assert all(len(tolerances) >= 3 for tolerances in study.STANDARD.tolerances.values())
-    assert study.STANDARD.trials >= 200
-    assert study.QUICK.trials >= 200
+def test_what_ships_is_as_announced():
+    spec = load_spec("existence")
+    for form in (spec, spec.quick()):
+        found = [point for point, _ in form.expand(study.STUDY)]
+        assert all(point.trials >= 200 for point in found if point.method != "certified")
+    for D in (1, 2, 3, 4):
+        assert sum(p.method == "certified" and p.D == D for p, _ in spec.expand(study.STUDY)) >= 3
 
 
-def test_outcomes_are_the_true_optima():
+def test_outcomes_are_the_true_optima(monkeypatch):
     """Against all 2ⁿ subsets in plain numpy; nothing depends on threads."""
-    spec = {"method": "exact", "D": 2, "n": 7, "trials": 12, "seed": 3}
-    row = study.run_point(spec, threads=1)
-    vectors, targets = study.instances(spec)
+    point = Instances(method="exact", D=2, n=7, trials=12)
+    monkeypatch.setenv("SLTH_THREADS", "1")
+    row = study.run_point(point, 3)
+    vectors, targets = study.instances(point, 3)
     choices = np.array(list(itertools.product((0.0, 1.0), repeat=7)))
     best = np.abs(choices @ vectors - targets[:, None]).max(axis=2).min(axis=1)
     assert row["errors"] == pytest.approx(best.tolist(), rel=1e-12, abs=1e-15)
     assert row["unproved"] == 0
     assert all(low <= error for low, error in zip(row["lower_bounds"], row["errors"], strict=True))
-    again = study.run_point(spec, threads=2)
+    monkeypatch.setenv("SLTH_THREADS", "2")
+    again = study.run_point(point, 3)
     assert (again["errors"], again["lower_bounds"]) == (row["errors"], row["lower_bounds"])
 
 
 def test_candidates_are_nsn_vectors():
     """Cov(Y_1², Y_2²) = E[Z⁴]·1·1 − 1 = 2 tells NSN from independent entries; 30,000 vectors, 8 standard errors."""
-    vectors, targets = study.instances({"D": 2, "n": 100, "trials": 300, "seed": 0})
+    vectors, targets = study.instances(Instances(method="exact", D=2, n=100, trials=300), 0)
     products = (vectors**2).prod(axis=2).ravel()
     assert abs(products.mean() - 3) < 8 * products.std() / math.sqrt(products.size)
     assert (targets == 0.5).all()
 
 
-def test_a_study_resumes_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    setting = Setting(tolerances={1: (0.2,)}, trials=5)
-    specs, ran, honest = study.points(setting), [], study.run_point
-
-    def watched(spec, *, threads=None):
-        if len(ran) == 4:
-            raise KeyboardInterrupt
-        ran.append(spec)
-        return honest(spec, threads=threads)
-
-    monkeypatch.setattr(study, "run_point", watched)
-    with pytest.raises(KeyboardInterrupt):
-        study.run_study(tmp_path / "s", setting, say=lambda _: None)
-    assert [row["spec"] for row in study.load_rows(tmp_path / "s").values()] == specs[:4]
-    monkeypatch.setattr(study, "run_point", honest)
-    said: list[str] = []
-    rows = study.run_study(tmp_path / "s", setting, say=said.append)
-    assert [row["spec"] for row in rows] == specs
-    assert len(said) == 1 + len(specs) - 4
-    said.clear()
-    assert study.run_study(tmp_path / "s", setting, say=said.append) == rows
-    assert len(said) == 1
-    # Another setting shares the folder: its rows are added, not mixed in.
-    other = study.run_study(tmp_path / "s", Setting(tolerances={1: (0.2,)}, trials=6), say=said.append)
-    assert {row["spec"].get("trials", 6) for row in other} == {6}
-    assert len(study.load_rows(tmp_path / "s")) == 2 * len(specs) - 1  # the certified width is that of both
-
-
 def test_curves_count_what_was_proved():
-    row = {
-        "spec": {"method": "exact", "D": 1, "n": 5},
+    result = {
         "errors": [0.05, 0.1, 0.2, 0.3],
         "lower_bounds": [0.05, 0.0999, 0.0, 0.3],  # the third is undecided at ε = 0.1
         "seconds_each": 0.001,
     }
+    row = row_of(Instances(method="exact", D=1, n=5, trials=4), result)
     curve = fit.success_curve([row], "exact", 1, 0.1)
     assert (curve["successes"], curve["trials"], curve["undecided"]) == ([2], [3], 1)
     interval = binomtest(2, 3).proportion_ci(0.95, method="exact")
     assert (curve["low"], curve["high"]) == ([interval.low], [interval.high])
-    row["spec"] = {**row["spec"], "method": "core"}  # a method that proves nothing did not find it, and that counts
+    curve = fit.success_curve([row, row], "exact", 1, 0.1)  # two seeds of one size
+    assert (curve["n"], curve["successes"], curve["trials"], curve["undecided"]) == ([5], [4], [6], 2)
+    # A method that proves nothing did not find it, and that counts.
+    row = row_of(Instances(method="core", D=1, n=5, trials=4), result)
     curve = fit.success_curve([row], "core", 1, 0.1)
     assert (curve["successes"], curve["trials"], curve["undecided"]) == ([2], [4], 0)
 
@@ -165,7 +159,7 @@ def test_exponents_are_recovered():
 
 def test_measured_success_stays_below_the_first_moment(rows):
     """P(Y ≥ 1) ≤ E[Y]; exact intervals at 1e-6 a side over some 40 points: false failure below 1e-4."""
-    for D, tolerances in TINY.tolerances.items():
+    for D, tolerances in ((1, (0.2, 0.05)), (2, (0.2, 0.1))):
         for eps in tolerances:
             curve = fit.success_curve(rows, "exact", D, eps)
             assert curve["undecided"] == 0
@@ -175,17 +169,20 @@ def test_measured_success_stays_below_the_first_moment(rows):
 
 
 def test_finders_never_beat_the_proof(rows):
-    proved = {(row["spec"]["D"], row["spec"]["n"]): row for row in rows if row["spec"]["method"] == "exact"}
-    for row in (row for row in rows if row["spec"]["method"] in study.FINDERS):
-        twin = proved.get((row["spec"]["D"], row["spec"]["n"]))
+    proved = {(row.point["D"], row.point["n"]): row.result for row in rows if row.point["method"] == "exact"}
+    seen = 0
+    for row in (row for row in rows if row.point["method"] in study.FINDERS):
+        twin = proved.get((row.point["D"], row.point["n"]))
         if twin is not None:
-            assert all(a >= b for a, b in zip(row["errors"], twin["lower_bounds"], strict=True))
+            assert all(a >= b for a, b in zip(row.result["errors"], twin["lower_bounds"], strict=True))
+            seen += 1
+    assert seen > 20
 
 
 def test_summary_and_figures(rows):
-    summary = fit.summarise(rows, TINY)
+    summary = fit.summarise(rows)
     assert json.loads(json.dumps(summary)) == summary
-    assert summary == fit.summarise(rows, TINY)
+    assert summary == fit.summarise(rows)
     assert [(one["D"], one["eps"]) for one in summary["thresholds"]] == [(1, 0.2), (1, 0.05), (2, 0.2), (2, 0.1)]
     for one in summary["thresholds"]:
         assert one["exact"]["low"] <= one["exact"]["n"] <= one["exact"]["high"]
@@ -204,7 +201,7 @@ def test_summary_and_figures(rows):
     assert len(fit.curves_figure(summary)) == 2
 
 
-def test_certified_widths_are_drawn_when_there_are_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_certified_widths_are_drawn_when_there_are_any(monkeypatch: pytest.MonkeyPatch):
     def width(*, D, eps, delta, z_bound):
         assert (delta, z_bound) == (0.5, 0.5)
         if D == 2:
@@ -212,8 +209,8 @@ def test_certified_widths_are_drawn_when_there_are_any(tmp_path: Path, monkeypat
         return types.SimpleNamespace(n=40, k=20, success=0.51)
 
     monkeypatch.setattr(study, "certified", types.SimpleNamespace(width=width))
-    setting = Setting(tolerances={1: (0.2,), 2: (0.25,)}, trials=4)
-    summary = fit.summarise(study.run_study(tmp_path, setting, say=lambda _: None), setting)
+    text = 'study = "existence"\n[point]\ntrials = 4\n[[grid]]\nD = 1\neps = 0.2\n[[grid]]\nD = 2\neps = 0.25\n'
+    summary = fit.summarise(run_all(text))
     found = {one["D"]: one["certified"] for one in summary["thresholds"]}
     assert found == {1: {"n": 40, "k": 20, "success": 0.51}, 2: {"note": "out of reach"}}
     first, second = fit.figure(summary)
@@ -221,45 +218,56 @@ def test_certified_widths_are_drawn_when_there_are_any(tmp_path: Path, monkeypat
     assert "proven: certified width" not in second.get_legend_handles_labels()[1]
 
 
+def test_sections_of_any_part_of_the_rows(rows):
+    first, second = study.STUDY.sections(rows)
+    assert [line[0] for line in first.rows] == ["1", "1", "2", "2"]
+    assert first.header[2] == "exists: n_½"
+    assert all(line[-1].endswith("with C = 1 assumed") for line in first.rows)
+    assert "Measured existence: n ∝ D^" in first.text
+    assert second.figure is not None
+    certified = [row for row in rows if row.point["method"] == "certified"]
+    assert study.STUDY.sections(certified)[0].rows[0][2] == "not in range"
+    (nothing,) = study.STUDY.sections([row for row in rows if row.point["method"] != "certified"])
+    assert "run the study to its end" in nothing.text
+    few = [row for i, row in enumerate(rows) if i % 5 == 0 or row.point["method"] == "certified"]
+    assert len(study.STUDY.sections(few)) == 2
+
+
 def test_command(capsys, monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(study, "QUICK", Setting(tolerances={1: (0.2,)}, trials=5))
-    out = tmp_path / "new" / "folder"
-    code, text, _ = run(capsys, monkeypatch, "existence", "--quick", "--out", str(out))
-    assert code == 0
+    spec = tmp_path / "small.toml"
+    spec.write_text('study = "existence"\n[point]\ntrials = 5\n[[grid]]\nD = 1\neps = 0.2\n')
+    out = str(tmp_path / "out")
+    code, text, err = run(capsys, monkeypatch, "study", "run", str(spec), "--out", out, "--workers", "1")
+    assert code == 0, err
+    code, text, _ = run(capsys, monkeypatch, "study", "plot", out)
     assert "exists: n_½" in text
     assert "12.2" not in text  # that would be another tolerance's form
     assert "4.17 with C = 1 assumed" in text
-    for name in ("three-worlds.png", "success.png"):
-        assert (out / name).read_bytes().startswith(b"\x89PNG")
-    code, text, _ = run(capsys, monkeypatch, "existence", "--quick", "--out", str(out), "--json")
+    code, text, _ = run(capsys, monkeypatch, "report", out)
     assert code == 0
-    assert json.loads(text)["thresholds"] == json.loads((out / "summary.json").read_text())["thresholds"]
-    (out / "rows.jsonl").write_text('{"spec": 3}\nnonsense\n')
-    code, _, err = run(capsys, monkeypatch, "existence", "--quick", "--out", str(out))
-    assert code == 1
-    assert "line 2, is not a row of this study" in err
-    code, _, err = run(capsys, monkeypatch, "existence", "--quick", "--out", str(out / "rows.jsonl"))
-    assert code == 1
-    assert "cannot make the folder" in err
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "the number of candidates" in page
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("values", "words"),
     [
-        ({"tolerances": {1: (0.3,)}}, r"tolerances of D = 1 must lie in \(0, 1/4\]"),
-        ({"tolerances": {1: ()}}, "tolerances of D = 1"),
-        ({"tolerances": {0: (0.1,)}}, "D must be an integer between 1 and 12"),
-        ({"trials": 0}, "trials must be"),
-        ({"seed": -1}, "seed must be"),
+        ({"eps": 0.3}, "less than or equal to 0.25"),
+        ({"eps": 0}, "greater than 0"),
+        ({"D": 0}, "greater than or equal to 1"),
+        ({"D": 13}, "less than or equal to 12"),
+        ({"trials": 0}, "greater than or equal to 1"),
+        ({"method": "magic"}, "'exact', 'core', 'relax' or 'certified'"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(arguments, words):
-    with pytest.raises(InputError, match=words):
-        Setting(**arguments)
+def test_points_that_make_no_sense_are_refused(values, words):
+    with pytest.raises(ValidationError, match=words):
+        Instances(**{"method": "certified", "D": 1, **values})
 
 
-def test_foreign_rows_are_refused(tmp_path: Path):
-    assert study.load_rows(tmp_path) == {}
-    (tmp_path / study.ROWS).write_text("[1, 2]\n")
-    with pytest.raises(DataError, match="line 1"):
-        study.load_rows(tmp_path)
+@pytest.mark.parametrize("grid", ["D = 1\neps = 0.1\n", "D = 1\neps = 0.1\ntrials = [1, 2]\n", "D = 1\ntrials = 4\n"])
+def test_grids_that_make_no_sense_are_refused(grid):
+    with pytest.raises(InputError, match=r"t: a grid of existence names D, eps and one number of trials"):
+        points(f'study = "existence"\n[[grid]]\n{grid}')
+    with pytest.raises(InputError, match=r"t: eps: .*0\.25; got 0\.3"):
+        points('study = "existence"\n[[grid]]\nD = 1\ntrials = 3\neps = 0.3\n')

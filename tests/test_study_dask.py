@@ -96,7 +96,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_the_rows(cluster, tmp
 
     sleepy = spec("[point]\nms = 20\n[[grid]]\na = [" + ", ".join(map(str, range(200))) + "]\n")
     began = time.monotonic()
-    with pytest.raises(InputError, match="went away. What is finished is kept; run the same command again"):
+    with pytest.raises(InputError, match=r"went away. What is finished is kept; run the same command again"):
         run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, listen=kill_scheduler)
     assert time.monotonic() - began < 60
     assert 10 <= read_study(tmp_path / "s").totals.done < 200
@@ -108,4 +108,4 @@ def test_dask_on_this_machine_survives_a_point_that_kills_its_workers(tmp_path):
     totals = run_study(deadly, tmp_path / "s", engine="dask", workers=2)
     assert (totals.done, totals.failed) == (3, 1)
     (failed,) = (row for row in read_study(tmp_path / "s").rows if row.status == "failed")
-    assert "WorkerDiedError: its worker died once. " in failed.error
+    assert "WorkerDiedError: its worker died" in failed.error

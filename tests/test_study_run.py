@@ -19,8 +19,9 @@ from slth.errors import InputError
 from slth.experiments import engine as engines
 from slth.experiments import results
 from slth.experiments.runner import read_study, run_study
-from slth.experiments.spec import Spec, parse_spec
+from slth.experiments.spec import Spec, load_spec, parse_spec
 from slth.experiments.store import Store, write_store
+from slth.experiments.studies import load_study
 from slth.rss.threads import thread_count
 
 HERE = Path(__file__).parent
@@ -99,6 +100,15 @@ def test_failures_are_rows_and_the_others_are_done(tmp_path):
     assert 'in run\n    raise RuntimeError(f"a = {point.a}' in rows[2].error
 
 
+def test_a_point_that_dies_late_is_still_known_for_the_killer(tmp_path, monkeypatch):
+    """It dies only after the engine has looked several times."""
+    monkeypatch.setattr(engines, "CHECK_SECONDS", 0.05)
+    spec = tiny('[point]\nms = 300\n[[grid]]\na = [1]\ndo = ["", "die"]\n[budget]\nretries = 1\n')
+    totals = run_study(spec, tmp_path, workers=2)
+    assert (totals.done, totals.failed) == (1, 1)
+    assert "its worker died 2 times" in rows_of(tmp_path)[1].error
+
+
 def test_the_innocent_survive_a_worker(tmp_path):
     """Two points kill their worker the first time they run, among many that do not; no retry is left to waste."""
     (marks := tmp_path / "marks").mkdir()
@@ -159,11 +169,9 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path):
     assert run_study(spec, tmp_path, workers=1).done == 6
 
 
-def test_another_study_does_not_share_a_folder(done, monkeypatch):
-    spec = tiny("[point]\na = 1\n").model_copy(update={"study": "existence"})
-    with pytest.raises(InputError, match="holds the study 'tiny_study:STUDY'. Choose another folder"):
-        run_study(parse_spec((HERE.parent / "slth/experiments/specs/existence.toml").read_text(), label="x"), done)
-    assert spec.study == "existence"
+def test_another_study_does_not_share_a_folder(done):
+    with pytest.raises(InputError, match=r"holds the study 'tiny_study:STUDY'\. Choose another folder"):
+        run_study(load_spec("existence"), done)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +219,10 @@ def test_what_changed_of_the_installation_is_named(tmp_path, done):
 
 
 def test_clocks_are_known_by_name():
-    study = read_study.__globals__["load_study"]("tiny_study:STUDY")
-    assert [results.is_clock(name, study) for name in ("seconds", "a.seconds_each.b", "latency", "value", "x.latency")] == [
-        True, True, True, False, True,
-    ]  # fmt: skip
+    study = load_study("tiny_study:STUDY")
+    for name in ("seconds", "a.seconds_each.b", "latency", "x.latency"):
+        assert results.is_clock(name, study)
+    assert not results.is_clock("value", study)
 
 
 def test_csv_and_parquet_hold_every_row(done, tmp_path):
@@ -347,7 +355,9 @@ def test_commands_that_fail_say_so_in_one_line(capsys, monkeypatch, place):
     (place / "file").touch()
     assert "cannot make the folder" in says("study", "run", "mine.toml", "--out", "file/s")
     (place / "typo.toml").write_text('studdy = "mine:STUDY"\n')
-    assert "typo.toml has an unknown key 'studdy'; did you mean 'study'?" in says("study", "run", "typo.toml", "--out", "s")
+    assert "typo.toml has an unknown key 'studdy'; did you mean 'study'?" in says(
+        "study", "run", "typo.toml", "--out", "s"
+    )
     (place / "gone.toml").write_text('study = "gone:STUDY"\n[point]\na = 1\n')
     assert "cannot import 'gone'" in says("study", "run", "gone.toml", "--out", "t")
     with write_store("s"):

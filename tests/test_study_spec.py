@@ -136,7 +136,7 @@ def test_computed_grids():
 def test_names_and_files(tmp_path):
     assert "existence" in shipped()
     assert load_spec("existence").study == "existence"
-    with pytest.raises(DataError, match="no study is called 'existense', and no file. Did you mean 'existence'"):
+    with pytest.raises(DataError, match=r"no study is called 'existense', and no file. Did you mean 'existence'"):
         load_spec("existense")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot read"):

@@ -50,7 +50,10 @@ def test_a_later_row_takes_the_place_of_its_key(tmp_path):
 
 
 def test_filters(tmp_path):
-    points = [{"D": 4, "eps": 0.1, "on": True, "name": "a", "n": None}, {"D": 9, "eps": 1 / 3, "on": False, "name": 'q"'}]
+    points = [
+        {"D": 4, "eps": 0.1, "on": True, "name": "a", "n": None},
+        {"D": 9, "eps": 1 / 3, "on": False, "name": 'q"'},
+    ]
     with write_store(tmp_path) as store:
         for i, point in enumerate(points):
             for seed in range(2):
@@ -202,7 +205,7 @@ def test_a_read_only_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite3, "connect", refuse)
     with Store(tmp_path) as store:
         assert len(store.rows()) == 1
-    with pytest.raises(InputError, match="unable to open database file. Choose another folder, or make this one"):
+    with pytest.raises(InputError, match=r"unable to open database file. Choose another folder, or make this one"):
         write_store(tmp_path).__enter__()
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from slth.experiments.study import Point, Study
-from slth.report import Section
-from slth.rss.threads import thread_count
+
+# What only some points need is imported there: tests start many workers.
 
 
 class Tiny(Point):
@@ -42,6 +42,8 @@ def run(point: Tiny, seed: int) -> dict:
         import threadpoolctl
         import torch
 
+        from slth.rss.threads import thread_count
+
         pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
         return {"slth": thread_count(None), "torch": torch.get_num_threads(), "pools": pools}
     if point.do == "print":
@@ -54,8 +56,9 @@ def run(point: Tiny, seed: int) -> dict:
     return {"value": rng.standard_normal(), "many": rng.standard_normal(3), "seconds": time.perf_counter()}
 
 
-def sections(rows) -> list[Section]:
+def sections(rows) -> list:
     from slth.figures.style import new_axes
+    from slth.report import Section
 
     ax = new_axes(3, 2)
     ax.plot([row.point["a"] for row in rows], [row.result["value"] for row in rows], ".")
@@ -64,7 +67,5 @@ def sections(rows) -> list[Section]:
     return [Section("Values & all", "A line.", ("a", "seed", "value"), table, ax, "values"), Section("Words", "Only.")]
 
 
-STUDY = Study(
-    name="tiny", title="Tiny", about="Nothing.", point=Tiny, run=run, sections=sections, clocks=("latency",)
-)
+STUDY = Study(name="tiny", title="Tiny", about="Nothing.", point=Tiny, run=run, sections=sections, clocks=("latency",))
 NO_STUDY = 3

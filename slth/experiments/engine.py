@@ -16,8 +16,12 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+<<<<<<< HEAD
 from concurrent.futures import FIRST_COMPLETED as FIRST
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
+=======
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+>>>>>>> runner
 from typing import Any, Protocol
 
 from slth.errors import InputError, check_choice, check_int
@@ -28,6 +32,8 @@ ENGINES = ("local", "dask")
 PATIENCE = 5.0
 # How often to look whether the pool is still there, and how large it is.
 CHECK_SECONDS = 2.0
+# Dask replaces a dead worker of this machine sooner than this. A cluster may be without workers for hours.
+NO_WORKER_SECONDS = 60.0
 
 
 class Pool(Protocol):
@@ -75,13 +81,16 @@ def complete(tasks: Iterable[Task], pool: Pool, *, retries: int) -> Iterator[Out
     """
     queue, suspects, deaths = deque(tasks), deque[Task](), Counter[str]()
     flying: dict[Future[Outcome], Task] = {}
+    alone: Task | None = None
     checked = time.monotonic()
     while queue or suspects or flying:
-        alone = bool(suspects)
-        while (suspects and not flying) or (queue and not alone and len(flying) < pool.window):
-            task = suspects.popleft() if alone else queue.popleft()
+        if suspects and not flying:
+            alone = suspects.popleft()
+            flying[pool.submit(alone)] = alone
+        while queue and not suspects and alone is None and len(flying) < pool.window:
+            task = queue.popleft()
             flying[pool.submit(task)] = task
-        done, _ = wait(flying, timeout=CHECK_SECONDS, return_when=FIRST)
+        done, _ = wait(flying, timeout=CHECK_SECONDS, return_when=FIRST_COMPLETED)
         if not done or time.monotonic() - checked > CHECK_SECONDS:
             pool.check()
             checked = time.monotonic()
@@ -98,11 +107,13 @@ def complete(tasks: Iterable[Task], pool: Pool, *, retries: int) -> Iterator[Out
             else:
                 deaths[task.key] += 1
                 # One that died in company may be innocent: it is run alone at least once before it fails.
-                if alone and deaths[task.key] > retries:
+                if task is alone and deaths[task.key] > retries:
                     times = f"{deaths[task.key]} times" if deaths[task.key] > 1 else "once"
                     yield _failed(task, f"WorkerDiedError: its worker died {times}. {_said(cause)}")
                 else:
                     suspects.append(task)
+            if task is alone:
+                alone = None
 
 
 def cores() -> int:
@@ -154,16 +165,20 @@ class DaskPool:
 
     def __init__(self, scheduler: str | None, workers: int | None) -> None:
         try:
+            import dask
             from distributed import Client
         except ImportError as cause:
             raise InputError(
                 'Dask is not installed. Install it with: pip install "slth[distributed]", or use --engine local.'
             ) from cause
         # Its reconnections and closings are told in our words.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._address = scheduler or "this machine"
+        self._ours = scheduler is None
         options: dict[str, Any] = {"address": scheduler, "timeout": PATIENCE}
-        if scheduler is None:
+        if self._ours:
+            dask.config.set({"distributed.scheduler.allowed-failures": 0})  # we count deaths ourselves
             options = {"n_workers": workers or cores(), "threads_per_worker": 1, "dashboard_address": None}
         try:
             self._client = Client(**options, set_as_default=False)
@@ -174,15 +189,13 @@ class DaskPool:
             ) from cause
         self._executor = self._client.get_executor(pure=False)
         self._least = workers or 1
-        self._looked = -CHECK_SECONDS
-        self._threads = 0
+        self._looked, self._threads = -CHECK_SECONDS, 0
+        self._manned = time.monotonic()
 
     @property
     def window(self) -> int:
         """See :class:`Pool`; a cluster may grow and shrink."""
-        if time.monotonic() - self._looked > CHECK_SECONDS:
-            self._threads = sum(self._client.nthreads().values())
-            self._looked = time.monotonic()
+        self._look()
         return max(self._least, 2 * self._threads)
 
     def submit(self, task: Task) -> Future[Outcome]:
@@ -197,11 +210,20 @@ class DaskPool:
                 f"the Dask scheduler at {self._address} went away. What is finished is kept; "
                 "run the same command again once it is back."
             )
+        self._look()
+        if self._ours and time.monotonic() - self._manned > NO_WORKER_SECONDS:
+            raise InputError("Dask's workers on this machine died and do not come back. Use --engine local.")
 
     def close(self) -> None:
         """See :class:`Pool`; a point that runs on a cluster ends by itself."""
         self._executor.shutdown(wait=False)
         self._client.close(timeout=PATIENCE)
+
+    def _look(self) -> None:
+        if time.monotonic() - self._looked > CHECK_SECONDS:
+            self._threads = sum(self._client.nthreads().values())
+            self._looked = time.monotonic()
+            self._manned = self._looked if self._threads else self._manned
 
 
 def _died(cause: BaseException) -> bool:

@@ -36,11 +36,13 @@ FINDERS = ("core", "relax")
 # Sizes run below and above each first-moment threshold: the success probability goes from near 0 to near 1 there.
 BELOW, ABOVE = 4, 4
 
+Method = Literal["exact", "core", "relax", "certified"]
+
 
 class Instances(Point):
     """``trials`` instances of (D, n) for a method; or, for ``certified``, the width that is proved for (D, ε)."""
 
-    method: Literal["exact", "core", "relax", "certified"]
+    method: Method
     # Above D = 12 exact search reaches no threshold.
     D: Annotated[int, Field(ge=1, le=12)]
     n: Annotated[int, Field(ge=1)] | None = None
@@ -64,7 +66,8 @@ def points(grid: Mapping[str, Sequence[Any]]) -> Iterator[Instances]:
         # What polynomial time needs grows like 1/ε: sizes by factors of √2, up to D^{3/2}/ε.
         steps = range(2 * math.ceil(math.log2(D**1.5 / min(grid["eps"]))))
         wide = sorted({round(2 ** (i / 2)) for i in steps})
-        for method, sizes in (("exact", near), ("core", near), ("relax", wide)):
+        plan: tuple[tuple[Method, list[int]], ...] = (("exact", near), ("core", near), ("relax", wide))
+        for method, sizes in plan:
             yield from (Instances(method=method, D=D, n=n, trials=trials) for n in sizes)
         yield from certificates
 
@@ -109,6 +112,7 @@ def _solve(point: Instances, seed: int) -> dict[str, Any]:
 
 
 def _certify(point: Instances) -> dict[str, Any]:
+    assert point.eps is not None
     try:
         found = certified.width(D=point.D, eps=point.eps, delta=0.5, z_bound=BOX)
     except SlthError as refusal:

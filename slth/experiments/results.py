@@ -32,8 +32,8 @@ class Comparison:
     """A row beside the same point run again.
 
     Attributes:
-        row: as stored. differences: place in the result → (stored, now), clocks left out, or ``error`` where one of them failed;
-            empty if the row reproduces.
+        row: as stored. differences: place in the result → (stored, now), clocks left out; or ``error``, if one of the
+            two failed; empty if the row reproduces.
         changes: what differs of the versions, commit and machine → (stored, now).
         seconds: of the second run.
     """
