@@ -16,12 +16,7 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-<<<<<<< HEAD
-from concurrent.futures import FIRST_COMPLETED as FIRST
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
-=======
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
->>>>>>> runner
 from typing import Any, Protocol
 
 from slth.errors import InputError, check_choice, check_int

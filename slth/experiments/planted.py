@@ -9,7 +9,6 @@ Source: plantnseek2022
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,11 +19,7 @@ from pydantic import Field, field_validator
 
 from slth import data as datasets
 from slth import figures
-from slth.baselines import at_init, edge_popup, gates, gem_miner, imp, planted, planted_sums
-from slth.baselines.found import masked
-from slth.baselines.masks import Masks
-from slth.baselines.recipe import Recipe
-from slth.baselines.training import accuracy
+from slth.baselines import planted, planted_searches, planted_sums
 from slth.errors import check_choice
 from slth.experiments.intervals import interval, show
 from slth.experiments.methods import GATES, MAGNITUDE, MINING, SCORES
@@ -33,10 +28,8 @@ from slth.networks import models
 from slth.report import Section
 from slth.tickets import evaluate, find_ticket
 
-SCORED: dict[str, tuple[Any, Recipe]] = {
-    "edge-popup": (edge_popup.find, SCORES), "gates": (gates.find, GATES), "gem-miner": (gem_miner.find, MINING),
-}  # fmt: skip
-SEARCHES = (*SCORED, "imp", *at_init.METHODS, "subset-sum")
+RECIPES = {"edge-popup": SCORES, "gates": GATES, "gem-miner": MINING}
+SEARCHES = (*planted_searches.METHODS, "subset-sum")
 
 
 class Hidden(Point):
@@ -66,37 +59,16 @@ def run(point: Hidden, seed: int) -> dict[str, Any]:
     """Search at the planted density, and compare with what was planted.
 
     Returns:
-        ``accuracy`` of what was found, with its weights as they are in the planted network; of a method of masks
-        ``recall``, ``precision``, ``density``, ``chance``; of the subset sum ``reached``, ``error``,
-        ``planted_error``, ``recall``, ``precision``, ``agreement``.
+        Of a method of masks :func:`slth.baselines.planted_searches.scores_of`; of the subset sum
+        :func:`slth.baselines.planted_sums.score_ticket` and ``agreement`` with the target.
     """
     if point.method == "subset-sum":
         return _subset_sum(point, seed)
     train, test = datasets.load(point.data, "train"), datasets.load(point.data, "test")
     problem = planted.problem(train, test, hidden=(point.hidden,), widths=(point.width,), seed=seed)
-    masks = _search(point, problem, seed)
-    found = planted.score(masks, problem.truth)
-    return {
-        **found,
-        "accuracy": accuracy(masked(problem.network, masks), problem.test),
-        "planted_accuracy": accuracy(masked(problem.network, problem.truth), problem.test),
-    }
-
-
-def _search(point: Hidden, problem: planted.Planted, seed: int) -> Masks:
-    density = problem.density
-    if point.method in SCORED:
-        find, own = SCORED[point.method]
-        recipe = replace(own, epochs=point.epochs, seed=seed)
-        return find(  # type: ignore[no-any-return]
-            problem.network, problem.train, density=density, recipe=recipe, seed=seed, init="given", **point.options
-        ).masks
-    start = copy.deepcopy(problem.network).requires_grad_(True)
-    if point.method == "imp":
-        recipe = replace(MAGNITUDE, epochs=point.epochs, seed=seed)
-        levels = imp.prune(start, problem.train, recipe=recipe, rewind=0, densities=imp.schedule(density))
-        return list(levels)[-1].masks
-    return at_init.masks_of(start, problem.train, density=density, method=point.method, seed=seed, **point.options)
+    recipe = replace(RECIPES.get(point.method, MAGNITUDE), epochs=point.epochs, seed=seed)
+    masks = planted_searches.masks_of(problem, method=point.method, recipe=recipe, seed=seed)
+    return planted_searches.scores_of(problem, masks)
 
 
 def _subset_sum(point: Hidden, seed: int) -> dict[str, Any]:

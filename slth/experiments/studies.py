@@ -38,13 +38,9 @@ def load_study(name: str, paths: Sequence[str] = ()) -> Study:
 def _load(name: str, paths: tuple[str, ...]) -> Study:
     if ":" not in name and name not in STUDIES:
         near = difflib.get_close_matches(name, STUDIES, 1, cutoff=0.5)
-<<<<<<< HEAD
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STUDIES)}; your own is 'module:ATTRIBUTE'."
-=======
         hint = (
             f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STUDIES)}; or your own, 'module:ATTRIBUTE'."
         )
->>>>>>> runner
         raise InputError(f"no study is called {name!r}; {hint}")
     module, _, attribute = STUDIES.get(name, name).partition(":")
     sys.path[:0] = [path for path in paths if path not in sys.path]
