@@ -119,7 +119,7 @@ def judge(point: Contestant, job: Job, outcome: Outcome) -> dict[str, Any]:
         recipe = replace(job, epochs=point.finetune, recipe=point.tune).made(outcome.tuning)
         checked = {"tuned": outcome.found}
         if point.sanity:
-            checked |= sanity_checks(outcome.found, job.model(), seed=ANOTHER + job.seed)
+            checked |= sanity_checks(outcome.found, job.model(), job.data, seed=ANOTHER + job.seed)
             checked["smart"] = smart.find(job.model(), density=result["density"], seed=job.seed, frozen=True)
         for name, found in checked.items():
             try:

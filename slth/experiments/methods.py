@@ -6,6 +6,7 @@ starts from, what its search costs in epochs, what its ticket is.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -124,9 +125,10 @@ def dense(job: Job) -> Outcome:
 
 
 def searched(find: Callable[..., Found], own: Recipe) -> Method:
-    """A method of one search, as most are."""
+    """A method of one search, as most are; its options are those of its ``find``."""
 
     def run(job: Job) -> Outcome:
+        _check_options(job, find)
         found = find(
             job.model(), job.data, density=job.density, recipe=job.made(own), seed=job.seed, validation=job.validation,
             checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
@@ -134,6 +136,12 @@ def searched(find: Callable[..., Found], own: Recipe) -> Method:
         return _outcome(found)
 
     return run
+
+
+def mined(job: Job) -> Outcome:
+    """Gem-Miner; published T = 5 is for 150 epochs, and in a short run scores are frozen after every epoch."""
+    period = min(gem_miner.PERIOD, max(1, job.epochs // 4))
+    return searched(gem_miner.find, MINING)(replace(job, options={"period": period, **job.options}))
 
 
 def iterative(job: Job) -> Outcome:
@@ -165,6 +173,7 @@ def initial(name: str) -> Method:
     """A method of :mod:`slth.baselines.at_init`: no training before, all of it after."""
 
     def run(job: Job) -> Outcome:
+        _check_options(job, at_init.find)
         found = at_init.find(job.model(), job.data, density=job.density, method=name, seed=job.seed, say=job.say,
                              **job.options)  # fmt: skip
         return replace(_outcome(found), tuning=DENSE)
@@ -174,6 +183,7 @@ def initial(name: str) -> Method:
 
 def smart_random(job: Job) -> Outcome:
     """Random masks with smart layer-wise ratios."""
+    _check_options(job, smart.find)
     found = smart.find(job.model(), density=job.density, seed=job.seed, say=job.say, **job.options)
     return replace(_outcome(found), tuning=DENSE)
 
@@ -181,6 +191,7 @@ def smart_random(job: Job) -> Outcome:
 def structured(job: Job) -> Outcome:
     """Filters pruned from a trained network, the small one tuned for as many epochs. Options: those of
     :func:`slth.baselines.filters.find`."""
+    _check_options(job, filters.find)
     recipe = job.made(DENSE)
     found = filters.find(
         job.model(), job.data, density=job.density, recipe=recipe, fine_tuning=recipe, seed=job.seed,
@@ -193,6 +204,7 @@ def ensemble(lams: tuple[float, ...]) -> Method:
     """An ensemble of edge-popup tickets, one for each λ; options: ``lams`` (``inf`` for plain), and edge-popup's."""
 
     def run(job: Job) -> Outcome:
+        check_keys("options", job.options, ("lams", "init", "scale_fan"))
         options = dict(job.options)
         chosen = [float(lam) for lam in options.pop("lams", lams)]
         recipe = job.made(SCORES)
@@ -233,6 +245,7 @@ def subset_sum(job: Job) -> Outcome:
     Density is what the ticket keeps of its random parent: an outcome of the width, not of ``density``. The epochs are
     those of the target.
     """
+    check_keys("options", job.options, list(inspect.signature(find_ticket).parameters)[1:])
     target = dense(job)
     options = {"width": 10_000, "input_range": (0.0, 1.0), **job.options}
     ticket = find_ticket(target.network, example_input=job.data.images[:1], seed=job.seed, **options)
@@ -249,7 +262,7 @@ METHODS: dict[str, Method] = {
     "dense": dense,
     "edge-popup": searched(edge_popup.find, SCORES),
     "gates": searched(gates.find, GATES),
-    "gem-miner": searched(gem_miner.find, MINING),
+    "gem-miner": mined,
     "imp": iterative,
     **{name: initial(name) for name in at_init.METHODS},
     "smart-random": smart_random,
@@ -258,6 +271,13 @@ METHODS: dict[str, Method] = {
     "plain-ensemble": ensemble((math.inf,) * len(LAMBDAS)),
     "subset-sum": subset_sum,
 }
+
+
+def _check_options(job: Job, find: Callable[..., Any]) -> None:
+    """Options are arguments of the method that the harness does not fill in itself."""
+    filled = {"model", "data", "density", "recipe", "fine_tuning", "method", "seed", "objective", "validation",
+              "checkpoint", "device", "say"}  # fmt: skip
+    check_keys("options", job.options, [name for name in inspect.signature(find).parameters if name not in filled])
 
 
 def _outcome(found: Found) -> Outcome:
