@@ -21,6 +21,7 @@ from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import Masks, check_density, largest, maskable
 from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
+from slth.baselines.training import mixed
 from slth.data import Split
 
 # Weight decay acts on the scores. Published for 100 epochs of CIFAR-10.
@@ -43,7 +44,7 @@ class EdgePopup(Scored):
     """
 
     def __init__(self, network: nn.Module, *, density: float, seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(mixed(seed, 3))
         super().__init__(
             network,
             {

@@ -26,7 +26,7 @@ from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import Masks, check_density, counts, keep_top, maskable, shuffled, weights_hash
 from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
-from slth.baselines.training import Moment, Objective
+from slth.baselines.training import Moment, Objective, mixed
 from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
 
@@ -50,7 +50,7 @@ class GemMiner(Scored):
     """
 
     def __init__(self, network: nn.Module, *, seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(mixed(seed, 3))  # apart from the signs of the weights
         weights = maskable(network)
         super().__init__(network, {name: torch.rand(w.shape, generator=generator) for name, w in weights.items()})
         for name, weight in weights.items():
@@ -180,7 +180,7 @@ def sanity_checks(
 
     Source: sreenivasan2022
     """
-    redrawn, moved = frozen_form(model, seed=seed, init=init), shuffled(found.masks, seed)
+    redrawn, moved = frozen_form(model, seed=seed, init=init), shuffled(found.masks, mixed(seed, 4))
     if _equal(redrawn, found.network):
         raise InputError(f"seed {seed} draws the weights of the ticket itself. Choose another seed.")
     return {
