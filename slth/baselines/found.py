@@ -176,7 +176,7 @@ def warn(found: Found, say: Callable[[str], None]) -> None:
     """Say what a reader of the result must not overlook."""
     count = sum(int(mask.sum()) for mask in found.masks.values())
     wanted = max(1, round(found.asked * sum(mask.numel() for mask in found.masks.values())))
-    if count > wanted:
+    if count > wanted + len(found.masks):  # layers may round up
         say(f"{found.method} keeps {count:,} weights, {found.density:.4g}; density {found.asked:.4g} was asked for")
     if found.collapsed:
         say(f"layer collapse: {found.method} keeps no weight of {', '.join(found.collapsed)}")
