@@ -1,7 +1,8 @@
 r"""Calibration: how far a classifier's confidence is from its accuracy, from logits and labels alone.
 
 Throughout, p = softmax(logits) in float64, the prediction is the class of the largest p (the first of equal ones) and
-the confidence of an example is that largest p.
+the confidence of an example is that largest p. Tensors are on the CPU, as
+:func:`slth.baselines.training.logits_of` returns them.
 
 Source: guo2017
 """

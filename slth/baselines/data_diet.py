@@ -25,6 +25,12 @@ from slth.errors import InputError, check_choice, check_int
 
 KINDS = ("random", "easy", "hard")
 
+# ResNet-20 on CIFAR-10: 62,400 steps. Small runs use the recipe of slth.baselines.imp, untuned for the diet.
+PUBLISHED = Recipe(
+    epochs=160, batch=128, learning_rate=0.1, weight_decay=1e-4, schedule="multistep", milestones=(0.5, 0.75),
+    augment=True,
+)  # fmt: skip
+
 
 def replicates(
     build: Callable[[int], nn.Module], data: Split, *, recipe: Recipe, steps: int, count: int = 4,

@@ -29,6 +29,10 @@ from slth.baselines.training import History, train
 from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
 
+# For LeNet-5 on 5,000 images of MNIST. Tried, on 5,000 validation images and one seed: learning rates 0.02, 0.05 and
+# 0.1 (taken: the best dense network). Epochs, batch and decay were not tuned.
+SMALL = Recipe(epochs=6, batch=64, learning_rate=0.1, weight_decay=1e-4)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Level:
@@ -78,19 +82,19 @@ def find(
     began = time.perf_counter()
     first = drawn(model, seed)
     start = rewind_point(first, data, recipe=recipe, step=rewind, device=device)
-    history, levels = History(steps=rewind), []
+    history, levels = History(steps=rewind, seconds=time.perf_counter() - began), []
     for level in prune(
         start, data, recipe=recipe, rewind=rewind, densities=schedule(density, fraction), validation=validation,
         folder=folder, device=device, say=say,
     ):  # fmt: skip
         history.epochs += level.history.epochs
         history.steps += level.history.steps
+        history.seconds += level.history.seconds  # of the training, also where a level was only read
         levels.append({"density": level.density})
         if validation is not None:
             levels[-1]["validation"] = level.history.epochs[-1]["validation"]
-    history.seconds = time.perf_counter() - began
     found = Found(
-        method="imp", network=level.network.cpu(), masks={name: mask.cpu() for name, mask in level.masks.items()},
+        method="imp", network=level.network.cpu(), masks=level.masks,
         history=history, asked=density, seconds=history.seconds,
         weights=(weights_hash(first), weights_hash(level.network)), notes={"rewind": rewind, "levels": levels},
     )  # fmt: skip
@@ -179,8 +183,8 @@ def _levels(
     start: nn.Module, data: Split, recipe: Recipe, rewind: int, densities: list[float], validation: Split | None,
     folder: Path | None, device: str | torch.device, say: Callable[[str], None],
 ) -> Iterator[Level]:  # fmt: skip
-    masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in maskable(start).items()}
-    scores = {name: weight.detach().abs() for name, weight in maskable(start).items()}
+    scores = _magnitudes(start)
+    masks = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
     for level, density in enumerate(densities):
         masks = keep_top(scores, density, among=masks)
         network = copy.deepcopy(start)
@@ -192,7 +196,12 @@ def _levels(
         shown = f", validation {history.epochs[-1]['validation']:.2%}" if validation is not None else ""
         say(f"level {level}: density {density:.4g}{shown}, {history.seconds:.1f} s")
         yield Level(level=level, density=density, masks=masks, network=network, history=history)
-        scores = {name: weight.detach().abs() for name, weight in maskable(network).items()}
+        scores = _magnitudes(network)
+
+
+def _magnitudes(network: nn.Module) -> dict[str, torch.Tensor]:
+    """|w| on the CPU, where masks are, wherever the network is trained."""
+    return {name: weight.detach().abs().cpu() for name, weight in maskable(network).items()}
 
 
 def _digest(start: nn.Module, data: Split, masks: Masks) -> str:
