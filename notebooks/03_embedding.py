@@ -7,7 +7,7 @@
 # %% [markdown]
 # # 03 · Inside an embedding: one channel, both signs, by hand
 #
-# Run time: @TIME03@. Needs nothing but the package.
+# Run time: about 3 seconds on one core. Needs nothing but the package.
 #
 # How does a subset sum become a convolution? We take one input channel of one layer and build its random replacement
 # step by step in numpy and torch, without `find_ticket`. At the end we check that slth does the same.
