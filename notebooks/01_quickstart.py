@@ -7,7 +7,7 @@
 # %% [markdown]
 # # 01 · Quickstart: target → ticket → picture
 #
-# Run time: @TIME01@. Needs nothing but the package. Open it with jupytext, or run it as a script.
+# Run time: about 15 seconds on one core. Needs nothing but the package. Open it with jupytext, or run it as a script.
 #
 # A *target* is a trained network. A *parent* is a random network, fixed by a seed. A *ticket* is the part of the
 # parent that does what the target does. Nothing in it was trained; it was found by subset sum.
