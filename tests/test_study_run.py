@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import re
 import subprocess
 import sys
 import threading
@@ -13,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from test_cli import run
 
+from slth import cli_study
 from slth.errors import InputError
 from slth.experiments import engine as engines
 from slth.experiments import results
@@ -328,6 +332,24 @@ def test_commands(capsys, monkeypatch, place):
     listed = {one["name"]: one for one in json.loads(out)}
     assert listed["existence"]["points"] > listed["existence"]["smoke_points"] > 0
     assert "existence" in slth("study", "list")[1]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(cli_study, "console", Console(file=screen, force_terminal=True, width=100))
+    with cli_study._listener(False) as listen:
+        listen({"event": "start", "study": "tiny", "total": 1000, "done": 400, "missing": 600})
+        for done in (401, 402):
+            listen({"event": "point", "done": done, "failed": 3, "rate": 12.5})
+        listen({"event": "end", "done": 402, "failed": 3, "elapsed": 1.0})
+    for words in (
+        "tiny: 1,000 points, 400 of them done before",
+        "405/1000",
+        "3 failed",
+        "12.5/s",
+        "402 done, 3 failed",
+    ):
+        assert words in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
 
 
 def test_commands_that_fail_say_so_in_one_line(capsys, monkeypatch, place):

@@ -12,7 +12,7 @@ from typing import Any
 
 from slth.errors import DataError, InputError
 from slth.experiments.engine import complete, open_pool
-from slth.experiments.spec import Spec, canonical
+from slth.experiments.spec import Spec, canonical, make_spec
 from slth.experiments.store import Store, WritableStore, write_store
 from slth.experiments.studies import load_study
 from slth.experiments.study import Row, Study
@@ -120,7 +120,7 @@ def read_study(folder: str | Path) -> Holding:
         runs = store.runs()
         if not runs:
             raise DataError(f"{folder} holds no run. Start one with: slth study run NAME --out {folder}")
-        spec = Spec(**runs[-1]["spec"])
+        spec = make_spec(runs[-1]["spec"], f"the spec stored in {folder}")
         study = load_study(spec.study, spec.paths)
         keys = [task.key for task in plan(spec, study)]
         known = {row.key: row for row in store.rows(study=study.name)}
