@@ -161,14 +161,18 @@ def _listener(as_json: bool) -> AbstractContextManager[Callable[[Event], None]]:
 
 
 def _first_and_last(event: Event) -> None:
+    """All that is printed where no terminal is; on one, a bar between the two."""
     if event["event"] == "start":
-        typer.echo(f"{event['study']}: {event['total']:,} points, {event['done']:,} of them done before")
+        line = f"{event['study']}: {event['total']:,} points, {event['done']:,} of them done before"
     elif event["event"] == "end":
-        typer.echo(f"{event['done']:,} done, {event['failed']:,} failed in {event['elapsed']:.1f} s")
+        line = f"{event['done']:,} done, {event['failed']:,} failed in {event['elapsed']:.1f} s"
+    else:
+        return
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 class _Bar:
-    """A progress bar, while the terminal is there; the first and the last line stay."""
+    """A progress bar: points done, failed, rate and time left."""
 
     def __init__(self) -> None:
         self._progress = Progress(

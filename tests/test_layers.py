@@ -105,7 +105,16 @@ def test_the_rules_are_about_modules_that_exist():
 
 
 @pytest.mark.parametrize(
-    "statement", ["import slth", "import slth.rss", "import slth.theory", "from slth import solve"]
+    "statement",
+    [
+        "import slth",
+        "import slth.rss",
+        "import slth.theory",
+        "from slth import solve",
+        "import slth.cli",
+        "import slth.experiments.runner",
+        "import slth.experiments.existence",
+    ],
 )
 def test_importing_the_engine_does_not_import_torch(statement):
     """What needs no network starts in a fraction of torch's import time."""

@@ -80,10 +80,13 @@ def test_a_study_outlives_half_of_its_workers(cluster, tmp_path):
     assert table("s") == table("local")
     assert {row.provenance["engine"] for row in read_study(tmp_path / "s").rows} == {"dask"}
     # One thread, a budget that holds in Dask's threads too, and failures as rows.
-    odd = spec('[[grid]]\ndo = ["threads", "hang", "raise"]\n[budget]\nseconds = 0.5\n')
+    odd = spec('[[grid]]\ndo = ["hang", "raise"]\n[budget]\nseconds = 0.5\n')
     totals = run_study(odd, tmp_path / "odd", engine="dask", scheduler=cluster.address)
-    assert (totals.done, totals.failed) == (1, 2)
-    threads, hung, raised = read_study(tmp_path / "odd").rows
+    assert (totals.done, totals.failed) == (0, 2)
+    hung, raised = read_study(tmp_path / "odd").rows
+    one = spec('[point]\ndo = "threads"\n')
+    assert run_study(one, tmp_path / "one", engine="dask", scheduler=cluster.address).done == 1
+    (threads,) = read_study(tmp_path / "one").rows
     assert (threads.result["slth"], threads.result["torch"], set(threads.result["pools"])) == (1, 1, {1})
     assert "longer than its budget of 0.5 s" in hung.error
     assert "a = 0 is not to be" in raised.error

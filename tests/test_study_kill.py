@@ -50,7 +50,7 @@ def table(held: Holding) -> list[tuple]:
 
 
 def test_killed_at_random_times_a_study_ends_as_if_nothing_had_happened(tmp_path):
-    """Kills of the parent alone and of the whole group in turn, from before the store is there to the midst of a row."""
+    """Kills of the parent alone and of the whole group in turn, from before the store is there to mid-row."""
     rng = np.random.default_rng(7)
     (tmp_path / "tiny_study.py").write_text((HERE / "tiny_study.py").read_text())
     (tmp_path / "kill.toml").write_text(SPEC.format(", ".join(map(str, range(400)))))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import re
 import subprocess
 import sys
 import threading
@@ -13,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from test_cli import run
 
+from slth import cli_study
 from slth.errors import InputError
 from slth.experiments import engine as engines
 from slth.experiments import results
@@ -93,7 +97,9 @@ def test_failures_are_rows_and_the_others_are_done(tmp_path):
     ends = [results.last_line(row.error) for row in rows[2:]]
     assert ends[0] == "RuntimeError: a = 0 is not to be"
     assert ends[1] == "SystemExit: enough"
-    assert ends[2].startswith("WorkerDiedError: its worker died 2 times. The exit codes of the workers are {EXIT(3)")
+    assert ends[2].startswith(
+        "WorkerDiedError: its worker died 2 times while it ran alone. The exit codes of the workers are {EXIT(3)"
+    )
     assert ends[3].endswith("PointTimeoutError: the point took longer than its budget of 0.5 s")
     assert ends[4].startswith("TypeError: a result must be JSON; it holds object")
     assert all(row.result == {} for row in rows[2:])
@@ -110,12 +116,12 @@ def test_a_point_that_dies_late_is_still_known_for_the_killer(tmp_path, monkeypa
 
 
 def test_the_innocent_survive_a_worker(tmp_path):
-    """Two points kill their worker the first time they run, among many that do not; no retry is left to waste."""
+    """A point kills its worker the first time it runs, among many that do not; no retry is left to waste."""
     (marks := tmp_path / "marks").mkdir()
     text = f"[point]\nfolder = {str(marks)!r}\nms = 5\n[budget]\nretries = 0\n[[grid]]\na = [1, 2, 3, 4, 5, 6, 7, 8]\n"
-    totals = run_study(tiny(text + '[[grid]]\na = [10, 11]\ndo = "die once"\n'), tmp_path / "s", workers=2)
-    assert (totals.done, totals.failed) == (10, 0)
-    assert len(list(marks.iterdir())) == 2
+    totals = run_study(tiny(text + '[[grid]]\na = 10\ndo = "die once"\n'), tmp_path / "s", workers=2)
+    assert (totals.done, totals.failed) == (9, 0)
+    assert [mark.name for mark in marks.iterdir()] == ["10-0"]
 
 
 def test_what_failed_is_tried_again(tmp_path):
@@ -328,6 +334,24 @@ def test_commands(capsys, monkeypatch, place):
     listed = {one["name"]: one for one in json.loads(out)}
     assert listed["existence"]["points"] > listed["existence"]["smoke_points"] > 0
     assert "existence" in slth("study", "list")[1]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(cli_study, "console", Console(file=screen, force_terminal=True, width=100))
+    with cli_study._listener(False) as listen:
+        listen({"event": "start", "study": "tiny", "total": 1000, "done": 400, "missing": 600})
+        for done in (401, 402):
+            listen({"event": "point", "done": done, "failed": 3, "rate": 12.5})
+        listen({"event": "end", "done": 402, "failed": 3, "elapsed": 1.0})
+    for words in (
+        "tiny: 1,000 points, 400 of them done before",
+        "405/1000",
+        "3 failed",
+        "12.5/s",
+        "402 done, 3 failed",
+    ):
+        assert words in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
 
 
 def test_commands_that_fail_say_so_in_one_line(capsys, monkeypatch, place):

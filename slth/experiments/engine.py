@@ -72,7 +72,7 @@ def complete(tasks: Iterable[Task], pool: Pool, *, retries: int) -> Iterator[Out
     """Outcomes as they come, one for each task, whatever happens to the workers.
 
     Args:
-        retries: how often a point is run again after its worker died; after that its outcome is an error.
+        retries: how often a point is run again after its worker died of it; after that its outcome is an error.
     """
     queue, suspects, deaths = deque(tasks), deque[Task](), Counter[str]()
     flying: dict[Future[Outcome], Task] = {}
@@ -100,11 +100,10 @@ def complete(tasks: Iterable[Task], pool: Pool, *, retries: int) -> Iterator[Out
             elif not _died(cause):
                 yield _failed(task, f"{type(cause).__name__}: {cause}")  # the task never began: no slth there, say
             else:
-                deaths[task.key] += 1
-                # One that died in company may be innocent: it is run alone at least once before it fails.
-                if task is alone and deaths[task.key] > retries:
-                    times = f"{deaths[task.key]} times" if deaths[task.key] > 1 else "once"
-                    yield _failed(task, f"WorkerDiedError: its worker died {times}. {_said(cause)}")
+                deaths[task.key] += task is alone  # in company it may be innocent
+                if deaths[task.key] > retries:
+                    times = f"{deaths[task.key]} times" if retries else "once"
+                    yield _failed(task, f"WorkerDiedError: its worker died {times} while it ran alone. {_said(cause)}")
                 else:
                     suspects.append(task)
             if task is alone:

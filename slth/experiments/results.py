@@ -15,7 +15,7 @@ from typing import Any
 from slth.errors import DataError, InputError
 from slth.experiments.engine import complete, open_pool
 from slth.experiments.runner import Holding, read_study
-from slth.experiments.spec import Spec
+from slth.experiments.spec import make_spec
 from slth.experiments.store import Store
 from slth.experiments.studies import load_study
 from slth.experiments.study import Row, Study
@@ -149,7 +149,7 @@ def rerun(folder: str | Path, key: str) -> Comparison:
             f"{len(found)} rows of {folder} have a key that begins with {key!r}; it must be one. "
             f"Keys are listed by: slth study export {folder} --csv FILE"
         )
-    row, spec = found[0], Spec(**runs[-1]["spec"])
+    row, spec = found[0], make_spec(runs[-1]["spec"], f"the spec stored in {folder}")
     task = Task(row.key, spec.study, spec.paths, dict(row.point), row.seed, spec.budget.seconds)
     pool = open_pool("local", workers=1)
     try:

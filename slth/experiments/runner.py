@@ -12,7 +12,7 @@ from typing import Any
 
 from slth.errors import DataError, InputError
 from slth.experiments.engine import complete, open_pool
-from slth.experiments.spec import Spec, canonical
+from slth.experiments.spec import Spec, canonical, make_spec
 from slth.experiments.store import Store, WritableStore, write_store
 from slth.experiments.studies import load_study
 from slth.experiments.study import Row, Study
@@ -120,7 +120,7 @@ def read_study(folder: str | Path) -> Holding:
         runs = store.runs()
         if not runs:
             raise DataError(f"{folder} holds no run. Start one with: slth study run NAME --out {folder}")
-        spec = Spec(**runs[-1]["spec"])
+        spec = make_spec(runs[-1]["spec"], f"the spec stored in {folder}")
         study = load_study(spec.study, spec.paths)
         keys = [task.key for task in plan(spec, study)]
         known = {row.key: row for row in store.rows(study=study.name)}
@@ -132,18 +132,20 @@ def read_study(folder: str | Path) -> Holding:
 
 def plan(spec: Spec, study: Study) -> list[Task]:
     """Everything a spec asks for, in its order."""
-    limit, paths, dumped = spec.budget.seconds, spec.paths, dict[int, Any]()
-    tasks = []
+    limit, paths = spec.budget.seconds, spec.paths
+    tasks, values, text, last = [], {}, "", None
     for point, seed in spec.expand(study):
-        values = dumped.get(id(point)) or dumped.setdefault(id(point), point.model_dump(mode="json"))
-        key = row_key(study.name, values, seed)
+        if point is not last:  # its seeds follow one another
+            values, last = point.model_dump(mode="json"), point
+            text = canonical(values)
+        key = row_key(study.name, text, seed)
         tasks.append(Task(key=key, study=spec.study, paths=paths, point=values, seed=seed, limit=limit))
     return tasks
 
 
-def row_key(study: str, point: dict[str, Any], seed: int) -> str:
-    """A function of the study's name, all parameters and the seed: the same on any machine."""
-    return hashlib.sha256(canonical([study, point, seed]).encode()).hexdigest()[:16]
+def row_key(study: str, point: str, seed: int) -> str:
+    """A function of the study's name, all parameters as canonical JSON, and the seed: the same on any machine."""
+    return hashlib.sha256(f"{study} {point} {seed}".encode()).hexdigest()[:16]
 
 
 def _refuse_another(store: WritableStore, spec: Spec, folder: str | Path) -> None:

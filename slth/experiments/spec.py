@@ -123,7 +123,7 @@ class Spec(_Table):
             "budget": {**self.budget.model_dump(), **self.smoke.budget},
             "smoke": None,
         }
-        return _validated({**self.model_dump(), **changed}, self.label)
+        return make_spec({**self.model_dump(), **changed}, self.label)
 
     def expand(self, study: Study) -> list[tuple[Point, int]]:
         """Every (point, seed) that is to be run, in the order of the grids, seeds innermost.
@@ -209,7 +209,15 @@ def parse_spec(text: str, *, label: str, home: str = "") -> Spec:
             table = table.get(step, {}) if isinstance(table, dict) else {}
         if isinstance(table, dict):
             check_keys(f"{label}: [{place}]" if place else label, table, sorted(known))
-    return _validated({**raw, "label": label, "home": home, "text": text}, label)
+    return make_spec({**raw, "label": label, "home": home, "text": text}, label)
+
+
+def make_spec(values: Mapping[str, Any], label: str) -> Spec:
+    """A spec from its fields; :class:`InputError` in one line if they make no sense."""
+    try:
+        return Spec(**values)
+    except ValidationError as cause:
+        raise InputError(f"{label}: {_sentence(cause)}") from cause
 
 
 def canonical(value: Any) -> str:
@@ -220,13 +228,6 @@ def canonical(value: Any) -> str:
         raise InputError(
             "parameters must be finite: nan equals nothing, and inf has no JSON. Leave the key out."
         ) from cause
-
-
-def _validated(values: Mapping[str, Any], label: str) -> Spec:
-    try:
-        return Spec(**values)
-    except ValidationError as cause:
-        raise InputError(f"{label}: {_sentence(cause)}") from cause
 
 
 def _sentence(error: ValidationError) -> str:

@@ -74,9 +74,9 @@ def run_task(task: Task) -> Outcome:
     result, error = "{}", ""
     began = time.perf_counter()
     try:
-        _one_thread()
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
         study = load_study(task.study, task.paths)
-        _one_thread_of_what_is_loaded()
+        _hold_to_one_thread()
         point = study.point(**task.point)
         reset_peak_memory()
         began = time.perf_counter()
@@ -88,24 +88,18 @@ def run_task(task: Task) -> Outcome:
     return Outcome(task.key, result, error, time.perf_counter() - began, peak_memory(), _origin())
 
 
-@cache
-def _one_thread() -> None:
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-
-
-def _one_thread_of_what_is_loaded() -> None:
-    """BLAS and OpenMP of all libraries so far, and torch and numba, whose own pools no variable reaches any more."""
+def _hold_to_one_thread() -> None:
+    """BLAS and OpenMP of the libraries so far, and torch and numba, whose own pools no variable reaches any more."""
     loaded = frozenset(name for name in ("torch", "numba") if name in sys.modules)
-    _hold_to_one_thread(loaded)
+    _hold_libraries(loaded)
+    for name in loaded:
+        sys.modules[name].set_num_threads(1)  # numba's is that of a thread, and Dask may take another for each task
 
 
 @cache
-def _hold_to_one_thread(loaded: frozenset[str]) -> None:
+def _hold_libraries(loaded: frozenset[str]) -> None:
+    # Looking for them takes milliseconds: once, and again when one came that brings its own.
     threadpoolctl.threadpool_limits(1)
-    if "torch" in loaded:
-        sys.modules["torch"].set_num_threads(1)
-    if "numba" in loaded:
-        sys.modules["numba"].set_num_threads(1)
 
 
 @cache
