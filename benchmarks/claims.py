@@ -158,7 +158,7 @@ def ensembles_calibrate(task: str, rows: Sequence[Row]) -> list[Claim]:
     for density in sorted({row.point["density"] for row in robust}):
         ours = [row for row in robust if row.point["density"] == density]
         for rival in ("plain-ensemble", "edge-popup"):
-            theirs = [row for row in of(rows, rival) if row.point["density"] == density
+            theirs = [row for row in rows if row.point["method"] == rival and row.point["density"] == density
                       and row.point["epochs"] == ours[0].point["epochs"]]  # fmt: skip
             for measure, better, percent in (("ece", -1, True), ("nll", -1, False), ("auroc", 1, False),
                                              ("accuracy", 1, True)):  # fmt: skip

@@ -36,7 +36,7 @@ LAMS = (10.0, 500.0, math.inf)
 # ``scale_fan`` off and on (off, logits are so small that the expected calibration error is 0.3; taken: on), densities
 # 0.1 and 0.3, λ = 1, 10, ∞ (500 too with it off), weights of the loss held and free, 2,000 images for 20 epochs and
 # 1,000 for 40. λ are the published ones: with ``scale_fan`` none that was tried was better calibrated than ∞.
-SMALL = Recipe(epochs=6, batch=64, learning_rate=0.1, weight_decay=1e-4)
+RECIPE = Recipe(epochs=6, batch=64, learning_rate=0.1, weight_decay=1e-4)
 
 
 def check_lambda(lam: float) -> float:

@@ -31,7 +31,7 @@ from slth.errors import InputError, check_int, check_positive
 
 # For LeNet-5 on 5,000 images of MNIST. Tried, on 5,000 validation images and one seed: learning rates 0.02, 0.05 and
 # 0.1 (taken: the best dense network). Epochs, batch and decay were not tuned.
-SMALL = Recipe(epochs=6, batch=64, learning_rate=0.1, weight_decay=1e-4)
+RECIPE = Recipe(epochs=6, batch=64, learning_rate=0.1, weight_decay=1e-4)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -25,7 +25,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.experiments.compare import test_data, training_data
 from slth.experiments.intervals import interval, show
-from slth.experiments.methods import MAGNITUDE, Job
+from slth.experiments.methods import Job
 from slth.experiments.study import Point, Row, Study
 from slth.report import Section
 
@@ -71,7 +71,7 @@ def run(point: Diet, seed: int) -> dict[str, Any]:
         examples whose own error has no barrier; ``start_accuracy`` of the rewind point.
     """
     job = _job(point, seed)
-    recipe = job.made(MAGNITUDE)
+    recipe = job.made(imp.RECIPE)
     test = test_data(point.data, point.test)
     model = job.model()
     if point.kind == "all":
@@ -168,7 +168,7 @@ def _scores(described: str) -> torch.Tensor:
     """EL2N scores of a task: of its training images and recipe alone, whatever the seed of the row."""
     point = Diet.model_validate_json(described)
     job = _job(point, 0)
-    recipe: Recipe = job.made(MAGNITUDE)
+    recipe: Recipe = job.made(imp.RECIPE)
     networks = data_diet.replicates(
         lambda seed: replace(job, seed=10_000 + seed).model(), job.data, recipe=recipe, steps=point.score_steps,
         count=point.replicates,

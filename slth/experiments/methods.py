@@ -34,12 +34,6 @@ def _quiet(line: str) -> None: ...
 DENSE = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
 # A frozen network's weights after the search, fine-tuned: lower, as the published 0.01 is to the search's 0.1.
 TUNE = Recipe(learning_rate=0.01, schedule="cosine")
-SCORES = Recipe(learning_rate=0.1, weight_decay=1e-4)
-GATES = Recipe(optimiser="adam", learning_rate=0.02)
-MINING = Recipe(learning_rate=0.1)
-MAGNITUDE = Recipe(learning_rate=0.05)
-# One rate of hardness a member, as published for CIFAR-10.
-LAMBDAS = (10.0, 500.0, math.inf)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,7 +135,7 @@ def searched(find: Callable[..., Found], own: Recipe) -> Method:
 def mined(job: Job) -> Outcome:
     """Gem-Miner; published T = 5 is for 150 epochs, and in a short run scores are frozen after every epoch."""
     period = min(gem_miner.PERIOD, max(1, job.epochs // 4))
-    return searched(gem_miner.find, MINING)(replace(job, options={"period": period, **job.options}))
+    return searched(gem_miner.find, gem_miner.RECIPE)(replace(job, options={"period": period, **job.options}))
 
 
 def iterative(job: Job) -> Outcome:
@@ -149,7 +143,7 @@ def iterative(job: Job) -> Outcome:
     share ``epochs`` among the levels, for comparisons at equal compute."""
     check_keys("options", job.options, ("rewind", "fraction", "total"))
     densities = imp.schedule(job.density, job.options.get("fraction", 0.2))
-    recipe = job.made(MAGNITUDE)
+    recipe = job.made(imp.RECIPE)
     if job.options.get("total", False):
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
     rewind = job.options.get("rewind", 0)
@@ -205,9 +199,9 @@ def ensemble(lams: tuple[float, ...]) -> Method:
 
     def run(job: Job) -> Outcome:
         check_keys("options", job.options, ("lams", "init", "scale_fan"))
-        options = dict(job.options)
+        options = {"scale_fan": True, **job.options}
         chosen = [float(lam) for lam in options.pop("lams", lams)]
-        recipe = job.made(SCORES)
+        recipe = job.made(dro.RECIPE)
         parts = []
         for i, lam in enumerate(chosen):
             # Seeds of the members of one ensemble are no seeds of another's.
@@ -260,15 +254,15 @@ def subset_sum(job: Job) -> Outcome:
 
 METHODS: dict[str, Method] = {
     "dense": dense,
-    "edge-popup": searched(edge_popup.find, SCORES),
-    "gates": searched(gates.find, GATES),
+    "edge-popup": searched(edge_popup.find, edge_popup.RECIPE),
+    "gates": searched(gates.find, gates.RECIPE),
     "gem-miner": mined,
     "imp": iterative,
     **{name: initial(name) for name in at_init.METHODS},
     "smart-random": smart_random,
     "filters": structured,
-    "dro-ensemble": ensemble(LAMBDAS),
-    "plain-ensemble": ensemble((math.inf,) * len(LAMBDAS)),
+    "dro-ensemble": ensemble(dro.LAMS),
+    "plain-ensemble": ensemble((math.inf,) * len(dro.LAMS)),
     "subset-sum": subset_sum,
 }
 

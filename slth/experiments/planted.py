@@ -19,16 +19,15 @@ from pydantic import Field, field_validator
 
 from slth import data as datasets
 from slth import figures
-from slth.baselines import planted, planted_searches, planted_sums
+from slth.baselines import edge_popup, gates, gem_miner, imp, planted, planted_searches, planted_sums
 from slth.errors import check_choice
 from slth.experiments.intervals import interval, show
-from slth.experiments.methods import GATES, MAGNITUDE, MINING, SCORES
 from slth.experiments.study import Point, Row, Study
 from slth.networks import models
 from slth.report import Section
 from slth.tickets import evaluate, find_ticket
 
-RECIPES = {"edge-popup": SCORES, "gates": GATES, "gem-miner": MINING}
+RECIPES = {"edge-popup": edge_popup.RECIPE, "gates": gates.RECIPE, "gem-miner": gem_miner.RECIPE}
 SEARCHES = (*planted_searches.METHODS, "subset-sum")
 
 
@@ -66,7 +65,7 @@ def run(point: Hidden, seed: int) -> dict[str, Any]:
         return _subset_sum(point, seed)
     train, test = datasets.load(point.data, "train"), datasets.load(point.data, "test")
     problem = planted.problem(train, test, hidden=(point.hidden,), widths=(point.width,), seed=seed)
-    recipe = replace(RECIPES.get(point.method, MAGNITUDE), epochs=point.epochs, seed=seed)
+    recipe = replace(RECIPES.get(point.method, imp.RECIPE), epochs=point.epochs, seed=seed)
     masks = planted_searches.masks_of(problem, method=point.method, recipe=recipe, seed=seed)
     return planted_searches.scores_of(problem, masks)
 
