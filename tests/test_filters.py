@@ -139,7 +139,7 @@ def test_bad_options_are_refused_before_training(digits, options):
 
 
 def test_a_density_that_one_filter_a_layer_exceeds_is_refused(digits):
-    with pytest.raises(InputError, match="0.001 was asked for"):
+    with pytest.raises(InputError, match=r"0\.001 was asked for"):
         filters.find(digits_cnn(), digits, density=0.001, recipe=RECIPE, fine_tuning=RECIPE)
 
 

@@ -155,6 +155,7 @@ def test_a_ticket_is_boolean_on_weights_as_drawn_near_the_density_asked_for(digi
     found = gates.find(digits_cnn(), digits, density=0.4, recipe=RECIPE, seed=1, structure=structure)
     assert found.untouched
     assert found.notes["steered"]
+    assert found.notes["connected"] <= found.density
     assert abs(found.density - 0.4) < 0.15
     drawn = maskable(frozen_form(digits_cnn(), seed=1))
     for name, weight in maskable(found.module()).items():
@@ -175,13 +176,13 @@ def test_more_penalty_fewer_weights_and_one_seed_one_mask(digits):
 
 def test_steering_raises_the_penalty_where_masks_are_too_dense():
     scored = gated()
-    density, before = density_of(scored.masks()), float(scored.weight)
+    density, before = density_of(scored.masks()), float(scored.strength)
     scored.steer(density / 2)
-    up = float(scored.weight)
+    up = float(scored.strength)
     scored.steer(density * 4)
     assert before < up
-    assert float(scored.weight) == 0
-    assert "weight" in scored.state_dict()  # a resumed run steers on
+    assert float(scored.strength) == 0
+    assert "strength" in scored.state_dict()  # a resumed run steers on
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from torch.nn import functional
 
 from slth import data
 from slth.baselines import gem_miner, smart
-from slth.baselines.found import fine_tuned, recalibrated
+from slth.baselines.edge_popup import EdgePopup
+from slth.baselines.found import fine_tuned
 from slth.baselines.frozen import frozen_form
 from slth.baselines.gem_miner import GemMiner, flags_after, last_freeze, sanity_checks
 from slth.baselines.masks import counts, density_of, maskable
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import accuracy, order_of
+from slth.baselines.training import accuracy, mixed, order_of
 from slth.errors import InputError
 from slth.networks.models import digits_cnn
 
@@ -79,6 +80,16 @@ def test_the_gradient_goes_straight_through_the_rounding_but_not_through_flags()
     assert torch.equal(scored.masks()["weight"], flag & (scored.score("weight") >= 0.5))
 
 
+def test_scores_know_nothing_of_the_weights_drawn_from_the_same_seed():
+    """Were they the same uniform numbers, p ≥ ½ would mean w > 0. 784,000 signs: six standard errors are 0.007."""
+    network = frozen_form(nn.Linear(784, 1000), seed=5)
+    for score in (
+        GemMiner(network, seed=5).score("weight") - 0.5,
+        EdgePopup(network, density=1.0, seed=5).score("weight"),
+    ):
+        assert abs(float((score.detach().sign() * network.weight.sign()).mean())) < 0.007
+
+
 def test_penalty_and_projection():
     scored = GemMiner(frozen_form(digits_cnn(), seed=0), seed=0)
     scored.freeze(0.1)
@@ -99,7 +110,7 @@ def test_a_search_is_the_loop_written_out(digits):
     few = data.Split(digits.images[:400], digits.labels[:400])
     found = gem_miner.find(model, few, density=0.2, recipe=recipe, seed=4, period=2, penalty=1e-2)
     w = maskable(frozen_form(model, seed=4))["1.weight"]
-    p = torch.rand(w.shape, generator=torch.Generator().manual_seed(4)).requires_grad_(True)
+    p = torch.rand(w.shape, generator=torch.Generator().manual_seed(mixed(4, 3))).requires_grad_(True)
     q, moved = torch.ones_like(w), torch.zeros_like(w)
     for epoch in range(5):
         if epoch in (2, 4):  # every T = 2 epochs, not epoch 0; s = 0.2 at epoch 4
@@ -141,23 +152,22 @@ def test_a_longer_horizon_keeps_more_and_says_so(digits):
 
 def test_sanity_checks_keep_the_counts_and_cost_accuracy(found, digits):
     test = data.load("digits", "test")
-    checks = sanity_checks(found, digits_cnn(), seed=77)
+    checks = sanity_checks(found, digits_cnn(), digits, seed=77)
     ours = accuracy(found.module(), test)
     for name, check in checks.items():
         assert counts(check.masks) == counts(found.masks)
-        module = recalibrated(check.module(), digits.images)
-        assert accuracy(module, test) < ours - 0.2, name
+        assert accuracy(check.module(), test) < ours - 0.2, name
     assert not all(torch.equal(found.masks[name], checks["shuffled"].masks[name]) for name in found.masks)
     assert all(torch.equal(found.masks[name], checks["redrawn"].masks[name]) for name in found.masks)
     with pytest.raises(InputError, match="another seed"):
-        sanity_checks(found, digits_cnn(), seed=1)
+        sanity_checks(found, digits_cnn(), digits, seed=1)
 
 
 def test_random_tickets_with_smart_ratios_follow_their_formula():
     """Far from full layers: (L−l+1)² + (L−l+1) in proportion, 0.3 of the last, the whole exact."""
     sizes = {name: weight.numel() for name, weight in maskable(digits_cnn()).items()}
     total = sum(sizes.values())
-    for density in (0.005, 0.03, 0.2, 0.7, 0.97, 1.0):
+    for density in (4 / total, 5 / total, 0.005, 0.03, 0.2, 0.7, 0.97, 1.0):
         kept = smart.smart_counts(digits_cnn(), density)
         assert sum(kept.values()) == round(density * total)
         assert all(1 <= kept[name] <= sizes[name] for name in sizes)

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from slth.baselines.found import Found, warn
 from slth.baselines.masks import Masks, check_density, keep_top, maskable, weights_hash
-from slth.baselines.training import History
+from slth.baselines.training import History, mixed
 from slth.data import Split
 from slth.errors import InputError, check_choice, check_int, check_positive
 
@@ -105,7 +105,7 @@ def examples(data: Split, per_class: int, seed: int) -> Split:
         InputError: a class has fewer.
     """
     check_int("per_class", per_class, 1)
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(mixed(seed, 5)))
     labels = data.labels.cpu()[order]
     short = {int(c): int(n) for c, n in zip(*labels.unique(return_counts=True), strict=True) if n < per_class}
     if short:
@@ -191,7 +191,7 @@ def _scores(method: str, network: nn.Module, data: Split, seed: int, per_class: 
     if method == "magnitude":
         return {name: weight.detach().abs() for name, weight in maskable(network).items()}
     if method == "random":
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(mixed(seed, 3))
         return {
             name: torch.rand(weight.shape, generator=generator, dtype=torch.float64)
             for name, weight in maskable(network).items()

@@ -70,11 +70,12 @@ def remove_filters(model: nn.Module, shape: tuple[int, ...], ratio: float) -> Re
     # torch-pruning leaves a layer whole of which nothing would be left; here one filter stays.
     most = {module: min(ratio, 1 - (1 + 1e-6) / len(masks[f"{name}.weight"]))
             for module, name in names.items() if f"{name}.weight" in masks}  # fmt: skip
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.enable_grad():  # the package reads the graph of gradients
         warnings.simplefilter("ignore")
+        norm = pruning.importance.MagnitudeImportance(p=1, group_reduction="first", normalizer=None)
         pruner = pruning.pruner.BasePruner(
-            compact, torch.zeros(1, *shape), importance=pruning.importance.MagnitudeImportance(p=1, group_reduction="first", normalizer=None),
-            pruning_ratio=ratio, pruning_ratio_dict=most, ignored_layers=[compact.get_submodule(last)],
+            compact, torch.zeros(1, *shape), importance=norm, pruning_ratio=ratio, pruning_ratio_dict=most,
+            ignored_layers=[compact.get_submodule(last)],
         )  # fmt: skip
         # One step: every dimension is cut once, so the indices of all groups are those of the whole network.
         for group in pruner.step(interactive=True):

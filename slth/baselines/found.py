@@ -18,6 +18,9 @@ from slth.baselines.training import History, Objective, train
 from slth.data import Split
 from slth.errors import check_int
 
+# Inputs that BatchNorm is recalibrated on: more no longer move means and variances that a test would notice.
+INPUTS = 5000
+
 
 def _quiet(line: str) -> None: ...
 
@@ -128,6 +131,15 @@ def recalibrated(model: nn.Module, images: torch.Tensor, *, batch: int = 500) ->
     return model.eval()
 
 
+def settled(network: nn.Module, masks: Mapping[str, torch.Tensor], images: torch.Tensor) -> nn.Module:
+    """A copy of ``network``, its weights whole, whose BatchNorm is recalibrated for what ``masks`` keep of it."""
+    copied = copy.deepcopy(network).eval()
+    statistics = dict(recalibrated(masked(copied, masks), images[:INPUTS].cpu()).named_buffers())
+    for name, value in copied.named_buffers():
+        value.copy_(statistics[name])
+    return copied
+
+
 def search(
     method: str,
     scored: Scored,
@@ -151,12 +163,9 @@ def search(
     scored.cpu()
     masks = scored.masks()
     after = weights_hash(scored.network)
-    network = copy.deepcopy(scored.network)
-    statistics = dict(recalibrated(masked(network, masks), data.images.cpu()).named_buffers())
-    for name, value in network.named_buffers():
-        value.copy_(statistics[name])
+    network = settled(scored.network, masks, data.images)
     found = Found(
-        method=method, network=network.eval(), masks=masks, history=history, asked=asked, seconds=history.seconds,
+        method=method, network=network, masks=masks, history=history, asked=asked, seconds=history.seconds,
         weights=(before, after), notes=notes(masks),
     )  # fmt: skip
     warn(found, say)
@@ -167,7 +176,7 @@ def warn(found: Found, say: Callable[[str], None]) -> None:
     """Say what a reader of the result must not overlook."""
     count = sum(int(mask.sum()) for mask in found.masks.values())
     wanted = max(1, round(found.asked * sum(mask.numel() for mask in found.masks.values())))
-    if count > wanted:
+    if count > wanted + len(found.masks):  # layers may round up
         say(f"{found.method} keeps {count:,} weights, {found.density:.4g}; density {found.asked:.4g} was asked for")
     if found.collapsed:
         say(f"layer collapse: {found.method} keeps no weight of {', '.join(found.collapsed)}")

@@ -18,7 +18,7 @@ from slth.baselines.at_init import drawn
 from slth.baselines.found import Found, warn
 from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import check_density, maskable, random_masks, weights_hash
-from slth.baselines.training import History
+from slth.baselines.training import History, mixed
 from slth.errors import InputError
 
 # Published for the last layer; less of it where that would be more than half of all that may be kept.
@@ -41,7 +41,7 @@ def smart_counts(model: nn.Module, density: float) -> dict[str, int]:
     if budget < len(sizes):
         raise InputError(f"density {density} keeps {budget} weights; every one of {len(sizes)} layers needs one.")
     room = budget - sum(sizes[name] for name in names)  # what the last layer must take if all others are full
-    of_last = max(room, 1, min(round(LAST * sizes[last]), round(SHARE * budget)))
+    of_last = max(room, 1, min(round(LAST * sizes[last]), round(SHARE * budget), budget - len(names)))
     if not names:
         return {last: budget}
     depth = len(sizes)
@@ -83,7 +83,9 @@ def find(
     began = time.perf_counter()
     network = frozen_form(model, seed=seed) if frozen else drawn(model, seed)
     kept = smart_counts(network, density)
-    masks = random_masks(network, {name: kept[name] / w.numel() for name, w in maskable(network).items()}, seed)
+    masks = random_masks(
+        network, {name: kept[name] / w.numel() for name, w in maskable(network).items()}, mixed(seed, 4)
+    )
     before = weights_hash(network)
     found = Found(
         method="random, smart ratios", network=network.eval(), masks=masks, history=History(), asked=density,

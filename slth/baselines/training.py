@@ -126,7 +126,7 @@ def train(
         # Noise in training is the run's own: it neither reads nor moves the generators of the caller.
         devices = [device] if device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=devices))
-        torch.manual_seed(_mixed(recipe.seed, 1))
+        torch.manual_seed(mixed(recipe.seed, 1))
         writer = stack.enter_context(_writer(tensorboard))
         if checkpoint is not None and checkpoint.is_file():
             step, kept = checkpoints.restore(checkpoint, model, optimiser, run)
@@ -179,7 +179,7 @@ def accuracy(model: nn.Module, data: Split) -> float:
 
 def order_of(recipe: Recipe, epoch: int, examples: int) -> torch.Tensor:
     """The order in which an epoch visits the examples, int64 (examples,)."""
-    generator = torch.Generator().manual_seed(_mixed(recipe.seed, 0, epoch))
+    generator = torch.Generator().manual_seed(mixed(recipe.seed, 0, epoch))
     return torch.randperm(examples, generator=generator)
 
 
@@ -199,7 +199,7 @@ def _steps(
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step, steps)
         images = data.images[chosen]
-        images = augmented(images, _mixed(recipe.seed, 2, step)) if recipe.augment else images
+        images = augmented(images, mixed(recipe.seed, 2, step)) if recipe.augment else images
         moment = Moment(step=step, steps=steps, epoch=epoch, epochs=-(-steps // per_epoch))
         optimiser.zero_grad(set_to_none=True)
         with amp:
@@ -260,8 +260,10 @@ def _check_labels(model: nn.Module, data: Split) -> None:
         raise InputError(f"training data must have two classes at least; got label {low} alone. Check the labels.")
 
 
-def _mixed(*numbers: int) -> int:
-    """One 63-bit seed of several numbers, with no two sequences alike in practice."""
+def mixed(*numbers: int) -> int:
+    """One 63-bit seed of several numbers, no two sequences alike in practice: (seed, purpose, …) keeps the random
+    numbers of one purpose apart from those of another. Purposes: 0 order, 1 noise, 2 augmentation, 3 scores, 4 masks,
+    5 examples; weights are drawn from the plain seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
