@@ -39,8 +39,10 @@ def replicates(
     """Networks ``build(0)``, ``build(1)``, … after a short training, without augmentation: what scores are means over.
 
     Args:
-        build: seed → untrained network. steps: of training; a tenth of a run is usual. The recipe's schedule is that
-            of its whole run.
+        build: seed → untrained network.
+        steps: of training, at the rates of the recipe's whole run; enough for the loss to have fallen. (LeNet-5 on
+            MNIST, batch 64: after 40 steps the 128 easiest examples were all of one class, and EL2N and GraNd had a
+            rank correlation of 0.12; after 120 steps it was 0.98, and the easiest were still mostly of two classes.)
     """
     check_int("count", count, 1, hint="It is the number of networks to average over.")
     networks = []
