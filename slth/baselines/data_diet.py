@@ -30,8 +30,9 @@ PUBLISHED = Recipe(
     epochs=160, batch=128, learning_rate=0.1, weight_decay=1e-4, schedule="multistep", milestones=(0.5, 0.75),
     augment=True,
 )  # fmt: skip
-# For LeNet-5 on 2,500 to 5,000 images of MNIST. Tried, on validation images and three seeds: 0.1, at which dense training
-# is as good, but 80 steps on 128 images killed one network of three and left another at 35 %; at 0.05 none died.
+# For LeNet-5 on 2,500 to 5,000 images of MNIST. Tried, on validation images and three seeds: a rate of 0.1, at which
+# dense training is as good, but 80 steps on 128 images killed one network of three and left another at 35 %; at 0.05
+# none died.
 SMALL = Recipe(epochs=6, batch=64, learning_rate=0.05, weight_decay=1e-4)
 
 
