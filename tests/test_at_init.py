@@ -15,10 +15,11 @@ from slth import data
 from slth.baselines import at_init
 from slth.baselines.at_init import connected, drawn, examples, grasp_scores, snip_scores, synflow_masks, synflow_scores
 from slth.baselines.found import fine_tuned
+from slth.baselines.frozen import frozen_form, normalised
 from slth.baselines.masks import counts, maskable
 from slth.baselines.recipe import Recipe
 from slth.errors import InputError, TrainingError
-from slth.networks.models import digits_cnn, resnet20
+from slth.networks.models import digits_cnn, lenet5, resnet20
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +225,13 @@ def test_connected_weights_are_those_on_a_path_by_brute_force():
 def test_bad_options_are_refused(digits, options):
     with pytest.raises(InputError, match=next(iter(options))):
         at_init.find(digits_cnn(), digits, **{"density": 0.1, "method": "snip", **options})
+
+
+def test_a_normalised_network_has_the_layers_of_its_frozen_form():
+    model = lenet5()
+    ours, theirs = normalised(model), frozen_form(model, seed=0)
+    assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
+    assert [name for name, _ in frozen_form(ours, seed=0).named_modules()] == [name for name, _ in ours.named_modules()]
+    assert torch.equal(ours.fc3.bias, model.fc3.bias)
+    assert "fc3_norm" not in dict(ours.named_modules())
+    assert "conv1_norm" not in dict(model.named_modules())

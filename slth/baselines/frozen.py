@@ -66,6 +66,16 @@ def frozen_form(
     return form
 
 
+def normalised(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` with BatchNorm where its chains have none, as in the frozen form, everything else its own.
+
+    Trained sparse networks are compared with strong tickets in this form, so that all have the same layers; without
+    it LeNet-5 does not start to learn at density 0.05.
+    """
+    copied = copy.deepcopy(model)
+    return _normalised(copied, copied.get_submodule(list(maskable(copied))[-1].rpartition(".")[0]))
+
+
 def _standard(shape: torch.Size, init: str, generator: torch.Generator) -> torch.Tensor:
     """Independent entries of mean 0 and variance 1."""
     if init == "kaiming_normal":
