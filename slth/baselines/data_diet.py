@@ -25,11 +25,15 @@ from slth.errors import InputError, check_choice, check_int
 
 KINDS = ("random", "easy", "hard")
 
-# ResNet-20 on CIFAR-10: 62,400 steps. Small runs use the recipe of slth.baselines.imp, untuned for the diet.
+# ResNet-20 on CIFAR-10: 62,400 steps.
 PUBLISHED = Recipe(
     epochs=160, batch=128, learning_rate=0.1, weight_decay=1e-4, schedule="multistep", milestones=(0.5, 0.75),
     augment=True,
 )  # fmt: skip
+# For LeNet-5 on 2,500 to 5,000 images of MNIST. Tried, on validation images and three seeds: a rate of 0.1, at which
+# dense training is as good, but 80 steps on 128 images killed one network of three and left another at 35 %; at 0.05
+# none died.
+SMALL = Recipe(epochs=6, batch=64, learning_rate=0.05, weight_decay=1e-4)
 
 
 def replicates(
@@ -39,8 +43,10 @@ def replicates(
     """Networks ``build(0)``, ``build(1)``, … after a short training, without augmentation: what scores are means over.
 
     Args:
-        build: seed → untrained network. steps: of training; a tenth of a run is usual. The recipe's schedule is that
-            of its whole run.
+        build: seed → untrained network.
+        steps: of training, at the rates of the recipe's whole run; enough for the loss to have fallen. (LeNet-5 on
+            MNIST, batch 64: after 40 steps the 128 easiest examples were all of one class, and EL2N and GraNd had a
+            rank correlation of 0.12; after 120 steps it was 0.98, and the easiest were still mostly of two classes.)
     """
     check_int("count", count, 1, hint="It is the number of networks to average over.")
     networks = []

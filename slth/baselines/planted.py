@@ -28,7 +28,7 @@ from torch import nn
 from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import Masks, density_of, keep_top, maskable
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import logits_of, train
+from slth.baselines.training import logits_of, mixed, train
 from slth.data import Split
 from slth.errors import InputError, check_int
 from slth.networks.models import mlp
@@ -93,7 +93,7 @@ def problem(
     masks = keep_top({name: weight.detach().abs() for name, weight in maskable(target).items()}, density)
     if density < 1:
         train(target, train_data, recipe=mine, masks=masks)
-    network, truth = plant(target, frozen_form(mother, seed=seed, init="kaiming_normal", normalise=False))
+    network, truth = plant(target, frozen_form(mother, seed=mixed(seed, 6), init="kaiming_normal", normalise=False))
     relabelled = [Split(data.images, logits_of(target, data.images).argmax(dim=1)) for data in (train_data, test_data)]
     if len(relabelled[0].labels.unique()) < 2:
         raise InputError("the target must tell classes apart; it predicts one alone. Train it longer.")
