@@ -7,10 +7,10 @@ The target is x ↦ relu(⟨w, x⟩) on the unit circle of R². Removing whole n
           θ = \min_t \angle(w, ± u_t) \approx \frac{π}{2n},
 
 because the target's kink can only come from another one (proofs_check/neuron_pruning.py); that Ω(1/ε) neurons are
-needed is the published statement. The best S is searched by
-integer programming on a grid of angles, with a proved lower bound; the error of what it finds is computed exactly.
-The blocked construction with n hidden neurons has n/4 candidates for each input and sign: four one-dimensional
-subset sums, solved to proved optimality, and a second ReLU, which does not increase the error.
+needed is the published statement. The best S is searched by integer programming on a grid of angles, with a proved
+lower bound; the error of what it finds is computed exactly. The blocked construction with n hidden neurons has n/4
+candidates for each input and sign: four one-dimensional subset sums, solved to proved optimality, and a second ReLU,
+which does not increase the error.
 
 Source: ferre2026
 """
