@@ -213,6 +213,7 @@ def test_a_refusal_is_a_result():
     )
     curve, table = dimension.sections([refused])
     assert curve.rows[0][3] == "refused"
+    assert curve.rows[0][2] == 128 * 16
     assert "exact: nowhere (not at D = 128)" in table.text
     assert any(patch.get_hatch() for patch in table.figure.patches)
 
@@ -267,7 +268,7 @@ def test_the_best_set_of_neurons_by_all_of_them():
     """2⁸ masks by brute force: the programme's bound is below their best error, and what it finds not far above."""
     rng = np.random.default_rng(6)
     first, second = rng.standard_normal((8, 2)), rng.standard_normal(8)
-    found = neurons.prune_neurons(first, second, 20.0)
+    found = neurons.prune_neurons(first, second, 10_000)
     kept = [np.array(mask, dtype=bool) for mask in itertools.product((0, 1), repeat=8)]
     best = min(neurons.sup_error(first[mask], second[mask]) for mask in kept)
     assert found["proved"]

@@ -152,7 +152,7 @@ def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
         (
             method, D, table[method, D][0].point["ratio"] * D,
             str(Spread.of(errors[method, D])) if math.isfinite(max(errors[method, D])) else "refused",
-            trivial[D].median, _number(exists[D]), _proved(table[method, D]),
+            f"{trivial[D].median:.3g}", _number(exists[D]), _proved(table[method, D]),
             f"{Spread.of(row.result['solver_seconds'] for row in table[method, D])}",
         )
         for method, D in table

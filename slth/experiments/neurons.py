@@ -6,12 +6,13 @@ The target is x ↦ relu(⟨w, x⟩) on the unit circle of R². Removing whole n
 .. math:: \sup_{\|x\| = 1} |\text{error}| \;\ge\; \tfrac14 \sin θ, \qquad
           θ = \min_t \angle(w, ± u_t) \approx \frac{π}{2n},
 
-because the target's kink can only come from another one (proofs_check/neuron_pruning.py). The best S is searched by
-integer programming on a grid of angles, with a proved lower bound; the error of what it finds is computed exactly.
-The blocked construction with n hidden neurons has n/4 candidates for each input and sign: four one-dimensional
-subset sums, solved to proved optimality, and a second ReLU, which does not increase the error.
+because the target's kink can only come from another one (proofs_check/neuron_pruning.py); that Ω(1/ε) neurons are
+needed is the published statement. The best S is searched by integer programming on a grid of angles, with a proved
+lower bound; the error of what it finds is computed exactly. The blocked construction with n hidden neurons has n/4
+candidates for each input and sign: four one-dimensional subset sums, solved to proved optimality, and a second ReLU,
+which does not increase the error.
 
-Source: dacunha2023
+Source: ferre2026
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ class NeuronPoint(Point):
     Attributes:
         n: hidden neurons; a multiple of four for ``blocked``. construction: ``neuron`` (neurons removed, nothing else)
             or ``blocked`` (of the 1×1 layer only the blocked mask is left, then neurons are removed).
-        seconds: that the integer programme may take.
+        nodes: of branch and bound that the integer programme may take: not a time, so that a row can be repeated.
     """
 
     n: int = Field(ge=4, le=4096)
     construction: Literal["neuron", "blocked"]
-    seconds: float = Field(default=10.0, gt=0)
+    nodes: int = Field(default=1000, ge=1)
 
 
 def run(point: NeuronPoint, seed: int) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def run(point: NeuronPoint, seed: int) -> dict[str, Any]:
     if point.construction == "blocked":
         return blocked(rng, point.n)
     first, second = rng.standard_normal((point.n, 2)), rng.standard_normal(point.n)
-    return prune_neurons(first, second, point.seconds)
+    return prune_neurons(first, second, point.nodes)
 
 
 def blocked(rng: np.random.Generator, n: int) -> dict[str, Any]:
@@ -75,11 +76,11 @@ def blocked(rng: np.random.Generator, n: int) -> dict[str, Any]:
     return {"error": math.sqrt(squares), "lower": None, "theorem": None, "proved": proved, "kept": None}
 
 
-def prune_neurons(first: Array, second: Array, seconds: float) -> dict[str, Any]:
+def prune_neurons(first: Array, second: Array, nodes: int) -> dict[str, Any]:
     """The best set of neurons to keep, on a grid of angles; the error of what is found over the whole circle.
 
     Args:
-        first: u, (n, 2). second: v, (n,). seconds: for the search.
+        first: u, (n, 2). second: v, (n,). nodes: for the search.
     """
     n, angles = len(second), grid(first)
     x = np.column_stack([np.cos(angles), np.sin(angles)])
@@ -92,9 +93,9 @@ def prune_neurons(first: Array, second: Array, seconds: float) -> dict[str, Any]
         ),
         bounds=Bounds(np.zeros(n + 1), np.append(np.ones(n), np.inf)),
         integrality=np.append(np.ones(n), 0),
-        options={"time_limit": seconds, "mip_rel_gap": 0.0},
+        options={"node_limit": nodes, "mip_rel_gap": 0.0},
     )  # fmt: skip
-    # Out of time the programme's own masks are poor: a greedy one with flips of up to two stands in for them.
+    # Out of nodes the programme's own masks are poor: a greedy one with flips of up to two stands in for them.
     greedy = solve(Problem(vectors=features.T, target=wanted), "pursuit", threads=1).selected
     masks = [np.zeros(n, dtype=bool), flipped(features, wanted, greedy)]
     if found.x is not None:

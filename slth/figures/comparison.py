@@ -94,7 +94,7 @@ def outcome_table(
                 ax.add_patch(
                     Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="white", edgecolor=MUTED, hatch="////", linewidth=0)
                 )
-            text = "" if value is None else "refused" if math.isinf(value) else f"{value:.1g}"
+            text = "" if value is None else "refused" if math.isinf(value) else f"{value:.2g}"
             plate = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
             ax.text(j, i, text, ha="center", va="center", fontsize=7, color=INK, bbox=plate)
     ax.set_xticks(range(len(columns)), list(columns))
