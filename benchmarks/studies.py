@@ -35,7 +35,7 @@ class Sum(Point):
 
     number: int
     n: int = 0
-    D: int = 4
+    D: int = 2
 
 
 def run(point: Sum, seed: int) -> Result:
@@ -93,11 +93,11 @@ def overhead(quick: bool) -> Result:
 
 
 def scaling(quick: bool) -> Result:
-    """Two workers over one."""
-    points, n = (24, 34) if quick else (64, 40)
+    """Two workers over one, on instances that are proved in about a third of a second each."""
+    points, n = (16, 36) if quick else (48, 40)
     spec = _spec(seeds=1, number=range(points), n=[n])
     rounds = []
-    for _ in range(2 if quick else 6):
+    for _ in range(2 if quick else 5):
         times = []
         for workers in (1, 2):
             with tempfile.TemporaryDirectory() as folder:

@@ -29,6 +29,11 @@ def environment() -> dict[str, Any]:
     }
 
 
+def usable_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def source_commit() -> str:
     """Commit of the checkout that slth runs from, ``-dirty`` if its code was changed since; empty if it is none."""
     folder = Path(__file__).parent

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import Any, Protocol
 
+from slth.environment import usable_cores
 from slth.errors import InputError, check_choice, check_int
 from slth.experiments.worker import THREAD_VARIABLES, Outcome, Task, run_task, start_worker
 
@@ -64,7 +65,7 @@ def open_pool(engine: str, *, workers: int | None = None, scheduler: str | None 
     if engine == "local":
         if scheduler is not None:
             raise InputError("a scheduler is for Dask. Add --engine dask, or leave --scheduler out.")
-        return LocalPool(workers or cores())
+        return LocalPool(workers or usable_cores())
     return DaskPool(scheduler, workers)
 
 
@@ -108,11 +109,6 @@ def complete(tasks: Iterable[Task], pool: Pool, *, retries: int) -> Iterator[Out
                     suspects.append(task)
             if task is alone:
                 alone = None
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalPool:
@@ -173,7 +169,7 @@ class DaskPool:
         options: dict[str, Any] = {"address": scheduler, "timeout": PATIENCE}
         if self._ours:
             dask.config.set({"distributed.scheduler.allowed-failures": 0})  # we count deaths ourselves
-            options = {"n_workers": workers or cores(), "threads_per_worker": 1, "dashboard_address": None}
+            options = {"n_workers": workers or usable_cores(), "threads_per_worker": 1, "dashboard_address": None}
         try:
             self._client = Client(**options, set_as_default=False)
         except (OSError, ValueError, TypeError) as cause:

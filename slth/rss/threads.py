@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import threadpoolctl
 
+from slth.environment import usable_cores
 from slth.errors import InputError, check_int
 
 Item = TypeVar("Item")
@@ -35,7 +36,7 @@ def thread_count(threads: int | None) -> int:
             raise InputError(f"SLTH_THREADS must be a whole number ≥ 1; got {said!r}. Unset it to use every core.")
         threads = int(said)
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     return check_int("threads", threads, 1, 4096, "Leave it out to use every core.")
 
 
