@@ -38,7 +38,8 @@ class Contestant(Point):
         epochs: of one training run of the search. finetune: epochs after it; 0 for none.
         examples: of the training images, drawn by seed 0 whatever the seed of the row; None for all of them.
         validation: held out of the training images. test: first so many test images; None for all.
-        recipe, options: overrides of the method's own. sanity: run the sanity checks (Gem-Miner's).
+        recipe, options: overrides of the method's own; tune: of its fine-tuning. norm: BatchNorm after every layer but
+            the last, as the frozen random form has it; all methods have the same layers then. sanity: run the sanity checks (Gem-Miner's).
         unknown: a data set of unknown inputs, for AUROC. corrupted: severity 1–5 of corrupted inputs; 0 for none.
     """
 
@@ -54,6 +55,7 @@ class Contestant(Point):
     recipe: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     tune: dict[str, Any] = Field(default_factory=dict)
+    norm: bool = True
     sanity: bool = False
     unknown: str = ""
     corrupted: Annotated[int, Field(ge=0, le=5)] = 0
@@ -88,7 +90,7 @@ def prepare(point: Contestant, seed: int, **more: Any) -> Job:
     data, validation = training_data(point.data, point.examples, point.validation)
     return Job(
         arch=point.arch, data=data, validation=validation, density=point.density, epochs=point.epochs, seed=seed,
-        recipe=point.recipe, options=point.options, **more,
+        recipe=point.recipe, options=point.options, norm=point.norm, **more,
     )  # fmt: skip
 
 

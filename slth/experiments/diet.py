@@ -160,7 +160,7 @@ def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _job(point: Diet, seed: int) -> Job:
     data, validation = training_data(point.data, point.examples, point.validation)
     return Job(arch=point.arch, data=data, validation=validation, density=point.density, epochs=point.epochs, seed=seed,
-               recipe=point.recipe)  # fmt: skip
+               recipe=point.recipe, norm=False)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=4)

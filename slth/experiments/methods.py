@@ -18,6 +18,7 @@ from torch import nn
 
 from slth.baselines import at_init, dro, edge_popup, filters, gates, gem_miner, imp, smart
 from slth.baselines.found import Found, masked
+from slth.baselines.frozen import normalised
 from slth.baselines.masks import counts, maskable
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import train
@@ -43,7 +44,8 @@ class Job:
     Attributes:
         arch: a name in :data:`slth.networks.models.ARCHITECTURES`. data, validation: of training; the test set is not
             here. density: asked for. epochs: of one training run. recipe: overrides of the method's own recipe.
-        options: of the method. seed: of weights, scores, parents and the order of the data. folder: for checkpoints.
+        options: of the method. norm: BatchNorm after every layer but the last, as the frozen random form has it, so that
+            all methods have the same layers. seed: of weights, scores, parents and the order of the data. folder: for checkpoints.
     """
 
     arch: str
@@ -54,6 +56,7 @@ class Job:
     seed: int
     recipe: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    norm: bool = True
     folder: Path | None = None
     device: str = "cpu"
     say: Callable[[str], None] = _quiet
@@ -62,7 +65,8 @@ class Job:
         """The untrained architecture, drawn by the seed, with as many inputs and outputs as the data asks for."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return models.build(self.arch, shape=tuple(self.data.images.shape[1:]), classes=self.data.classes)
+            model = models.build(self.arch, shape=tuple(self.data.images.shape[1:]), classes=self.data.classes)
+        return normalised(model) if self.norm else model
 
     def made(self, own: Recipe) -> Recipe:
         """The method's recipe with this job's epochs, seed and overrides."""
