@@ -39,7 +39,8 @@ class Contestant(Point):
         examples: of the training images, drawn by seed 0 whatever the seed of the row; None for all of them.
         validation: held out of the training images. test: first so many test images; None for all.
         recipe, options: overrides of the method's own; tune: of its fine-tuning. norm: BatchNorm after every layer but
-            the last, as the frozen random form has it; all methods have the same layers then. sanity: run the sanity checks (Gem-Miner's).
+            the last, as the frozen random form has it; all methods have the same layers then.
+        sanity: run the sanity checks (Gem-Miner's).
         unknown: a data set of unknown inputs, for AUROC. corrupted: severity 1–5 of corrupted inputs; 0 for none.
     """
 

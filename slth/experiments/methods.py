@@ -44,8 +44,9 @@ class Job:
     Attributes:
         arch: a name in :data:`slth.networks.models.ARCHITECTURES`. data, validation: of training; the test set is not
             here. density: asked for. epochs: of one training run. recipe: overrides of the method's own recipe.
-        options: of the method. norm: BatchNorm after every layer but the last, as the frozen random form has it, so that
-            all methods have the same layers. seed: of weights, scores, parents and the order of the data. folder: for checkpoints.
+        options: of the method. norm: BatchNorm after every layer but the last, as the frozen random form has it, so
+            that all methods have the same layers. seed: of weights, scores, parents and the order of the data.
+        folder: for checkpoints.
     """
 
     arch: str
