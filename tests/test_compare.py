@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -17,7 +18,9 @@ from slth.experiments.compare import Contestant, prepare, run, training_data
 from slth.experiments.compare_sections import curves, grouped, sections, values
 from slth.experiments.intervals import difference, interval, show
 from slth.experiments.methods import METHODS
+from slth.experiments.published import PUBLISHED, published
 from slth.experiments.study import Row
+from slth.theory import REFERENCES
 
 STRONG = {"edge-popup", "gates", "gem-miner", "dro-ensemble", "plain-ensemble", "subset-sum"}
 SMALL = {"arch": "digits", "data": "digits", "examples": 200, "validation": 100, "test": 100, "epochs": 2}
@@ -272,6 +275,19 @@ def test_sections_come_of_any_rows():
     text = str([section.rows for section in sections(rows)])
     assert "layer collapse" in text
     assert "90.00 %" in text
+
+
+def test_published_figures_stand_beside_ours_where_the_setting_is_the_same():
+    def shown(**change) -> list:
+        mine = row("gem-miner", 0, density=0.0059, found=0.4, tuned=0.6)
+        mine = dataclasses.replace(mine, point={**mine.point, "arch": "resnet20", "data": "cifar10", **change})
+        return [section for section in sections([mine]) if "published" in section.title]
+
+    assert [line[3] for line in shown()[0].rows] == ["45.30 %", "66.15 %"]
+    assert shown(data="digits") == []
+    assert published("resnet20", "cifar10", "imp", "tuned", 0.512).accuracy == 1 - 0.0810
+    assert published("resnet20", "cifar10", "gem-miner", "tuned", 0.02) is None
+    assert all(one.source in REFERENCES for one in PUBLISHED)
 
 
 def test_intervals_are_those_of_the_bootstrap():

@@ -36,7 +36,7 @@ class Contestant(Point):
     Attributes:
         method: of :data:`slth.experiments.methods.METHODS`. arch, data: by name. density: asked for, in (0, 1].
         epochs: of one training run of the search. finetune: epochs after it; 0 for none.
-        examples: of the training images, drawn by seed 0 whatever the seed of the row; None for all of them.
+        examples: of the training images, the same ones for every seed; None for all of them.
         validation: held out of the training images. test: first so many test images; None for all.
         recipe, options: overrides of the method's own; tune: of its fine-tuning. norm: BatchNorm after every layer but
             the last, as the frozen random form has it; all methods have the same layers then.

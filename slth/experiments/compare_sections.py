@@ -8,6 +8,7 @@ from typing import Any
 
 from slth import figures
 from slth.experiments.intervals import Interval, interval, show
+from slth.experiments.published import published
 from slth.experiments.study import Row
 from slth.report import Section
 
@@ -109,7 +110,7 @@ def _task(name: str, rows: Sequence[Row]) -> list[Section]:
                 caption="Accuracy after fine-tuning of the ticket and of what it must be told apart from.",
             )
         )
-    found += [_calibration(name, rows), *_cost(name, rows)]
+    found += [_calibration(name, rows), *_cost(name, rows), *_published(name, rows)]
     return found
 
 
@@ -175,6 +176,23 @@ def _cost(name: str, rows: Sequence[Row]) -> list[Section]:
         caption="Accuracy against epochs, one mark a density.",
     )  # fmt: skip
     return [section] if lines else []
+
+
+def _published(name: str, rows: Sequence[Row]) -> list[Section]:
+    """Published figures beside ours, where the setting is the same."""
+    lines = []
+    for (who, _), mine in sorted(grouped(rows).items()):
+        first = mine[0].point
+        for stage in ("found", "tuned"):
+            density = _mean(mine, lambda row: row.result["density"])
+            theirs = published(first["arch"], first["data"], first["method"], stage, density)
+            ours = values(mine, stage, "accuracy")
+            if theirs is not None and ours:
+                setting = f"{first['epochs']} epochs, {first['finetune']} after; {first['examples'] or 'all'} images"
+                lines.append((who, f"{density:.4g}", STAGES[stage], f"{100 * theirs.accuracy:.2f} %",
+                              f"{theirs.source}: {theirs.setting}", show(interval(ours)), setting))  # fmt: skip
+    header = ("method", "density", "stage", "published", "their setting", "ours", "our setting")
+    return [Section(f"{name}: published figures beside ours", header=header, rows=lines)] if lines else []
 
 
 def _mean(rows: Sequence[Row], of: Callable[[Row], Any]) -> float:
