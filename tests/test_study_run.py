@@ -89,7 +89,8 @@ def test_only_what_is_missing_runs(tmp_path):
 
 
 def test_failures_are_rows_and_the_others_are_done(tmp_path):
-    text = '[[grid]]\na = [1, 2]\n[[grid]]\ndo = ["raise", "exit", "die", "hang", "odd", "list"]\n[budget]\nseconds = 0.5\n'
+    odd = '["raise", "exit", "die", "hang", "odd", "list"]'
+    text = f"[[grid]]\na = [1, 2]\n[[grid]]\ndo = {odd}\n[budget]\nseconds = 0.5\n"
     totals = run_study(tiny(f"{text}retries = 1\n"), tmp_path, workers=2)
     assert (totals.done, totals.failed) == (2, 6)
     rows = rows_of(tmp_path)
