@@ -89,11 +89,12 @@ def test_only_what_is_missing_runs(tmp_path):
 
 
 def test_failures_are_rows_and_the_others_are_done(tmp_path):
-    text = '[[grid]]\na = [1, 2]\n[[grid]]\ndo = ["raise", "exit", "die", "hang", "odd"]\n[budget]\nseconds = 0.5\n'
+    odd = '["raise", "exit", "die", "hang", "odd", "list"]'
+    text = f"[[grid]]\na = [1, 2]\n[[grid]]\ndo = {odd}\n[budget]\nseconds = 0.5\n"
     totals = run_study(tiny(f"{text}retries = 1\n"), tmp_path, workers=2)
-    assert (totals.done, totals.failed) == (2, 5)
+    assert (totals.done, totals.failed) == (2, 6)
     rows = rows_of(tmp_path)
-    assert [row.status for row in rows] == ["done"] * 2 + ["failed"] * 5
+    assert [row.status for row in rows] == ["done"] * 2 + ["failed"] * 6
     ends = [results.last_line(row.error) for row in rows[2:]]
     assert ends[0] == "RuntimeError: a = 0 is not to be"
     assert ends[1] == "SystemExit: enough"
@@ -102,6 +103,7 @@ def test_failures_are_rows_and_the_others_are_done(tmp_path):
     )
     assert ends[3].endswith("PointTimeoutError: the point took longer than its budget of 0.5 s")
     assert ends[4].startswith("TypeError: a result must be JSON; it holds object")
+    assert ends[5] == "TypeError: a result must be a dict of what was measured; got list."
     assert all(row.result == {} for row in rows[2:])
     assert 'in run\n    raise RuntimeError(f"a = {point.a}' in rows[2].error
 

@@ -18,7 +18,7 @@ from slth.experiments.study import Point, Study
 class Tiny(Point):
     a: int = 0
     b: float = 1.0
-    do: Literal["", "die", "die once", "raise", "hang", "exit", "threads", "print", "drift", "grow", "odd"] = ""
+    do: Literal["", "die", "die once", "raise", "hang", "exit", "threads", "print", "drift", "grow", "odd", "list"] = ""
     ms: float = 0.0
     folder: str = ""
 
@@ -46,6 +46,8 @@ def run(point: Tiny, seed: int) -> dict:
 
         pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
         return {"slth": thread_count(None), "torch": torch.get_num_threads(), "pools": pools}
+    if point.do == "list":
+        return [1]
     if point.do == "print":
         print("not JSON")
     if point.do == "grow":

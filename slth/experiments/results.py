@@ -170,8 +170,9 @@ def rerun(folder: str | Path, key: str) -> Comparison:
 
 
 def describe(row: Row) -> str:
-    """The point and seed of a row, in a line."""
-    return ", ".join([*(f"{name} = {value}" for name, value in row.point.items()), f"seed {row.seed}"])
+    """The point and seed of a row, in a line; parameters that are left empty are left out."""
+    said = [f"{name} = {value}" for name, value in row.point.items() if value not in ("", None)]
+    return ", ".join([*said, f"seed {row.seed}"])
 
 
 def last_line(error: str) -> str:

@@ -68,7 +68,12 @@ class _Table(BaseModel):
 
 
 class Budget(_Table):
-    """What a point may take. retries: after its worker died. seconds: wall, of one attempt; None for no limit."""
+    """What a point may take.
+
+    Attributes:
+        retries: after its worker died of it. seconds: wall, of one attempt, None for no limit; compiled code is stopped
+            when it comes back to Python.
+    """
 
     retries: Annotated[int, Field(ge=0, le=100)] = 2
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -82,6 +82,8 @@ def run_task(task: Task) -> Outcome:
         began = time.perf_counter()
         with _limited(task.limit):
             found = study.run(point, task.seed)
+        if not isinstance(found, dict):
+            raise TypeError(f"a result must be a dict of what was measured; got {type(found).__name__}.")
         result = json.dumps(found, default=_plain)
     except (Exception, SystemExit):
         error = traceback.format_exc()
