@@ -73,11 +73,3 @@ def test_the_readme_examples_run(tmp_path: Path, monkeypatch):
         path.write_text(block)
         names = runpy.run_path(str(path))
         assert names.get("ticket") is not None or names["solution"].status.name == "optimal"
-
-
-def test_the_notebook_runs(tmp_path: Path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SLTH_SMOKE", "1")
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    names = runpy.run_path(str(ROOT / "notebooks" / "01_quickstart.py"))
-    assert names["ticket"].verify()

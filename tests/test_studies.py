@@ -94,9 +94,7 @@ def test_what_is_said_follows_the_rows(rows: dict[str, list[Row]]):
     """Swap the results of two laws, and the sentences swap."""
     mine = rows["scale"]
     other = {"normal": "uniform", "uniform": "normal"}
-    swapped = [
-        dataclasses.replace(row, point={**row.point, "law": other[row.point["law"]]}) for row in mine
-    ]  # fmt: skip
+    swapped = [dataclasses.replace(row, point={**row.point, "law": other[row.point["law"]]}) for row in mine]
     said, again = (scale.sections(some)[0].text.split("\n\n") for some in (mine, swapped))
     assert again[0] == said[1].replace("Uniform", "Normal")
     assert again[1] == said[0].replace("Normal", "Uniform")
@@ -230,10 +228,8 @@ def test_useful_until_is_the_last_before_the_first_failure():
 
 def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: dict[str, list[Row]]):
     """D = 1 < d² < d²·c_out: one seed, fixed; the errors differ by factors, not by noise."""
-    for some in (
-        [row for row in rows["structure"] if row.point["width"] == wide] for wide in (30, 100)
-    ):  # fmt: skip
-        result = {row.point["structure"]: row.result for row in some}
+    for wide in (30, 100):
+        result = {row.point["structure"]: row.result for row in rows["structure"] if row.point["width"] == wide}
         assert len({one["random"] for one in result.values()}) == 1
         errors = [result[name]["relative_error"] for name in ("weight", "kernel", "channel")]
         assert errors == sorted(errors)
@@ -275,6 +271,12 @@ def test_the_best_set_of_neurons_by_all_of_them():
     assert found["theorem"] <= best
     assert found["lower"] <= best * (1 + 1e-6)
     assert best <= found["error"] <= 1.1 * best
+
+
+def test_blocked_neurons_come_in_fours():
+    with pytest.raises(ValueError, match="multiple of 4"):
+        neurons.NeuronPoint(n=10, construction="blocked")
+    assert neurons.NeuronPoint(n=10, construction="neuron").n == 10
 
 
 def test_flips_end_where_no_flip_of_two_helps():

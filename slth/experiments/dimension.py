@@ -122,7 +122,7 @@ def useful_until(cells: Mapping[int, tuple[float, float]]) -> int | None:
 
 
 def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
-    table = dict(grouped(rows, "method", "D").items())
+    table = grouped(rows, "method", "D")
     methods = [name for name in METHODS if any(method == name for method, _ in table)]
     dimensions = sorted({D for _, D in table})
     errors = {key: [_error(row) for row in some] for key, some in table.items()}

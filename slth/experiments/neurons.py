@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from slth.experiments.neurons_sections import sections
@@ -50,6 +50,12 @@ class NeuronPoint(Point):
     n: int = Field(ge=4, le=4096)
     construction: Literal["neuron", "blocked"]
     nodes: int = Field(default=1000, ge=1)
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> NeuronPoint:
+        if self.construction == "blocked" and self.n % GROUPS:
+            raise ValueError(f"n must be a multiple of {GROUPS} for the blocked construction; got {self.n}.")
+        return self
 
 
 def run(point: NeuronPoint, seed: int) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def sections(rows: Sequence[Row]) -> list[Section]:
         Section(
             "Neurons removed alone, or after blocking",
             paragraphs(_laws(alone, blocked), holes(known, "construction", "n")),
-            ("construction", "hidden neurons", "sup error found", "proved lower bound", "proved optimal"),
+            ("construction", "hidden neurons", "sup error found", "proved lower bound",
+             "proved optimal (neurons alone: on its grid)"),
             table,
             figure=ax,
             caption="Error over the unit circle against hidden neurons; shaded: the range over seeds. No mask lies "
