@@ -240,4 +240,6 @@ STUDY = Study(
     point=DimensionPoint,
     run=run,
     sections=sections,
+    # Under a limit of time the clock decides how far a method comes.
+    clocks=("error", "status", "refused"),
 )
