@@ -264,3 +264,26 @@ def test_validation_is_held_out_and_a_subset_is_a_subset():
             data.subset(whole, count, seed=0)
     with pytest.raises(InputError, match="count"):
         data.held_out(whole, 10, seed=0)
+
+
+OWN = """
+import torch
+
+def make(split):
+    count = {"train": 6, "test": 4}[split]
+    return torch.utils.data.TensorDataset(torch.rand(count, 1, 3, 3), torch.arange(count) % 2)
+
+def wrong(split):
+    return 3
+"""
+
+
+def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    assert len(data.load(f"{tmp_path}/mine.py:make", "train")) == 6
+    assert data.load(f"{tmp_path}/mine.py:make", "test").classes == 2
+    for name, match in (("wrong", "torch Dataset"), ("nothing", "AttributeError")):
+        with pytest.raises(DataError, match=match):
+            data.load(f"{tmp_path}/mine.py:{name}")
+    with pytest.raises(DataError, match="a file that exists"):
+        data.load(f"{tmp_path}/other.py:make")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from slth.data import cifar
+from slth.data.own import is_own, load_own
 from slth.data.split import Split, from_pixels
 from slth.errors import DataError, check_choice
 
@@ -52,7 +53,8 @@ def load(name: str, split: str = "test") -> Split:
     """Load a data set by name (see :func:`available`) or by the path of its folder or archive.
 
     Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, a folder below the data folder, or a path.
+        name: ``digits``, ``cifar10``, ``cifar100``, a folder below the data folder, a path, or ``path.py:function``
+            for a torch ``Dataset`` of one's own (see :func:`slth.data.own.load_own`).
         split: ``train`` or ``test``. A folder with one pair of files has one split, whatever the name.
 
     Raises:
@@ -61,6 +63,8 @@ def load(name: str, split: str = "test") -> Split:
     check_choice("split", split, ("train", "test"))
     if name == "digits":
         return _digits(split)
+    if is_own(name):
+        return load_own(name, split)
     folder, base = Path(name), data_folder()
     official = folder if cifar.is_official(folder) else base and cifar.find(base, name)
     if official and official.exists():
@@ -70,8 +74,8 @@ def load(name: str, split: str = "test") -> Split:
         if not folder.is_dir():
             where = f"in {base}" if base is not None else "because SLTH_DATA is not set"
             raise DataError(
-                f"data must be 'digits', a folder with IDX or official CIFAR files, or a name in $SLTH_DATA; no "
-                f"{name!r} found {where}. "
+                f"data must be 'digits', a folder with IDX or official CIFAR files, path.py:function, or a name in "
+                f"$SLTH_DATA; no {name!r} found {where}. "
                 "Set SLTH_DATA to the folder that holds it, or pass a path."
             )
     prefix = "train" if split == "train" else "t10k"

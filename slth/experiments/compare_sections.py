@@ -155,6 +155,7 @@ def _calibration(name: str, rows: Sequence[Row]) -> Section:
 
 def _cost(name: str, rows: Sequence[Row]) -> list[Section]:
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    clocks: dict[str, list[tuple[float, float]]] = defaultdict(list)
     lines = []
     for (who, density), mine in sorted(grouped(rows).items()):
         stage = "tuned" if values(mine, "tuned", "accuracy") else "found"
@@ -166,6 +167,7 @@ def _cost(name: str, rows: Sequence[Row]) -> list[Section]:
                       show(interval(scores)) if scores else "–"))  # fmt: skip
         if scores and epochs > 0:
             points[who].append((epochs + tuned, sum(scores) / len(scores)))
+            clocks[who].append((seconds[0], sum(scores) / len(scores)))
     header = ("method", "density asked", "epochs of the search", "epochs after", "seconds of the search", "accuracy")
     section = Section(
         f"{name}: what the search costs",
@@ -175,7 +177,16 @@ def _cost(name: str, rows: Sequence[Row]) -> list[Section]:
         figure=figures.search_cost(points, unit="epochs, search and fine-tuning") if points else None,
         caption="Accuracy against epochs, one mark a density.",
     )  # fmt: skip
-    return [section] if lines else []
+    if not points:
+        return [section] if lines else []
+    return [
+        section,
+        Section(
+            f"{name}: accuracy against seconds of search",
+            figure=figures.search_cost(clocks, unit="seconds of search, this machine"),
+            caption="Accuracy against the wall time of the search alone, one mark a density.",
+        ),
+    ]
 
 
 def _published(name: str, rows: Sequence[Row]) -> list[Section]:
