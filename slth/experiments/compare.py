@@ -23,7 +23,8 @@ from slth.baselines.training import logits_of
 from slth.data import Split, corruptions
 from slth.errors import InputError, TrainingError, check_choice
 from slth.experiments.compare_sections import sections
-from slth.experiments.methods import METHODS, Job, Outcome
+from slth.experiments.job import Job, Outcome
+from slth.experiments.methods import METHODS
 from slth.experiments.study import Point, Study
 
 # Another seed than any ticket's own: of shuffled masks and of redrawn weights.

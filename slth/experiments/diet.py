@@ -25,7 +25,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.experiments.compare import test_data, training_data
 from slth.experiments.intervals import interval, show
-from slth.experiments.methods import Job
+from slth.experiments.job import Job
 from slth.experiments.study import Point, Row, Study
 from slth.report import Section
 

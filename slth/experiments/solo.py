@@ -18,7 +18,8 @@ from torch import nn
 from slth.environment import environment
 from slth.errors import InputError, check_choice, check_int
 from slth.experiments.compare import Contestant, judge, prepare
-from slth.experiments.methods import METHODS, Outcome
+from slth.experiments.job import Outcome
+from slth.experiments.methods import METHODS
 from slth.files import write_whole
 
 RESULT = "result.json"
