@@ -1,7 +1,7 @@
 """Every way to a ticket, trained or not, behind one signature: what the harness compares.
 
-A method takes a :class:`slth.experiments.job.Job` and returns an :class:`slth.experiments.job.Outcome`. Here is what is left to say of each: which network it
-starts from, what its search costs in epochs, what its ticket is.
+A method takes a :class:`slth.experiments.job.Job` and returns an :class:`slth.experiments.job.Outcome`. Here is what is
+left to say of each: which network it starts from, what its search costs in epochs, what its ticket is.
 """
 
 from __future__ import annotations
