@@ -282,8 +282,8 @@ def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     assert len(data.load(f"{tmp_path}/mine.py:make", "train")) == 6
     assert data.load(f"{tmp_path}/mine.py:make", "test").classes == 2
-    for name, match in (("wrong", "torch Dataset"), ("nothing", "AttributeError")):
-        with pytest.raises(DataError, match=match):
+    for name, error, match in (("wrong", DataError, "torch Dataset"), ("nothing", InputError, "AttributeError")):
+        with pytest.raises(error, match=match):
             data.load(f"{tmp_path}/mine.py:{name}")
-    with pytest.raises(DataError, match="a file that exists"):
+    with pytest.raises(InputError, match="a file that exists"):
         data.load(f"{tmp_path}/other.py:make")

@@ -22,6 +22,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors.py": ("slth", "torch"),
     "environment.py": ("slth", "torch"),
     "files.py": ("slth", "torch"),
+    "user_code.py": ("slth", "torch"),
     "data/": ("slth",),
     "theory/": ABOVE_RSS,
     "rss/": ABOVE_RSS,
@@ -35,7 +36,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 ALLOWED: dict[str, tuple[str, ...]] = {
     "environment.py": ("slth.errors",),
     "files.py": ("slth.errors",),
-    "data/": ("slth.errors", "slth.data"),
+    "user_code.py": ("slth.errors",),
+    "data/": ("slth.errors", "slth.data", "slth.user_code"),
     # torch inside a function, for those who have a device; the test in a subprocess shows that nobody else loads it.
     "rss/device.py": ("torch",),
 }

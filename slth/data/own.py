@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 from slth.data.split import Split, from_dataset
 from slth.errors import DataError
+from slth.user_code import call
 
 
 def is_own(name: str) -> bool:
@@ -21,21 +19,9 @@ def load_own(name: str, split: str) -> Split:
         name: ``path.py:function``. split: ``train`` or ``test``, handed on.
 
     Raises:
-        DataError: no such file or function, the function fails, or it returns something else.
+        InputError: no such file or function, or it fails. DataError: it returns something else.
     """
-    path_text, _, function = name.rpartition(":")
-    path = Path(path_text)
-    if not path.is_file():
-        raise DataError(f"data of your own must be path.py:function with a file that exists; got {name!r}.")
-    loader = importlib.util.spec_from_file_location(path.stem, path)
-    assert loader is not None
-    assert loader.loader is not None
-    module = importlib.util.module_from_spec(loader)
-    try:
-        loader.loader.exec_module(module)
-        found = getattr(module, function)(split)
-    except Exception as cause:
-        raise DataError(f"{name} failed: {type(cause).__name__}: {cause}. Run it in Python to see where.") from cause
+    found = call(name, "data of your own", split)
     if isinstance(found, Split):
         return found
     if not (hasattr(found, "__len__") and hasattr(found, "__getitem__")):

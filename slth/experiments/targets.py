@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks import models
+from slth.user_code import call
 
 Example = torch.Tensor | tuple[torch.Tensor, ...] | None
 
@@ -88,20 +88,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def _from_file(spec: str) -> tuple[nn.Module, Example]:
-    path_text, _, name = spec.rpartition(":")
-    path = Path(path_text)
-    if not path_text or not name or not path.is_file():
-        raise InputError(f"--model must be path.py:function with a file that exists; got {spec!r}. Check the path.")
-    loader = importlib.util.spec_from_file_location(path.stem, path)
-    assert loader is not None
-    assert loader.loader is not None
-    module = importlib.util.module_from_spec(loader)
-    try:
-        loader.loader.exec_module(module)
-        function = getattr(module, name)
-        made = function()
-    except Exception as cause:
-        raise InputError(f"{spec} failed: {type(cause).__name__}: {cause}. Run it in Python to see where.") from cause
+    made = call(spec, "--model")
     network, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     examples = example if isinstance(example, tuple) else () if example is None else (example,)
     if not isinstance(network, nn.Module) or not all(isinstance(one, torch.Tensor) for one in examples):
