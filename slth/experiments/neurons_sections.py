@@ -15,6 +15,7 @@ from slth.report import Section
 
 # Errors at which widths are compared.
 TOLERANCES = (0.1, 0.03, 0.01, 0.003, 0.001)
+STRETCH = 64
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
@@ -80,12 +81,13 @@ def _laws(alone: Sequence[tuple[int, list[Row]]], blocked: Sequence[tuple[int, l
         if law is not None:
             said.append(f"{label} falls like {law} over these widths.")
     pairs = [(n, row.result["error"]) for n, some in blocked for row in some if row.result["error"] > 0]
-    law = fit_law([value for _, value in pairs], {"2^n": [2.0**n for n, _ in pairs]})
+    # A power of 2^n, written with a number that does not overflow for the largest n.
+    law = fit_law([value for _, value in pairs], {"2^n": [2 ** (n / STRETCH) for n, _ in pairs]})
     if law is not None:
-        rate = law.exponents["2^n"]
+        power = law.exponents["2^n"]
+        rate = Estimate(*(-end / STRETCH for end in (power.value, power.high, power.low)))
         said.append(
-            f"The blocked construction's falls like 2^(−n·{Estimate(-rate.value, -rate.high, -rate.low)}): "
-            "a fixed number of neurons for each further bit."
+            f"The blocked construction's falls like 2^(−n·{rate}): a fixed number of neurons for each further bit."
         )
     shared = sorted({n for n, _ in alone} & {n for n, _ in blocked})
     better = [n for n in shared if _below(dict(blocked)[n], dict(alone)[n])]

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from slth.experiments.growth import Law, fit_law
 from slth.experiments.study import Row
-from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent
+from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
 from slth.figures import accuracy_against_width, candidates_against_error
 from slth.figures.style import panels
 from slth.report import Section
@@ -22,13 +22,14 @@ REACHED = 0.5
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """Tables and figures, for each target, structure and law that the rows have."""
+    """Tables and figures, for each target, structure, law and whatever else the rows differ in beside the width."""
     known = done(rows)
     if not known:
         return nothing("Error against width")
     made = []
-    for (target, structure, law), some in grouped(known, "target", "structure", "law").items():
-        suffix = f"{target}, structure {structure}, {law} parent"
+    shown = ("width", "certify", "certify_dimension")
+    for (target, structure, law), rest, some in settings(known, varied=shown, named=("target", "structure", "law")):
+        suffix = f"{target}, structure {structure}, {law} parent{rest}"
         made += [_law(some, suffix), _accuracy(some, suffix)]
     return made
 
