@@ -45,6 +45,9 @@ def sections(rows: Sequence[Row]) -> list[Section]:
         for name, fit in summary["exponents"].items()
         if fit is not None
     ]
+    if undecided := [one for one in summary["curves"] if one["undecided"]]:
+        count = sum(one["undecided"] for one in undecided)
+        fits.append(f"Left out: {count:,} outcomes that the search did not decide, of {len(undecided)} pairs (D, ε).")
     return [
         Section(
             "Thresholds",
@@ -115,9 +118,11 @@ def success_curve(rows: Sequence[Row], method: str, D: int, eps: float) -> dict[
         success = errors <= eps
         decided = success | (lower > eps) if method == "exact" else np.ones(len(errors), dtype=bool)
         curve["undecided"] += int((~decided).sum())
-        interval = binomtest(int(success.sum()), int(decided.sum())).proportion_ci(CONFIDENCE, method="exact")
+        low, high = 0.0, 1.0
+        if decided.any():
+            low, high = binomtest(int(success.sum()), int(decided.sum())).proportion_ci(CONFIDENCE, method="exact")
         seconds = float(np.mean([row.result["seconds_each"] for row in mine]))
-        values = (n, int(success.sum()), int(decided.sum()), float(interval.low), float(interval.high), seconds)
+        values = (n, int(success.sum()), int(decided.sum()), float(low), float(high), seconds)
         for name, value in zip(columns, values, strict=True):
             curve[name].append(value)
     return curve
