@@ -103,6 +103,19 @@ def test_what_is_said_follows_the_rows(rows: dict[str, list[Row]]):
 # --- width
 
 
+@pytest.mark.parametrize(("accuracies", "words"), [
+    ([0.9, 0.9, 0.9], "From width 200 on, of the widths tried,"),
+    ([0.895, 0.5, 0.9], "From width 800 on, of the widths tried,"),
+    ([0.9, 0.9, 0.88], "At the largest width, 800, some seed's ticket is still more than one point below"),
+])  # fmt: skip
+def test_enough_is_from_where_on_no_width_falls_short(accuracies, words, rows: dict[str, list[Row]]):
+    some = []
+    for row, ticket in zip(sorted(rows["width"], key=lambda one: one.point["width"]), accuracies, strict=True):
+        accuracy = {"target": 0.9, "ticket": ticket, "random ticket": 0.1}
+        some.append(dataclasses.replace(row, result={**row.result, "accuracy": accuracy}))
+    assert words in width.STUDY.sections(some)[1].text
+
+
 def test_error_falls_with_width_in_every_layer(rows: dict[str, list[Row]]):
     """One seed, fixed: the run is deterministic. Widths grow by factors of two, errors fall by about as much."""
     mine = sorted(rows["width"], key=lambda row: row.point["width"])
