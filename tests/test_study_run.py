@@ -198,13 +198,14 @@ def test_engines_that_make_no_sense(tmp_path, options, words):
 
 def test_a_row_reproduces_or_says_what_differs(tmp_path):
     (tmp_path / "0-0").write_text("before")
-    spec = tiny(f'[[grid]]\nfolder = {str(tmp_path)!r}\ndo = ["", "drift", "raise"]\n')
+    spec = tiny(f'[[grid]]\nfolder = {str(tmp_path)!r}\ndo = ["", "drift", "raise", "die"]\n[budget]\nretries = 1\n')
     run_study(spec, tmp_path, workers=1)
-    same, drift, failing = rows_of(tmp_path)
+    same, drift, failing, deadly = rows_of(tmp_path)
     found = results.rerun(tmp_path, same.key[:8])
     assert (found.differences, found.row) == ({}, same)
     assert found.seconds > 0
-    assert results.rerun(tmp_path, failing.key).differences == {}  # it fails the same way
+    for one in (failing, deadly):
+        assert results.rerun(tmp_path, one.key).differences == {}  # it fails the same way
     assert results.rerun(tmp_path, drift.key).differences == {}
     (tmp_path / "0-0").write_text("after")
     found = results.rerun(tmp_path, drift.key)

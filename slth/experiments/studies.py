@@ -11,7 +11,7 @@ from importlib import import_module
 from slth.errors import InputError
 from slth.experiments.study import Study
 
-# name → "module:ATTRIBUTE"; a spec file of the same name in specs/ is its standard form.
+# name → "module:ATTRIBUTE"; its standard form, where it ships with one, is the spec file of the same name in specs/.
 STUDIES = {
     "compare": "slth.experiments.compare:STUDY",
     "diet": "slth.experiments.diet:STUDY",
