@@ -364,6 +364,15 @@ def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(name, chan
     ]
 
 
+def test_budgets_of_nodes_are_not_mixed(rows):
+    alone, blocked = ([row for row in rows["neurons"] if row.point["construction"] == name]
+                      for name in ("neuron", "blocked"))  # fmt: skip
+    both = [*alone, *blocked, *(with_point(row, nodes=7) for row in [*alone, *blocked])]
+    once, twice = neurons.STUDY.sections([*alone, *blocked]), neurons.STUDY.sections(both)
+    assert [one.title for one in twice] == [one.title + f", nodes {nodes}" for nodes in (50, 7) for one in once]
+    assert [one.rows for one in twice] == [one.rows for one in [*once, *once]]
+
+
 def test_settings_by_hand():
     def row(seed: int, **point: object) -> Row:
         return Row(key=f"{seed} {point}", study="s", point=point, seed=seed, status="done", result={"x": 1})

@@ -347,6 +347,8 @@ def test_a_run_that_cannot_begin_changes_nothing(tmp_path, done):
     before = read_study(folder)
     with pytest.raises(InputError, match="engine must be one of"):
         run_study(tiny("[point]\na = 77\n"), folder, engine="locl")
+    with pytest.raises(InputError, match="workers must be"):  # also where there is nothing left to do
+        run_study(before.spec, folder, workers=0)
     after = read_study(folder)
     assert (after.spec, after.runs, after.rows) == (before.spec, before.runs, before.rows)
 

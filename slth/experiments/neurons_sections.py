@@ -9,7 +9,7 @@ import numpy as np
 
 from slth.experiments.growth import Estimate, fit_law
 from slth.experiments.study import Row
-from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs
+from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, settings
 from slth.figures import neuron_gap
 from slth.report import Section
 
@@ -23,6 +23,15 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     known = done(rows)
     if not known:
         return nothing("Neurons removed alone, or after blocking")
+    blocked = [row for row in known if row.point["construction"] == "blocked"]
+    alone = [row for row in known if row.point["construction"] != "blocked"]
+    # The budget of nodes is that of removal alone: each one has its section, beside the same blocked rows.
+    groups = settings(alone, varied=("construction", "n"), named=()) if alone else [((), "", [])]
+    once = list({(row.point["n"], row.seed): row for row in blocked}.values())
+    return [section for _, rest, some in groups for section in _sections([*some, *once], rest)]
+
+
+def _sections(known: Sequence[Row], rest: str) -> list[Section]:
     cells = grouped(known, "construction", "n")
     curves = {
         name: [(n, some) for (construction, n), some in cells.items() if construction == name]
@@ -50,7 +59,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     fast = [(n, _spread(some, "error").median) for n, some in blocked]
     return [
         Section(
-            "Neurons removed alone, or after blocking",
+            f"Neurons removed alone, or after blocking{rest}",
             paragraphs(_laws(alone, blocked), holes(known, "construction", "n")),
             ("construction", "hidden neurons", "sup error found", "proved lower bound",
              "proved optimal (neurons alone: on its grid)"),
@@ -60,7 +69,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
             "below the proved bounds.",
         ),
         Section(
-            "Hidden neurons for an error",
+            f"Hidden neurons for an error{rest}",
             "The first width of the study whose median error is at most ε: for removal alone the width at which the "
             "theorem stops forbidding it, and that of the best mask found.",
             ("ε", "blocked, found", "neurons alone, necessary", "neurons alone, found"),

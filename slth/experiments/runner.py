@@ -80,7 +80,9 @@ def run_study(
         status = store.statuses()
         missing = [task for task in tasks if status.get(task.key) != "done"]
         # A run that cannot begin is not noted: status and report stay with the one before.
-        pool = open_pool(engine, workers=workers, scheduler=scheduler) if missing else None
+        # A finished study needs no cluster; options that make no sense are refused all the same.
+        idle = not missing and engine == "dask"
+        pool = None if idle else open_pool(engine, workers=workers, scheduler=scheduler)
         try:
             store.begin(spec=spec.model_dump_json(), command=command)
             _keep_spec(Path(folder) / "spec.toml", spec, before)
