@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 from scipy.stats import binomtest
 
 from slth.experiments.existence import BOX, FINDERS
 from slth.experiments.study import Row
 from slth.figures import success_against_size, three_worlds
+from slth.figures.style import panels
 from slth.report import Section
 from slth.theory import bounds, thresholds
 
@@ -143,7 +143,7 @@ def half_point(sizes: Array, frequencies: Array, trials: Array) -> float | None:
 def figure(summary: dict[str, Any]) -> list[Axes]:
     """The three worlds, a panel per D: what exists, what is found and in how long, what is proved."""
     dimensions = sorted({one["D"] for one in summary["thresholds"]})
-    axes, labels = _panels(len(dimensions)), {name: _found_label(name, summary) for name in FINDERS}
+    axes, labels = panels(len(dimensions)), {name: _found_label(name, summary) for name in FINDERS}
     for ax, D in zip(axes, dimensions, strict=True):
         lines = [one for one in summary["thresholds"] if one["D"] == D]
         three_worlds(
@@ -163,7 +163,7 @@ def figure(summary: dict[str, Any]) -> list[Axes]:
 def curves_figure(summary: dict[str, Any]) -> list[Axes]:
     """Success probability against n, a panel per D, with the first-moment bound min(1, E[Y])."""
     dimensions = sorted({one["D"] for one in summary["thresholds"]})
-    axes = _panels(len(dimensions))
+    axes = panels(len(dimensions))
     for ax, D in zip(axes, dimensions, strict=True):
         curves = [one for one in summary["curves"] if one["D"] == D and one["method"] == "exact"]
         expected = [
@@ -253,12 +253,3 @@ def _exponents_with_interval(
         spread = [fit[name] for fit in fits if fit is not None]
         result[f"{name}_interval"] = [float(one) for one in np.percentile(spread, [tail, 100 - tail])]
     return result
-
-
-def _panels(count: int) -> list[Axes]:
-    columns = min(count, 2)
-    made = Figure(figsize=(4.6 * columns, 3.6 * -(-count // columns)), layout="constrained")
-    grid = np.atleast_1d(made.subplots(-(-count // columns), columns)).ravel()
-    for spare in grid[count:]:
-        spare.remove()
-    return list(grid[:count])
