@@ -161,6 +161,17 @@ def test_intervals_cover_the_half_point_they_are_for():
     assert covered >= 168
 
 
+def test_no_interval_where_the_crossing_may_lie_outside():
+    """5 of 10 successes at the last size: half of all draws have fewer there, and cross ½ who knows where."""
+    curve = {"D": 1, "eps": 0.1, "n": [4, 5, 6], "successes": [0, 2, 5], "trials": [10, 10, 10],
+             "seconds_each": [0.0, 0.0, 0.0]}  # fmt: skip
+    found, _ = fit._threshold(curve)
+    assert found["n"] == 6
+    assert math.isnan(found["low"])
+    assert math.isnan(found["high"])
+    assert fit._with_interval(found) == "6.0 (no interval)"
+
+
 def test_exponents_are_recovered():
     cells = [(D, eps, 3.0 * D**1.3 * math.log2(1 / eps) ** 0.8) for D in (1, 2, 4) for eps in (0.1, 0.01)]
     assert fit._exponents(cells) == pytest.approx({"D": 1.3, "log": 0.8})

@@ -191,7 +191,10 @@ def _line(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _with_interval(value: dict[str, float] | None) -> str:
-    return "not in range" if value is None else f"{value['n']:.1f} [{value['low']:.1f}, {value['high']:.1f}]"
+    if value is None:
+        return "not in range"
+    known = np.isfinite([value["low"], value["high"]]).all()
+    return f"{value['n']:.1f} " + (f"[{value['low']:.1f}, {value['high']:.1f}]" if known else "(no interval)")
 
 
 def _exponent(fit: dict[str, Any], name: str) -> str:
@@ -219,7 +222,11 @@ def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tupl
     again = [half_point(sizes, rng.binomial(trials, fit) / trials, trials) for _ in range(draws)]
     drawn = np.array([np.nan if one is None else one for one in again])
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    # Draws that cross ½ outside the sizes that were run lie beyond one of the ends: where they are more than a tail,
+    # what is left of the draws is no 95 % interval.
+    low, high = (np.nan, np.nan)
+    if np.isnan(drawn).mean() <= tail / 100:
+        low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     seconds = float(np.interp(half, sizes, curve["seconds_each"]))
     return {"n": half, "low": float(low), "high": float(high), "seconds_each": seconds}, drawn
 

@@ -163,7 +163,7 @@ def _keep_spec(path: Path, spec: Spec, before: Sequence[Mapping[str, Any]]) -> N
         ours = not path.exists() or path.read_text(encoding="utf-8") in {one["text"] for one in before}
     except (OSError, UnicodeDecodeError):
         ours = False
-    if ours:
+    if ours and spec.text:
         write_whole(path, spec.text)
 
 
