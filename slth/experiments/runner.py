@@ -160,7 +160,7 @@ def _refuse_another(before: Sequence[Mapping[str, Any]], spec: Spec, folder: str
 def _keep_spec(path: Path, spec: Spec, before: Sequence[Mapping[str, Any]]) -> None:
     """A copy of the spec beside the rows, unless a file that no run wrote stands in its place: the store has it too."""
     try:
-        ours = not path.exists() or path.read_text(encoding="utf-8") in {one["text"] for one in before}
+        ours = not path.exists() or path.read_text(encoding="utf-8") in {one.get("text") for one in before}
     except (OSError, UnicodeDecodeError):
         ours = False
     if ours and spec.text:
