@@ -43,7 +43,7 @@ print(f"keep {solution.selected.sum()} of 24: error {solution.error:.2g} ({solut
 print(vectors[solution.selected].sum(axis=0))
 
 # %% [markdown]
-# *Optimal* is not a figure of speech: all 2²⁴ subsets were ruled out.
+# *Optimal* is not a figure of speech: that none of the 2²⁴ subsets is better was proved.
 #
 # ## 1 · Exists
 #
@@ -64,8 +64,9 @@ def instances(n):
 best = {n: solve_batch(**instances(n), method="exact").error for n in sizes}
 
 # %% [markdown]
-# Theory has something to say before any solving: the *expected number* of good subsets. Below one, a solution cannot
-# be likely (that is a theorem). Nothing is promised above, and yet the measured curve rises right there.
+# Theory has something to say before any solving: the *expected number* of good subsets. The probability that there is
+# one is at most that number (that is a theorem, and says something where it is below one). Nothing is promised above,
+# and yet the measured curve rises right there.
 
 
 # %%
@@ -84,7 +85,7 @@ figures.success_against_size(curves=[curve(eps) for eps in tolerances], expected
 # %% [markdown]
 # ## 2 · Found
 #
-# Proving optimality takes time that doubles with every other candidate. `relax` takes a few milliseconds instead: it
+# Proving optimality takes time that grows exponentially with n. `relax` takes polynomial time instead: it
 # walks to a vertex of the linear relaxation and rounds. How many candidates does *it* need for the same error?
 
 # %%

@@ -45,17 +45,17 @@ print(bounds.compute("dacunha2023", d=3, c_in=6, c_out=12, depth=4, eps=0.1, con
 # %% [markdown]
 # ## One subset sum: necessary, proved, published
 #
-# The first moment says from how many candidates on one solution is to be expected. The certified width is proved to
-# suffice, constants and all.
+# The first moment says how many candidates are necessary: with fewer than half a solution expected, success is less
+# likely than not. The certified width is proved to suffice for that, constants and all.
 
 # %%
 D, tolerances = 6, (0.2, 0.1) if smoke else (0.2, 0.1, 0.05, 0.02)
-first = [thresholds.width(D=D, eps=eps, z=0.5).n for eps in tolerances]
+first = [thresholds.width(D=D, eps=eps, z=0.5, count=0.5).n for eps in tolerances]
 proofs = [certified.width(D, eps, 0.5, 0.5) for eps in tolerances]
 ax = figures.width_against_eps(
     eps=tolerances,
     curves={
-        "necessary: fewer than one solution expected below": first,
+        "necessary for probability ½: fewer than half a solution expected below": first,
         "certified: proved to suffice with probability ½, |z| ≤ ½": [proof.n for proof in proofs],
         "D⁶ log³(D/ε), its C = 1 assumed": [proof.published_form for proof in proofs],
     },

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from slth.errors import InputError
 from slth.show import Json, console, table
@@ -177,12 +178,13 @@ class _Bar:
     def __init__(self) -> None:
         self._progress = Progress(
             BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
-            TextColumn("{task.fields[rate]:.3g}/s"), TimeRemainingColumn(), console=console, transient=True,
+            TextColumn("{task.fields[rate]:.3g}/s"), TextColumn("{task.fields[left]} left"), console=console,
+            transient=True,
         )  # fmt: skip
 
     def __enter__(self) -> Callable[[Event], None]:
         self._progress.start()
-        self._task = self._progress.add_task("", failed=0, rate=0.0, total=None)
+        self._task = self._progress.add_task("", failed=0, rate=0.0, left="–", total=None)
         return self._hear
 
     def __exit__(self, *_: object) -> None:
@@ -191,7 +193,9 @@ class _Bar:
     def _hear(self, event: Event) -> None:
         if event["event"] == "point":
             count = event["done"] + event["failed"]
-            self._progress.update(self._task, completed=count, failed=event["failed"], rate=event["rate"])
+            # Rich's own estimate forgets what is older than half a minute: of slow points it would have none.
+            left = str(timedelta(seconds=round(event["eta"])))
+            self._progress.update(self._task, completed=count, failed=event["failed"], rate=event["rate"], left=left)
             return
         if event["event"] == "start":
             self._progress.update(self._task, total=event["total"], completed=event["done"])

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("slth", "numpy", "scipy", "numba", "torch")
+PACKAGES = ("slth", "numpy", "scipy", "numba", "torch", "ortools")
 
 
 def environment() -> dict[str, Any]:

@@ -38,23 +38,25 @@ code, pre { font: .85rem ui-monospace, monospace; background: #f4f4f4; } pre { p
 footer { margin-top: 3rem; color: #666; font-size: .85rem; }
 """
 
-# A cell counts as the number it begins with (0.3 [0.2, 0.4], 12%, 1,234, 2 of 5); a column with anything else but
-# dashes in it is text. Cells without a number come last either way.
+# A cell counts as the number it begins with (0.3 [0.2, 0.4], 12%, 1,234, 2 of 5, > 128, just above 128); a column with
+# anything else in it, but for words that stand for a missing number, is text. Those come last either way.
 _SCRIPT = """
 const number = text => {
   const found = text.trim().replace(/,(?=\\d{3})/g, "").replace(/^[−-](?=\\d)/, "-")
-    .match(/^(?:ε = )?(-?(?:\\d+\\.?\\d*|\\.\\d+)(?:e[+-]?\\d+)?)/i);
-  return found ? Number(found[1]) : NaN;
+    .match(/^(?:ε = )?([<>≤≥]?) *([+-]?(?:\\d+\\.?\\d*|\\.\\d+)(?:e[+-]?\\d+)?)/i);
+  return found ? [Number(found[2]), {"<": -1, ">": 1}[found[1]] ?? 0] : null;
 };
-const missing = text => ["", "–", "-", "refused"].includes(text.trim());
+const missing = text => ["", "–", "-", "refused", "not in range", "nan"].includes(text.trim());
+const compare = (a, b) => a[0] - b[0] || a[1] - b[1];
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
     const down = head.getAttribute("aria-sort") === "ascending";
     const text = row => row.cells[column].textContent;
     const rows = [...body.rows], full = rows.filter(row => !missing(text(row)));
-    const numeric = full.every(row => !Number.isNaN(number(text(row))));
-    const order = (a, b) => numeric ? number(text(a)) - number(text(b)) : text(a).localeCompare(text(b));
+    const numeric = full.every(row => number(text(row)));
+    const order = (a, b) => numeric ? compare(number(text(a)), number(text(b)))
+      : text(a).localeCompare(text(b), "en", {numeric: true});
     full.sort((a, b) => down ? order(b, a) : order(a, b));
     body.append(...full, ...rows.filter(row => missing(text(row))));
     heads.forEach(other => other.setAttribute("aria-sort", "none"));

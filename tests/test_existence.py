@@ -20,6 +20,7 @@ from slth.experiments import existence_fit as fit
 from slth.experiments.existence import Instances
 from slth.experiments.spec import load_spec, parse_spec
 from slth.experiments.study import Row
+from slth.report import png
 from slth.theory import thresholds
 
 TINY = 'study = "existence"\n[[grid]]\nD = [1]\neps = [0.2, 0.05]\n[[grid]]\nD = [2]\neps = [0.2, 0.1]\n'
@@ -112,6 +113,16 @@ def test_curves_count_what_was_proved():
     assert (curve["low"], curve["high"]) == ([interval.low], [interval.high])
     curve = fit.success_curve([row, row], "exact", 1, 0.1)  # two seeds of one size
     assert (curve["n"], curve["successes"], curve["trials"], curve["undecided"]) == ([5], [4], [6], 2)
+    # A size of which nothing is decided says nothing, and there is no threshold over it.
+    idle = row_of(Instances(method="exact", D=1, n=6, trials=1),
+                  {"errors": [0.2], "lower_bounds": [0.0], "seconds_each": 1.0})  # fmt: skip
+    curve = fit.success_curve([row, idle], "exact", 1, 0.1)
+    assert (curve["trials"], curve["low"][1], curve["high"][1], curve["undecided"]) == ([3, 0], 0.0, 1.0, 2)
+    proof = row_of(Instances(method="certified", D=1, eps=0.1), {"n": 9, "k": 4, "success": 0.5})
+    table, curves = fit.sections([row, idle, proof])
+    assert table.rows[0][2] == "not in range"
+    assert "Left out: 2 outcomes that the search did not decide, of 1 pairs (D, ε)." in table.text
+    assert png(curves.figure)
     # A method that proves nothing did not find it, and that counts.
     row = row_of(Instances(method="core", D=1, n=5, trials=4), result)
     curve = fit.success_curve([row], "core", 1, 0.1)
@@ -148,6 +159,17 @@ def test_intervals_cover_the_half_point_they_are_for():
         found, _ = fit._threshold(curve, seed=int(rng.integers(2**31)), draws=60)
         covered += found["low"] <= 11 <= found["high"]
     assert covered >= 168
+
+
+def test_no_interval_where_the_crossing_may_lie_outside():
+    """5 of 10 successes at the last size: half of all draws have fewer there, and cross ½ who knows where."""
+    curve = {"D": 1, "eps": 0.1, "n": [4, 5, 6], "successes": [0, 2, 5], "trials": [10, 10, 10],
+             "seconds_each": [0.0, 0.0, 0.0]}  # fmt: skip
+    found, _ = fit._threshold(curve)
+    assert found["n"] == 6
+    assert math.isnan(found["low"])
+    assert math.isnan(found["high"])
+    assert fit._with_interval(found) == "6.0 (no interval)"
 
 
 def test_exponents_are_recovered():

@@ -54,6 +54,11 @@ def sections() -> list[Section]:
             header=[f"column {i} of many" for i in range(12)],
             rows=[[i * j for j in range(12)] for i in range(40)],
         ),
+        Section(
+            "Odd",
+            header=("layer", "width"),
+            rows=[("conv10", "> 128"), ("conv9", "not in range"), ("fc", "128"), ("conv1", "+64"), ("out", "≤ 8")],
+        ),
         Section("Code", code="slth study run width --out " + "a-long-folder/" * 20),
     ]
 
@@ -73,7 +78,7 @@ def test_the_page_is_self_contained_and_escaped(page: Path):
     assert "d &amp; &lt;e&gt;" in text
     assert text.count("<details>") == 1
     assert text.index("<img") < text.index("<table>")
-    assert text.count('aria-sort="none"') == 3 + 12
+    assert text.count('aria-sort="none"') == 3 + 12 + 2
 
 
 def probe(page: Path, width: int) -> dict:
@@ -121,7 +126,11 @@ def test_a_click_on_a_header_sorts(page: Path):
     # What is no number stays last in both orders.
     assert first[2, "ascending"] == ["2e-3", "0.5 [0.4, 0.6]", "12", "–"]
     assert first[2, "descending"] == ["12", "0.5 [0.4, 0.6]", "2e-3", "–"]
-    long = [cells for column, order, cells in found[6:] if column == 3 and order == "descending"]
+    odd = {(column, order): cells for column, order, cells in found[-4:]}
+    assert odd[0, "ascending"] == ["conv1", "conv9", "conv10", "fc", "out"]
+    assert odd[1, "ascending"] == ["≤ 8", "+64", "128", "> 128", "not in range"]
+    assert odd[1, "descending"] == ["> 128", "128", "+64", "≤ 8", "not in range"]
+    long = [cells for column, order, cells in found[6:-4] if column == 3 and order == "descending"]
     assert long == [[str(3 * i) for i in reversed(range(40))]]
 
 

@@ -18,7 +18,7 @@ from slth.errors import DataError
 from slth.experiments import dimension, neurons, scale, structure, subjects, width
 from slth.experiments.growth import fit_law
 from slth.experiments.study import Row
-from slth.experiments.summary import Spread, holes
+from slth.experiments.summary import Spread, holes, settings
 from slth.rss import METHODS, Problem
 from slth.theory import certified, thresholds
 from slth.tickets import find_ticket
@@ -101,6 +101,19 @@ def test_what_is_said_follows_the_rows(rows: dict[str, list[Row]]):
 
 
 # --- width
+
+
+@pytest.mark.parametrize(("accuracies", "words"), [
+    ([0.9, 0.9, 0.9], "From width 200 on, of the widths tried,"),
+    ([0.895, 0.5, 0.9], "From width 800 on, of the widths tried,"),
+    ([0.9, 0.9, 0.88], "At the largest width, 800, some seed's ticket is still more than one point below"),
+])  # fmt: skip
+def test_enough_is_from_where_on_no_width_falls_short(accuracies, words, rows: dict[str, list[Row]]):
+    some = []
+    for row, ticket in zip(sorted(rows["width"], key=lambda one: one.point["width"]), accuracies, strict=True):
+        accuracy = {"target": 0.9, "ticket": ticket, "random ticket": 0.1}
+        some.append(dataclasses.replace(row, result={**row.result, "accuracy": accuracy}))
+    assert words in width.STUDY.sections(some)[1].text
 
 
 def test_error_falls_with_width_in_every_layer(rows: dict[str, list[Row]]):
@@ -334,3 +347,49 @@ def test_spread_and_holes():
     assert holes(rows, "a", "b") == ""
     assert "1 of the 8 combinations" in holes(rows[1:], "a", "b")
     assert holes([], "a") == ""
+
+
+def with_point(row: Row, **changes: object) -> Row:
+    return dataclasses.replace(row, key=f"{row.key} {changes}", point={**row.point, **changes})
+
+
+@pytest.mark.parametrize(("name", "changes"), [("width", {"method": "pursuit"}), ("structure", {"epochs": 7}),
+                                               ("scale", {"method": "pursuit"})])  # fmt: skip
+def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(name, changes, rows):
+    both = [*rows[name], *(with_point(row, **changes) for row in rows[name])]
+    once, twice = STUDIES[name].sections(rows[name]), STUDIES[name].sections(both)
+    assert len(twice) == 2 * len(once)
+    assert [section.rows for section in twice if all(str(one) in section.title for one in changes.values())] == [
+        section.rows for section in once
+    ]
+
+
+def test_budgets_of_nodes_are_not_mixed(rows):
+    alone, blocked = ([row for row in rows["neurons"] if row.point["construction"] == name]
+                      for name in ("neuron", "blocked"))  # fmt: skip
+    both = [*alone, *blocked, *(with_point(row, nodes=7) for row in [*alone, *blocked])]
+    once, twice = neurons.STUDY.sections([*alone, *blocked]), neurons.STUDY.sections(both)
+    assert [one.title for one in twice] == [one.title + f", nodes {nodes}" for nodes in (50, 7) for one in once]
+    assert [one.rows for one in twice] == [one.rows for one in [*once, *once]]
+
+
+def test_settings_by_hand():
+    def row(seed: int, **point: object) -> Row:
+        return Row(key=f"{seed} {point}", study="s", point=point, seed=seed, status="done", result={"x": 1})
+
+    some = [row(0, n=1, law="b", m="x"), row(0, n=2, law="a", m="x"), row(1, n=1, law="b", m="y")]
+    assert settings(some, varied=("n",), named=("law",)) == [
+        (("a",), ", m x", [some[1]]), (("b",), ", m x", [some[0]]), (("b",), ", m y", [some[2]]),
+    ]  # fmt: skip
+    assert settings(some[:2], varied=("n",), named=("law",))[0][1] == ""
+
+
+def test_the_growth_of_wide_blocked_constructions_has_a_number(rows):
+    """2^n overflows from n = 1024 on; the fitted rate is that of errors that fall as 2^(−n/128)."""
+    blocked = [row for row in rows["neurons"] if row.point["construction"] == "blocked"]
+    wide = [
+        dataclasses.replace(with_point(row, n=64 * row.point["n"]),
+                            result={**row.result, "error": 2.0 ** (-row.point["n"] / 2)})
+        for row in blocked
+    ]  # fmt: skip
+    assert "falls like 2^(−n·0.0078" in neurons.STUDY.sections(wide)[0].text

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -197,13 +198,14 @@ def test_engines_that_make_no_sense(tmp_path, options, words):
 
 def test_a_row_reproduces_or_says_what_differs(tmp_path):
     (tmp_path / "0-0").write_text("before")
-    spec = tiny(f'[[grid]]\nfolder = {str(tmp_path)!r}\ndo = ["", "drift", "raise"]\n')
+    spec = tiny(f'[[grid]]\nfolder = {str(tmp_path)!r}\ndo = ["", "drift", "raise", "die"]\n[budget]\nretries = 1\n')
     run_study(spec, tmp_path, workers=1)
-    same, drift, failing = rows_of(tmp_path)
+    same, drift, failing, deadly = rows_of(tmp_path)
     found = results.rerun(tmp_path, same.key[:8])
     assert (found.differences, found.row) == ({}, same)
     assert found.seconds > 0
-    assert results.rerun(tmp_path, failing.key).differences == {}  # it fails the same way
+    for one in (failing, deadly):
+        assert results.rerun(tmp_path, one.key).differences == {}  # it fails the same way
     assert results.rerun(tmp_path, drift.key).differences == {}
     (tmp_path / "0-0").write_text("after")
     found = results.rerun(tmp_path, drift.key)
@@ -338,16 +340,42 @@ def test_commands(capsys, monkeypatch, place):
     assert "existence" in slth("study", "list")[1]
 
 
+def test_a_run_that_cannot_begin_changes_nothing(tmp_path, done):
+    """A folder shows the run before, not one that found no workers."""
+    folder = tmp_path / "s"
+    shutil.copytree(done, folder)
+    before = read_study(folder)
+    with pytest.raises(InputError, match="engine must be one of"):
+        run_study(tiny("[point]\na = 77\n"), folder, engine="locl")
+    with pytest.raises(InputError, match="workers must be"):  # also where there is nothing left to do
+        run_study(before.spec, folder, workers=0)
+    after = read_study(folder)
+    assert (after.spec, after.runs, after.rows) == (before.spec, before.runs, before.rows)
+
+
+def test_a_file_that_no_run_wrote_is_left_alone(tmp_path):
+    mine = tmp_path / "spec.toml"
+    mine.write_text("# my own notes\n")
+    for a in (1, 2):
+        spec = tiny(f"[point]\na = {a}\n")
+        run_study(spec, tmp_path, workers=1)
+    assert mine.read_text() == "# my own notes\n"
+    mine.unlink()
+    run_study(spec, tmp_path, workers=1)
+    assert mine.read_text() == spec.text
+
+
 def test_a_terminal_gets_a_bar(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(cli_study, "console", Console(file=screen, force_terminal=True, width=100))
     with cli_study._listener(False) as listen:
         listen({"event": "start", "study": "tiny", "total": 1000, "done": 400, "missing": 600})
         for done in (401, 402):
-            listen({"event": "point", "done": done, "failed": 3, "rate": 12.5})
+            listen({"event": "point", "done": done, "failed": 3, "rate": 12.5, "eta": 3661.2})
         listen({"event": "end", "done": 402, "failed": 3, "elapsed": 1.0})
     for words in (
         "tiny: 1,000 points, 400 of them done before",
+        "1:01:01 left",
         "405/1000",
         "3 failed",
         "12.5/s",
@@ -386,6 +414,15 @@ def test_commands_that_fail_say_so_in_one_line(capsys, monkeypatch, place):
     )
     (place / "gone.toml").write_text('study = "gone:STUDY"\n[point]\na = 1\n')
     assert "cannot import 'gone'" in says("study", "run", "gone.toml", "--out", "t")
+    (place / "broken.py").write_text("def run(:\n")
+    (place / "broken.toml").write_text('study = "broken:STUDY"\n[point]\na = 1\n')
+    assert "SyntaxError: invalid syntax" in says("study", "run", "broken.toml", "--out", "t")
+    (place / "nameless.toml").write_text('study = ":STUDY"\n[point]\na = 1\n')
+    assert "cannot import ''" in says("study", "run", "nameless.toml", "--out", "t")
+    assert "workers must be an integer between 1 and" in says(
+        "study", "run", "mine.toml", "--out", "u", "--workers", "0"
+    )
+    assert "u holds no run. Start one with" in says("study", "status", "u")
     with write_store("s"):
         assert "another process is writing s" in says("study", "run", "mine.toml", "--out", "s")
     began = time.monotonic()

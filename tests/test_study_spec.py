@@ -84,6 +84,11 @@ def test_the_digest_is_that_of_what_runs():
         ("seeds = []\n[point]\na = 1\n", "seeds is an empty list"),
         ("seeds = 0\n[point]\na = 1\n", "seeds: expected a number of seeds ≥ 1, or a list of seeds ≥ 0; got 0"),
         ("seeds = [-1]\n[point]\na = 1\n", r"seeds ≥ 0; got \[-1\]"),
+        (
+            "seeds = 100000000000000000000\n[point]\na = 1\n",
+            "seeds: expected seeds of at most 9,223,372,036,854,775,807",
+        ),
+        ("seeds = [100000000000000000000]\n[point]\na = 1\n", "expected seeds of at most"),
         ("seeds = true\n[point]\na = 1\n", "got True"),
         ("seeds = 1000000000\n[point]\na = 1\n", "asks for 1,000,000,000 points; at most 1,000,000"),
         ("[point]\na = 'many'\n", r"s\.toml: a: .*valid integer.*; got 'many'"),

@@ -175,6 +175,12 @@ def test_stores_that_cannot_be_read_are_refused_and_left_alone(tmp_path, opened)
     with pytest.raises(InputError, match="is not a store of slth"):
         opened(other)
     assert (other / NAME).read_bytes() == before
+    with closing(sqlite3.connect(other / NAME)) as database:
+        database.execute("PRAGMA user_version = 1")  # as our first format has
+    before = (other / NAME).read_bytes()
+    with pytest.raises(InputError, match="is not a store of slth"):
+        opened(other)
+    assert (other / NAME).read_bytes() == before
     (other / NAME).write_text("a diary, and longer than the header of a database: " * 10)
     with pytest.raises(InputError, match="damaged, or not a store"):
         opened(other)

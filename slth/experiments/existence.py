@@ -126,9 +126,9 @@ STUDY = Study(
     about=(
         "For random instances, drawn as a parent draws its channels, exact search decides whether a subset within ε of "
         "the target exists; each outcome is proved. Half of the instances have one from n_½ candidates on, which is "
-        "set beside the n at which the expected number of solutions is one (a smaller n makes success less likely "
-        "than not), beside what polynomial-time methods need to find a subset, beside the width that is certified to "
-        "suffice, and beside the width theorem's form, whose constant is assumed to be one.\n\n"
+        "set beside the n at which the expected number of solutions is one (that number is a bound on the probability "
+        "of success, for any n), beside what polynomial-time methods need to find a subset, beside the width that is "
+        "certified to suffice, and beside the width theorem's form, whose constant is assumed to be one.\n\n"
         "n_½ is where a monotone fit of the success frequencies crosses one half; intervals are 95 % bootstrap "
         "intervals. Exponents are effective ones over the range shown, not asymptotic."
     ),

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 from scipy.stats import binomtest
 
 from slth.experiments.existence import BOX, FINDERS
 from slth.experiments.study import Row
 from slth.figures import success_against_size, three_worlds
+from slth.figures.style import panels
 from slth.report import Section
 from slth.theory import bounds, thresholds
 
@@ -45,6 +45,9 @@ def sections(rows: Sequence[Row]) -> list[Section]:
         for name, fit in summary["exponents"].items()
         if fit is not None
     ]
+    if undecided := [one for one in summary["curves"] if one["undecided"]]:
+        count = sum(one["undecided"] for one in undecided)
+        fits.append(f"Left out: {count:,} outcomes that the search did not decide, of {len(undecided)} pairs (D, ε).")
     return [
         Section(
             "Thresholds",
@@ -115,9 +118,11 @@ def success_curve(rows: Sequence[Row], method: str, D: int, eps: float) -> dict[
         success = errors <= eps
         decided = success | (lower > eps) if method == "exact" else np.ones(len(errors), dtype=bool)
         curve["undecided"] += int((~decided).sum())
-        interval = binomtest(int(success.sum()), int(decided.sum())).proportion_ci(CONFIDENCE, method="exact")
+        low, high = 0.0, 1.0
+        if decided.any():
+            low, high = binomtest(int(success.sum()), int(decided.sum())).proportion_ci(CONFIDENCE, method="exact")
         seconds = float(np.mean([row.result["seconds_each"] for row in mine]))
-        values = (n, int(success.sum()), int(decided.sum()), float(interval.low), float(interval.high), seconds)
+        values = (n, int(success.sum()), int(decided.sum()), float(low), float(high), seconds)
         for name, value in zip(columns, values, strict=True):
             curve[name].append(value)
     return curve
@@ -138,7 +143,7 @@ def half_point(sizes: Array, frequencies: Array, trials: Array) -> float | None:
 def figure(summary: dict[str, Any]) -> list[Axes]:
     """The three worlds, a panel per D: what exists, what is found and in how long, what is proved."""
     dimensions = sorted({one["D"] for one in summary["thresholds"]})
-    axes, labels = _panels(len(dimensions)), {name: _found_label(name, summary) for name in FINDERS}
+    axes, labels = panels(len(dimensions)), {name: _found_label(name, summary) for name in FINDERS}
     for ax, D in zip(axes, dimensions, strict=True):
         lines = [one for one in summary["thresholds"] if one["D"] == D]
         three_worlds(
@@ -158,7 +163,7 @@ def figure(summary: dict[str, Any]) -> list[Axes]:
 def curves_figure(summary: dict[str, Any]) -> list[Axes]:
     """Success probability against n, a panel per D, with the first-moment bound min(1, E[Y])."""
     dimensions = sorted({one["D"] for one in summary["thresholds"]})
-    axes = _panels(len(dimensions))
+    axes = panels(len(dimensions))
     for ax, D in zip(axes, dimensions, strict=True):
         curves = [one for one in summary["curves"] if one["D"] == D and one["method"] == "exact"]
         expected = [
@@ -186,7 +191,10 @@ def _line(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _with_interval(value: dict[str, float] | None) -> str:
-    return "not in range" if value is None else f"{value['n']:.1f} [{value['low']:.1f}, {value['high']:.1f}]"
+    if value is None:
+        return "not in range"
+    known = np.isfinite([value["low"], value["high"]]).all()
+    return f"{value['n']:.1f} " + (f"[{value['low']:.1f}, {value['high']:.1f}]" if known else "(no interval)")
 
 
 def _exponent(fit: dict[str, Any], name: str) -> str:
@@ -214,7 +222,11 @@ def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tupl
     again = [half_point(sizes, rng.binomial(trials, fit) / trials, trials) for _ in range(draws)]
     drawn = np.array([np.nan if one is None else one for one in again])
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    # Draws that cross ½ outside the sizes that were run lie beyond one of the ends: where they are more than a tail,
+    # what is left of the draws is no 95 % interval.
+    low, high = (np.nan, np.nan)
+    if np.isnan(drawn).mean() <= tail / 100:
+        low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     seconds = float(np.interp(half, sizes, curve["seconds_each"]))
     return {"n": half, "low": float(low), "high": float(high), "seconds_each": seconds}, drawn
 
@@ -248,12 +260,3 @@ def _exponents_with_interval(
         spread = [fit[name] for fit in fits if fit is not None]
         result[f"{name}_interval"] = [float(one) for one in np.percentile(spread, [tail, 100 - tail])]
     return result
-
-
-def _panels(count: int) -> list[Axes]:
-    columns = min(count, 2)
-    made = Figure(figsize=(4.6 * columns, 3.6 * -(-count // columns)), layout="constrained")
-    grid = np.atleast_1d(made.subplots(-(-count // columns), columns)).ravel()
-    for spare in grid[count:]:
-        spare.remove()
-    return list(grid[:count])

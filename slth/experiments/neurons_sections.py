@@ -9,12 +9,13 @@ import numpy as np
 
 from slth.experiments.growth import Estimate, fit_law
 from slth.experiments.study import Row
-from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs
+from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, settings
 from slth.figures import neuron_gap
 from slth.report import Section
 
 # Errors at which widths are compared.
 TOLERANCES = (0.1, 0.03, 0.01, 0.003, 0.001)
+STRETCH = 64
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
@@ -22,6 +23,15 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     known = done(rows)
     if not known:
         return nothing("Neurons removed alone, or after blocking")
+    blocked = [row for row in known if row.point["construction"] == "blocked"]
+    alone = [row for row in known if row.point["construction"] != "blocked"]
+    # The budget of nodes is that of removal alone: each one has its section, beside the same blocked rows.
+    groups = settings(alone, varied=("construction", "n"), named=()) if alone else [((), "", [])]
+    once = list({(row.point["n"], row.seed): row for row in blocked}.values())
+    return [section for _, rest, some in groups for section in _sections([*some, *once], rest)]
+
+
+def _sections(known: Sequence[Row], rest: str) -> list[Section]:
     cells = grouped(known, "construction", "n")
     curves = {
         name: [(n, some) for (construction, n), some in cells.items() if construction == name]
@@ -49,7 +59,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     fast = [(n, _spread(some, "error").median) for n, some in blocked]
     return [
         Section(
-            "Neurons removed alone, or after blocking",
+            f"Neurons removed alone, or after blocking{rest}",
             paragraphs(_laws(alone, blocked), holes(known, "construction", "n")),
             ("construction", "hidden neurons", "sup error found", "proved lower bound",
              "proved optimal (neurons alone: on its grid)"),
@@ -59,7 +69,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
             "below the proved bounds.",
         ),
         Section(
-            "Hidden neurons for an error",
+            f"Hidden neurons for an error{rest}",
             "The first width of the study whose median error is at most ε: for removal alone the width at which the "
             "theorem stops forbidding it, and that of the best mask found.",
             ("ε", "blocked, found", "neurons alone, necessary", "neurons alone, found"),
@@ -80,12 +90,13 @@ def _laws(alone: Sequence[tuple[int, list[Row]]], blocked: Sequence[tuple[int, l
         if law is not None:
             said.append(f"{label} falls like {law} over these widths.")
     pairs = [(n, row.result["error"]) for n, some in blocked for row in some if row.result["error"] > 0]
-    law = fit_law([value for _, value in pairs], {"2^n": [2.0**n for n, _ in pairs]})
+    # A power of 2^n, written with a number that does not overflow for the largest n.
+    law = fit_law([value for _, value in pairs], {"2^n": [2 ** (n / STRETCH) for n, _ in pairs]})
     if law is not None:
-        rate = law.exponents["2^n"]
+        power = law.exponents["2^n"]
+        rate = Estimate(*(-end / STRETCH for end in (power.value, power.high, power.low)))
         said.append(
-            f"The blocked construction's falls like 2^(−n·{Estimate(-rate.value, -rate.high, -rate.low)}): "
-            "a fixed number of neurons for each further bit."
+            f"The blocked construction's falls like 2^(−n·{rate}): a fixed number of neurons for each further bit."
         )
     shared = sorted({n for n, _ in alone} & {n for n, _ in blocked})
     better = [n for n in shared if _below(dict(blocked)[n], dict(alone)[n])]

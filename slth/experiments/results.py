@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from slth.report import Section, png, write_report
 
 # What a row holds beside its point, result and provenance.
 COLUMNS = ("key", "study", "seed", "status", "seconds", "peak_memory", "error")
+# More failures than these are not listed in a report.
+MOST_FAILURES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +119,12 @@ def report_study(folder: str | Path) -> Path:
     sections = [Section("What this shows", study.about), *study_sections(holding)]
     failures = [row for row in holding.rows if row.status == "failed"]
     if failures:
-        lines = [(row.key, describe(row), last_line(row.error)) for row in failures[:50]]
-        sections.append(Section("Points that failed", header=("key", "point", "error"), rows=lines))
+        lines = [(row.key, describe(row), last_line(row.error)) for row in failures[:MOST_FAILURES]]
+        said = f"The first {len(lines)} of {len(failures):,}." if len(lines) < len(failures) else ""
+        sections.append(Section("Points that failed", said, ("key", "point", "error"), lines))
     sections.append(Section("Where the numbers come from", header=("", "value"), rows=list(_provenance(holding))))
     commands = dict.fromkeys(run["command"] for run in holding.runs if run["command"])
-    sections.append(Section("Commands", code="\n".join([*commands, f"slth report {folder}"])))
+    sections.append(Section("Commands", code="\n".join([*commands, shlex.join(["slth", "report", str(folder)])])))
     sections.append(Section("Spec", code=holding.spec.text.strip()))
     state = f"{totals.done} of {totals.total} points done, {totals.failed} failed, {totals.missing} not run"
     return write_report(
@@ -153,7 +157,7 @@ def rerun(folder: str | Path, key: str) -> Comparison:
     task = Task(row.key, spec.study, spec.paths, dict(row.point), row.seed, spec.budget.seconds)
     pool = open_pool("local", workers=1)
     try:
-        (outcome,) = complete([task], pool, retries=0)
+        (outcome,) = complete([task], pool, retries=spec.budget.retries)  # to fail as the first time
     finally:
         pool.close()
     before, again = {"error": last_line(row.error)}, {"error": last_line(outcome.error)}

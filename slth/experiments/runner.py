@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from slth.errors import DataError, InputError
 from slth.experiments.engine import complete, open_pool
 from slth.experiments.spec import Spec, canonical, make_spec
-from slth.experiments.store import Store, WritableStore, write_store
+from slth.experiments.store import Store, write_store
 from slth.experiments.studies import load_study
 from slth.experiments.study import Row, Study
 from slth.experiments.worker import Task
@@ -75,35 +75,39 @@ def run_study(
     study = load_study(spec.study, spec.paths)
     tasks = plan(spec, study)
     with write_store(folder) as store:
-        _refuse_another(store, spec, folder)
-        store.begin(spec=spec.model_dump_json(), command=command)
-        write_whole(Path(folder) / "spec.toml", spec.text)
+        before = [run["spec"] for run in store.runs()]
+        _refuse_another(before, spec, folder)
         status = store.statuses()
         missing = [task for task in tasks if status.get(task.key) != "done"]
-        done, failed, began = len(tasks) - len(missing), 0, time.monotonic()
-        listen({"event": "start", "study": study.name, "total": len(tasks), "done": done, "missing": len(missing)})
-        shared = {"spec": spec.digest, "budget": spec.budget.model_dump(), "engine": engine}
-        waiting = {task.key: task for task in missing}
-        if waiting:
-            pool = open_pool(engine, workers=workers, scheduler=scheduler)
-            try:
-                for outcome in complete(missing, pool, retries=spec.budget.retries):
-                    task = waiting.pop(outcome.key)
-                    store.add(
-                        key=task.key, study=study.name, point=canonical(task.point), seed=task.seed,
-                        result=outcome.result, error=outcome.error, seconds=outcome.seconds,
-                        peak_memory=outcome.peak_memory, origin=_origin(shared, outcome.origin),
-                    )  # fmt: skip
-                    done, failed = done + (not outcome.error), failed + bool(outcome.error)
-                    elapsed = time.monotonic() - began
-                    rate = (len(missing) - len(waiting)) / elapsed
-                    listen({
-                        "event": "point", "key": task.key, "point": task.point, "seed": task.seed,
-                        "status": "failed" if outcome.error else "done", "error": outcome.error,
-                        "seconds": outcome.seconds, "done": done, "failed": failed, "total": len(tasks), "rate": rate,
-                        "eta": len(waiting) / rate,
-                    })  # fmt: skip
-            finally:
+        # A run that cannot begin is not noted: status and report stay with the one before.
+        # A finished study needs no cluster; options that make no sense are refused all the same.
+        idle = not missing and engine == "dask"
+        pool = None if idle else open_pool(engine, workers=workers, scheduler=scheduler)
+        try:
+            store.begin(spec=spec.model_dump_json(), command=command)
+            _keep_spec(Path(folder) / "spec.toml", spec, before)
+            done, failed, began = len(tasks) - len(missing), 0, time.monotonic()
+            listen({"event": "start", "study": study.name, "total": len(tasks), "done": done, "missing": len(missing)})
+            shared = {"spec": spec.digest, "budget": spec.budget.model_dump(), "engine": engine}
+            waiting = {task.key: task for task in missing}
+            for outcome in complete(missing, pool, retries=spec.budget.retries) if pool is not None else ():
+                task = waiting.pop(outcome.key)
+                store.add(
+                    key=task.key, study=study.name, point=canonical(task.point), seed=task.seed,
+                    result=outcome.result, error=outcome.error, seconds=outcome.seconds,
+                    peak_memory=outcome.peak_memory, origin=_origin(shared, outcome.origin),
+                )  # fmt: skip
+                done, failed = done + (not outcome.error), failed + bool(outcome.error)
+                elapsed = time.monotonic() - began
+                rate = (len(missing) - len(waiting)) / elapsed
+                listen({
+                    "event": "point", "key": task.key, "point": task.point, "seed": task.seed,
+                    "status": "failed" if outcome.error else "done", "error": outcome.error,
+                    "seconds": outcome.seconds, "done": done, "failed": failed, "total": len(tasks), "rate": rate,
+                    "eta": len(waiting) / rate,
+                })  # fmt: skip
+        finally:
+            if pool is not None:
                 pool.close()
         totals = Totals(total=len(tasks), done=done, failed=failed)
         listen({"event": "end", **asdict(totals), "elapsed": time.monotonic() - began})
@@ -148,10 +152,19 @@ def row_key(study: str, point: str, seed: int) -> str:
     return hashlib.sha256(f"{study} {point} {seed}".encode()).hexdigest()[:16]
 
 
-def _refuse_another(store: WritableStore, spec: Spec, folder: str | Path) -> None:
-    held = store.runs()
-    if held and held[-1]["spec"]["study"] != spec.study:
-        raise InputError(f"{folder} holds the study {held[-1]['spec']['study']!r}. Choose another folder with --out.")
+def _refuse_another(before: Sequence[Mapping[str, Any]], spec: Spec, folder: str | Path) -> None:
+    if before and before[-1]["study"] != spec.study:
+        raise InputError(f"{folder} holds the study {before[-1]['study']!r}. Choose another folder with --out.")
+
+
+def _keep_spec(path: Path, spec: Spec, before: Sequence[Mapping[str, Any]]) -> None:
+    """A copy of the spec beside the rows, unless a file that no run wrote stands in its place: the store has it too."""
+    try:
+        ours = not path.exists() or path.read_text(encoding="utf-8") in {one.get("text") for one in before}
+    except (OSError, UnicodeDecodeError):
+        ours = False
+    if ours and spec.text:
+        write_whole(path, spec.text)
 
 
 def _origin(shared: dict[str, Any], worker: str) -> str:

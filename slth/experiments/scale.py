@@ -16,7 +16,7 @@ from pydantic import Field
 
 from slth.experiments.study import Row, Study
 from slth.experiments.subjects import SubjectPoint, load_subject
-from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent
+from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
 from slth.experiments.width import unit_of
 from slth.figures import error_against_scale
 from slth.networks import make_parent
@@ -59,12 +59,14 @@ def run(point: ScalePoint, seed: int) -> dict[str, Any]:
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """For each target, layer and width: errors against the factor, for both laws."""
+    """For each target, layer, width, …: errors against the factor, for both laws."""
     known = done(rows)
     if not known:
         return nothing("Scale and law")
-    groups = grouped(known, "target", "layer", "width")
-    return [_section(some, f"{target}, {layer}, width {width:,}") for (target, layer, width), some in groups.items()]
+    groups = settings(known, varied=("law", "factor"), named=("target", "layer", "width"))
+    return [
+        _section(some, f"{target}, {layer}, width {width:,}{rest}") for (target, layer, width), rest, some in groups
+    ]
 
 
 def _section(rows: Sequence[Row], suffix: str) -> Section:

@@ -39,6 +39,8 @@ from slth.experiments.study import Point, Study
 
 # More rows than a store is meant for: such a grid is a mistake.
 LARGEST = 1_000_000
+# SQLite's integers end here.
+LARGEST_SEED = 2**63 - 1
 SHIPPED = resources.files("slth.experiments") / "specs"
 
 Grid = dict[str, tuple[Any, ...]]
@@ -56,6 +58,8 @@ def _seeds(value: Any) -> Any:
     least = 0 if numbers is value else 1
     if not all(isinstance(one, int) and not isinstance(one, bool) and one >= least for one in numbers):
         raise ValueError("expected a number of seeds ≥ 1, or a list of seeds ≥ 0")
+    if any(one > LARGEST_SEED for one in numbers):
+        raise ValueError(f"expected seeds of at most {LARGEST_SEED:,}")
     return value
 
 

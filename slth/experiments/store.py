@@ -151,11 +151,16 @@ class Store:
             self._database.close()
             raise
 
-    def _check_version(self) -> None:
+    def _version(self) -> int:
+        """Of a store; another program's database is refused, whatever its version says."""
         (application,) = self._database.execute("PRAGMA application_id").fetchone()
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION or version < 1:
             raise InputError(f"{self.path} is not a store of slth. Choose another folder.")
+        return int(version)
+
+    def _check_version(self) -> None:
+        version = self._version()
         if version > VERSION:
             raise InputError(
                 f"{self.path} has format {version}, of a newer slth; this one reads up to {VERSION}. Update."
@@ -202,7 +207,7 @@ class WritableStore(Store):
     def _prepare(self) -> None:
         if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             self._script(TABLES, VERSION)
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        version = self._version()
         while version in MIGRATIONS and version < VERSION:
             self._script(MIGRATIONS[version], version + 1)
             version += 1

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from slth.experiments.study import Row, Study
 from slth.experiments.subjects import SubjectPoint, load_subject
-from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent
+from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
 from slth.figures import price_of_structure
 from slth.figures.style import panels
 from slth.networks.target import STRUCTURES
@@ -68,11 +68,12 @@ def relative_error(ticket: Ticket) -> float:
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """For each target: error against random parameters, costs, and the price of structure."""
+    """For each target, …: error against random parameters, costs, and the price of structure."""
     known = done(rows)
     if not known:
         return nothing("The price of structure")
-    return [_section(some, target) for (target,), some in grouped(known, "target").items()]
+    groups = settings(known, varied=("structure", "width"), named=("target",))
+    return [_section(some, f"{target}{rest}") for (target,), rest, some in groups]
 
 
 def needed(curve: Sequence[tuple[float, float]], error: float) -> float | None:

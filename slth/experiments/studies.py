@@ -11,7 +11,7 @@ from importlib import import_module
 from slth.errors import InputError
 from slth.experiments.study import Study
 
-# name → "module:ATTRIBUTE"; a spec file of the same name in specs/ is its standard form.
+# name → "module:ATTRIBUTE"; its standard form, where it ships with one, is the spec file of the same name in specs/.
 STUDIES = {
     "compare": "slth.experiments.compare:STUDY",
     "diet": "slth.experiments.diet:STUDY",
@@ -46,10 +46,13 @@ def _load(name: str, paths: tuple[str, ...]) -> Study:
     sys.path[:0] = [path for path in paths if path not in sys.path]
     try:
         found = import_module(module)
-    except ImportError as cause:
+    except (ImportError, ValueError) as cause:  # ValueError: no name before the colon
         raise InputError(
             f"cannot import {module!r} for study {name!r}: {cause}. Put it beside the spec file, or install it."
         ) from cause
+    except Exception as cause:  # a module of the user's own may raise anything
+        said = " ".join(f"{type(cause).__name__}: {cause}".split())
+        raise InputError(f"cannot import {module!r} for study {name!r}: {said}. Correct the module.") from cause
     study = getattr(found, attribute, None)
     if not isinstance(study, Study):
         raise InputError(f"{name!r} names no Study: {attribute!r} of {module!r} is {type(study).__name__}.")

@@ -45,6 +45,30 @@ def grouped(rows: Sequence[Row], *names: str) -> dict[tuple[Any, ...], list[Row]
     return dict(sorted(groups.items()))
 
 
+def settings(
+    rows: Sequence[Row], *, varied: Sequence[str], named: Sequence[str]
+) -> list[tuple[tuple[Any, ...], str, list[Row]]]:
+    """Rows that differ in ``varied`` and the seed only, so that a spread over them is one over seeds.
+
+    Args:
+        varied: parameters that a section shows side by side. named: those that its title says, by which groups sort.
+
+    Returns:
+        For each group the values of ``named``, what else tells it from the others as text, and its rows.
+    """
+    free = [name for name in rows[0].point if name not in (*varied, *named)]
+    other = [name for name in free if len({str(row.point[name]) for row in rows}) > 1]
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        key = (*(row.point[name] for name in named), *(str(row.point[name]) for name in other))
+        groups.setdefault(key, []).append(row)
+    made = []
+    for key, some in sorted(groups.items()):
+        said = "".join(f", {name} {some[0].point[name]}" for name in other)
+        made.append((key[: len(named)], said, some))
+    return made
+
+
 def holes(rows: Sequence[Row], *names: str) -> str:
     """A sentence on what is missing of the product of the values that each name takes and the seeds, or nothing."""
     seen = {(*(row.point[name] for name in names), row.seed) for row in rows}

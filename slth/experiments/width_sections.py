@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from slth.experiments.growth import Law, fit_law
 from slth.experiments.study import Row
-from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent
+from slth.experiments.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
 from slth.figures import accuracy_against_width, candidates_against_error
 from slth.figures.style import panels
 from slth.report import Section
@@ -22,13 +22,14 @@ REACHED = 0.5
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """Tables and figures, for each target, structure and law that the rows have."""
+    """Tables and figures, for each target, structure, law and whatever else the rows differ in beside the width."""
     known = done(rows)
     if not known:
         return nothing("Error against width")
     made = []
-    for (target, structure, law), some in grouped(known, "target", "structure", "law").items():
-        suffix = f"{target}, structure {structure}, {law} parent"
+    shown = ("width", "certify", "certify_dimension")
+    for (target, structure, law), rest, some in settings(known, varied=shown, named=("target", "structure", "law")):
+        suffix = f"{target}, structure {structure}, {law} parent{rest}"
         made += [_law(some, suffix), _accuracy(some, suffix)]
     return made
 
@@ -162,12 +163,14 @@ def _accuracy(rows: Sequence[Row], suffix: str) -> Section:
         target=target,
         random=[one.median for one in shares["random ticket"]],
     )
-    enough = [width for width, one in zip(widths, shares["ticket"], strict=True) if one.low >= target - 0.01]
+    short = [width for width, one in zip(widths, shares["ticket"], strict=True) if one.low < target - 0.01]
+    enough = [width for width in widths if width > max(short, default=0)]
     said = (
-        f"From width {min(enough):,} on every seed's ticket is within one point of the target's {target:.1%}."
-        if enough and all(width in enough for width in widths if width >= min(enough))
-        else f"At no width up to {max(widths):,} does every seed's ticket stay within one point of the target's "
-        f"{target:.1%} from there on."
+        f"From width {min(enough):,} on, of the widths tried, no seed's ticket is more than one point below the "
+        f"target's {target:.1%}."
+        if enough
+        else f"At the largest width, {max(widths):,}, some seed's ticket is still more than one point below the "
+        f"target's {target:.1%}."
     )
     return Section(
         f"Accuracy against width ({suffix})",

@@ -46,7 +46,8 @@ def success_against_size(
     ax = ax or new_axes(5.2, 3.6)
     for i, (curve, bound) in enumerate(zip(curves, expected, strict=True)):
         shade = str(0.65 * i / max(1, len(curves) - 1))
-        frequency = np.array(curve["successes"]) / np.array(curve["trials"])
+        trials = np.array(curve["trials"], dtype=float)
+        frequency = np.array(curve["successes"]) / np.where(trials > 0, trials, np.nan)
         ax.fill_between(curve["n"], curve["low"], curve["high"], color=shade, alpha=0.2, linewidth=0)
         ax.plot(curve["n"], frequency, color=shade, marker="os^Dv"[i % 5], markersize=3, label=f"ε = {curve['eps']:g}")
         ax.plot(curve["n"], bound, color=ACCENT, linestyle=":", label="min(1, E[Y])" if i == 0 else None)
