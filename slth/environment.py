@@ -29,6 +29,16 @@ def environment() -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """The processor's model, as the system names it: what times are to be read with."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        named = ""
+    return named or platform.processor() or platform.machine()
+
+
 def usable_cores() -> int:
     """Cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,7 +23,7 @@ from typing import Any
 
 import threadpoolctl
 
-from slth.environment import environment, peak_memory, reset_peak_memory, source_commit
+from slth.environment import environment, peak_memory, processor, reset_peak_memory, source_commit
 from slth.experiments.studies import load_study
 
 THREAD_VARIABLES = (
@@ -106,7 +106,8 @@ def _hold_libraries(loaded: frozenset[str]) -> None:
 
 @cache
 def _origin() -> str:
-    return json.dumps({"commit": source_commit(), "environment": environment()}, sort_keys=True)
+    found = {"commit": source_commit(), "environment": environment(), "processor": processor()}
+    return json.dumps(found, sort_keys=True)
 
 
 @contextmanager
