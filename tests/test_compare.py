@@ -161,10 +161,20 @@ def test_an_interrupted_search_goes_on(tmp_path):
     with pytest.raises(Stop):
         solo.run_one(point, 0, tmp_path, say=stop)
     assert not (tmp_path / "result.json").exists()
+    # its checkpoint fits a ticket of any density, and is not taken for one
+    for other in ({"density": 0.2}, {"options": {"scale_fan": True}}):
+        with pytest.raises(InputError, match=f"another {next(iter(other))}"):
+            solo.run_one(point.model_copy(update=other), 0, tmp_path, say=stop)
     lines = []
     stored = solo.run_one(point, 0, tmp_path, say=lines.append)
     assert any("goes on" in line for line in lines)
     assert stored["result"]["stages"] == whole["stages"]
+
+
+def test_a_run_that_never_began_can_be_corrected_in_its_folder(tmp_path):
+    with pytest.raises(InputError, match="penalty"):
+        solo.run_one(contestant("gates", options={"penalty": -1}), 0, tmp_path, say=lambda line: None)
+    assert solo.run_one(contestant("gates", options={"penalty": 1}), 0, tmp_path, say=lambda line: None)
 
 
 def slth(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
