@@ -259,6 +259,10 @@ def test_rows_are_grouped_by_method_options_and_density():
     groups = grouped(rows)
     assert set(groups) == {("gates", 0.05), ("gates (structure filter)", 0.05)}
     assert [len(mine) for mine in groups.values()] == [2, 2]
+    longer = [dataclasses.replace(one, point={**one.point, "epochs": 9}) for one in rows[:1]]
+    assert set(grouped(rows + longer)) == {
+        ("gates, epochs 2", 0.05), ("gates, epochs 9", 0.05), ("gates (structure filter)", 0.05)
+    }  # fmt: skip
 
 
 def test_values_come_in_the_order_of_seeds_and_leave_failures_out():
@@ -338,12 +342,22 @@ def test_edge_popup_must_reach_ninety_five_with_its_whole_interval():
 
 
 def test_gates_are_sparser_when_they_reach_each_accuracy_earlier():
-    popup = [row("edge-popup", 0, density=d, found=a) for d, a in ((0.1, 0.8), (0.5, 0.9))]
-    gates = [row("gates", 0, density=d, found=a) for d, a in ((0.05, 0.85), (0.2, 0.95))]
+    def curve(method: str, *points: tuple[float, float], seeds=(0, 1), **more) -> list[Row]:
+        return [row(method, s, density=d, found=a + s / 1000, **more) for d, a in points for s in seeds]
+
+    popup = curve("edge-popup", (0.1, 0.8), (0.5, 0.9))
+    gates = curve("gates", (0.05, 0.85), (0.2, 0.95))
     assert claims.gates_are_sparser("task", popup + gates)[0].holds is True
-    late = [row("gates", 0, density=d, found=a) for d, a in ((0.2, 0.85), (0.6, 0.95))]
+    late = curve("gates", (0.2, 0.85), (0.6, 0.95))
     assert claims.gates_are_sparser("task", popup + late)[0].holds is False
-    assert claims.gates_are_sparser("task", popup + gates[:1])[0].holds is None
+    assert claims.gates_are_sparser("task", popup + curve("gates", (0.05, 0.85)))[0].holds is None
+    # a mean above is not enough where the intervals overlap, one seed has none, another budget says nothing
+    near = [row("gates", s, density=0.05, found=a) for s, a in enumerate((0.79, 0.9))]
+    assert claims.gates_are_sparser("task", popup[:2] + near)[0].holds is None
+    alone = curve("edge-popup", (0.1, 0.8), seeds=(0,)) + curve("gates", (0.05, 0.9), seeds=(0,))
+    assert claims.gates_are_sparser("task", alone)[0].holds is None
+    longer = [dataclasses.replace(one, point={**one.point, "epochs": 9}) for one in gates]
+    assert claims.gates_are_sparser("task", popup + longer) == []
 
 
 def test_iterative_pruning_matches_then_fails():
@@ -351,8 +365,42 @@ def test_iterative_pruning_matches_then_fails():
     one = claims.imp_matches("task", [row("imp", s, levels=levels, found=0.1, tuned=0.9) for s in (0, 1)])[0]
     assert one.holds is True
     assert "down to 0.5" in one.evidence
-    never = claims.imp_matches("task", [row("imp", 0, levels=levels[:2], found=0.1, tuned=0.9)])[0]
-    assert never.holds is False
+
+    def verdict(*accuracies: float) -> bool | None:
+        mine = [[1.0, 0.95], *zip((0.5, 0.1), accuracies, strict=True)]
+        rows = [row("imp", s, levels=mine, found=0.1, tuned=0.9) for s in (0, 1)]
+        return claims.imp_matches("task", rows)[0].holds
+
+    assert verdict(0.949, 0.949) is None  # never failed: not sparse enough to tell
+    assert verdict(0.90, 0.95) is False  # fails first: what comes after is no match
+    assert claims.imp_matches("task", [row("imp", 0, levels=levels, found=0.1, tuned=0.9)])[0].holds is None
+
+
+def test_ways_of_iterative_pruning_are_not_pooled():
+    ways = ({"rewind": 0}, {"rewind": 0, "total": True}, {"rewind": 80})
+    rows = [
+        row("imp", s, options=options, levels=[[1.0, 0.9], [0.1, 0.9 - way / 10]], found=0.1, tuned=0.9 - way / 10)
+        for way, options in enumerate(ways)
+        for s in (0, 1)
+    ]
+    found = {one.claim.partition(" matches")[0]: one.evidence for one in claims.imp_matches("task", rows)}
+    assert list(found) == ["imp (rewind 0)", "imp (rewind 0, total True)", "imp (rewind 80)"]
+    assert [text.rsplit(": ")[1] for text in found.values()] == ["0.00 %", "-10.00 %", "-20.00 %"]
+    (one,) = claims.rewinding_helps("task", rows)
+    assert one.holds is False
+    assert "-20.00 %" in one.evidence
+
+
+def test_one_seed_and_a_seed_that_failed_decide_nothing():
+    gem = [row("gem-miner", s, found=0.9, tuned=0.95) for s in (0, 1)]
+    popup = [row("edge-popup", s, found=0.7, tuned=0.7) for s in (0, 1)]
+    assert [one.holds for one in claims.gem_miner_wins("task", gem + popup)] == [True, True]
+    assert [one.holds for one in claims.gem_miner_wins("task", [gem[0], popup[0]])] == [None, None]
+    fell = [gem[0], row("gem-miner", 1, found=0.9, tuned={"error": "layer collapse"})]
+    assert [one.holds for one in claims.gem_miner_wins("task", fell + popup)] == [True, None]
+    # each half of the pairs is there, but never both of one seed
+    odd = [row("gem-miner", 0, found=0.9, tuned=0.9), row("gem-miner", 1, found=0.9, shuffled=0.1)]
+    assert claims.sanity_matters("task", odd) == []
 
 
 def test_sanity_is_paired_over_seeds():
