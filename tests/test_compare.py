@@ -65,6 +65,23 @@ def test_train_validation_and_test_do_not_meet():
     assert training_data("digits", None, 0)[1] is None
 
 
+def test_data_that_cannot_be_tested_on_is_refused_before_any_work(monkeypatch):
+    """A folder with one pair of files serves as both splits; a class that training has not seen cannot be told."""
+    whole = data.load("digits", "train")
+    splits = {"train": whole, "test": whole}
+    monkeypatch.setattr(data, "load", lambda name, split: splits[split])
+    with pytest.raises(InputError, match="one split"):
+        training_data("one pair", None, 100)
+    splits["test"] = data.load("", "test")[:50]
+    splits["train"] = whole[whole.labels < 9]
+    with pytest.raises(InputError, match="every class of the test images"):
+        training_data("without nines", None, 100)
+    splits["train"] = splits["test"] = whole[whole.labels == 3]
+    splits["test"] = splits["test"][:20]
+    with pytest.raises(InputError, match="two classes"):
+        training_data("threes", None, 20)
+
+
 def test_all_methods_of_a_seed_start_from_the_same_architecture():
     job = prepare(contestant("dense"), 5)
     first, second = (torch.nn.utils.parameters_to_vector(job.model().parameters()) for _ in range(2))
@@ -83,6 +100,7 @@ def test_iterative_pruning_tells_of_its_levels_and_shares_epochs():
     assert [density for density, _ in result["levels"]] == [1.0, 0.5, 0.25]
     shared = run(contestant("imp", options={"fraction": 0.5, "total": True}, density=0.25, epochs=3), 0)
     assert shared["epochs"] == 2  # two levels before the last, one epoch each
+    assert shared["tuned_epochs"] == 1  # the last one, which no axis of costs leaves out
     assert result["levels"][-1][1] == result["stages"]["tuned"]["accuracy"]
 
 
@@ -102,6 +120,7 @@ def test_unknown_inputs_and_corruptions_are_measured():
         ({"epochs": 0}, "epochs"),
         ({"corrupted": 6}, "corrupted"),
         ({"colour": 1}, "colour"),
+        ({"sanity": True}, "sanity"),
     ],
 )
 def test_points_are_checked(change, match):
@@ -213,6 +232,24 @@ def test_the_command_line_trains_and_says_what_came(tmp_path, monkeypatch, capsy
         (("train", "gem-miner", "--arch", "digits", "--data", "digits", "--option", "penalty=-1", "--out", "x"),
          "penalty"),
         (("train", "dense", "--arch", "digits", "--data", "digits", "--device", "tpu", "--out", "x"), "device"),
+        *(
+            (("train", method, "--arch", "digits", "--data", "digits", *more, "--out", "x"), match)
+            for method, *more, match in (
+                ("gem-miner", "--epochs", "1", "epochs"),
+                ("gem-miner", "--sanity", "finetune"),
+                ("snip", "--sanity", "--finetune", "1", "gem-miner"),
+                ("snip", "--recipe", "batch=3", "--tune"),
+                ("dense", "--option", "width=3", "width"),
+                ("dense", "--recipe", "milestones=5", "milestones"),
+                ("dense", "--unknown", "nowhere", "nowhere"),
+                ("dense", "--tensorboard", __file__, "TensorBoard"),
+                ("dense", "--recipe", "learning_rate=1e30", "--recipe", "optimiser=sgd", "Lower the learning rate"),
+                ("filters", "--option", "ratio=x", "ratio"),
+                ("dro-ensemble", "--option", "lams=5", "lams"),
+                ("dro-ensemble", "--option", "lams=[0]", "lam"),
+                ("subset-sum", "--option", "seed=3", "seed"),
+            )
+        ),
         (("compare", "width", "--out", "x"), "slth study run"),
         (("compare", "nowhere.toml", "--out", "x"), "nowhere.toml"),
     ],

@@ -275,6 +275,16 @@ def make(split):
 
 def wrong(split):
     return 3
+
+def named(split):
+    return [(torch.zeros(1, 3, 3), "cat")]
+
+class Broken:
+    def __len__(self): return 1
+    def __getitem__(self, i): raise OSError("no such picture")
+
+def broken(split):
+    return Broken()
 """
 
 
@@ -282,7 +292,12 @@ def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     assert len(data.load(f"{tmp_path}/mine.py:make", "train")) == 6
     assert data.load(f"{tmp_path}/mine.py:make", "test").classes == 2
-    for name, match in (("wrong", "torch Dataset"), ("nothing", "AttributeError")):
+    for name, match in (
+        ("wrong", "torch Dataset"),
+        ("nothing", "AttributeError"),
+        ("named", "class number; got 'cat'"),
+        ("broken", "no such picture"),
+    ):
         with pytest.raises(DataError, match=match):
             data.load(f"{tmp_path}/mine.py:{name}")
     with pytest.raises(DataError, match="a file that exists"):

@@ -34,10 +34,10 @@ def load_own(name: str, split: str) -> Split:
     try:
         loader.loader.exec_module(module)
         found = getattr(module, function)(split)
+        if hasattr(found, "__len__") and hasattr(found, "__getitem__"):
+            return found if isinstance(found, Split) else from_dataset(found)
+    except DataError:
+        raise
     except Exception as cause:
         raise DataError(f"{name} failed: {type(cause).__name__}: {cause}. Run it in Python to see where.") from cause
-    if isinstance(found, Split):
-        return found
-    if not (hasattr(found, "__len__") and hasattr(found, "__getitem__")):
-        raise DataError(f"{name} must return a torch Dataset for {split!r}; got {type(found).__name__}.")
-    return from_dataset(found)
+    raise DataError(f"{name} must return a torch Dataset for {split!r}; got {type(found).__name__}.")
