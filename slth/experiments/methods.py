@@ -123,26 +123,12 @@ def ensemble(lams: tuple[float, ...]) -> Method:
         options = {"scale_fan": True, **job.options}
         chosen = _lambdas(options.pop("lams", lams))
         recipe = job.made(dro.RECIPE)
-        parts = []
-        for i, lam in enumerate(chosen):
-            # Seeds of the members of one ensemble are no seeds of another's.
-            seed = 1000 * job.seed + i
-            with torch.random.fork_rng(devices=[]):
-                model = replace(job, seed=seed).model()
-            parts.append(
-                edge_popup.find(
-                    model,
-                    job.data,
-                    density=job.density,
-                    recipe=replace(recipe, seed=seed),
-                    seed=seed,
-                    objective=dro.robust(lam),
-                    checkpoint=job.checkpoint(f"member-{i}"),
-                    device=job.device,
-                    say=job.say,
-                    **options,
-                )
-            )
+        # Seeds of the members of one ensemble are no seeds of another's.
+        parts = dro.tickets(
+            job.model(), job.data, density=job.density, lams=chosen,
+            seeds=[1000 * job.seed + i for i in range(len(chosen))], recipe=recipe, folder=job.folder,
+            device=job.device, say=job.say, **options,
+        )  # fmt: skip
         return Outcome(
             network=dro.Ensemble([part.module() for part in parts]), untouched=all(part.untouched for part in parts),
             kept=sum(_count(part.masks)[0] for part in parts), total=sum(_count(part.masks)[1] for part in parts),
