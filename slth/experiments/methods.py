@@ -65,7 +65,7 @@ def iterative(job: Job) -> Outcome:
     if job.options.get("total", False):
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
     rewind = job.options.get("rewind", 0)
-    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, device=job.device)
+    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, folder=job.folder, device=job.device)
     levels = list(
         imp.prune(start, job.data, recipe=recipe, rewind=rewind, densities=densities, validation=job.validation,
                   folder=job.folder, device=job.device, say=job.say)
