@@ -79,12 +79,14 @@ def run_part(part: str, *, quick: bool, workers: int | None) -> dict[str, Any]:
         from slth.experiments import planted
 
         return {**common, "table": planted.table(rows)}
+    if not rows:
+        return common
     task = f"{rows[0].point['arch']} on {rows[0].point['data']}"
     return {**common, "task": task, "scores": scores(rows), "claims": [asdict(one) for one in all_claims(task, rows)]}
 
 
 def scores(rows: list[Row]) -> list[dict[str, Any]]:
-    """Mean and interval of each method, density and stage."""
+    """Mean and interval of each method, density and stage; epochs are all that were spent up to it."""
     found = []
     for (name, density), mine in sorted(grouped(rows).items()):
         for stage in STAGES:
@@ -94,7 +96,8 @@ def scores(rows: list[Row]) -> list[dict[str, Any]]:
                     "method": name, "asked": density, "stage": stage, "accuracy": interval(got), "seeds": len(got),
                     "density": sum(row.result["density"] for row in mine) / len(mine),
                     "ece": interval(values(mine, stage, "ece")), "nll": interval(values(mine, stage, "nll")),
-                    "epochs": sum(row.result["epochs"] for row in mine) / len(mine),
+                    "epochs": sum(row.result["epochs"] + row.result.get("tuned_epochs", 0) * (stage != "found")
+                                  for row in mine) / len(mine),
                     "seconds": interval([row.result["seconds"] for row in mine]),
                 })  # fmt: skip
     return found

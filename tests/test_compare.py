@@ -495,6 +495,7 @@ def test_the_verdict_on_diets_is_that_of_the_paired_intervals():
     assert "not told apart" in text
     assert diet.sections(rows)[0].rows
     assert diet.verdict(rows[:2]) == ""
+    assert "one seed" in diet.verdict([rows[0], rows[2]])
 
 
 def test_planted_tickets_are_looked_for():

@@ -212,7 +212,8 @@ STUDY = Study(
         "found and after fine-tuning. Means over seeds with percentile bootstrap intervals: with three seeds they "
         "reach from about the least to the largest value. Density is the fraction of weights kept, counted; the "
         "subset-sum ticket's is what it keeps of its much wider random parent. Epochs are passes over the training "
-        "images in the whole search, all members and levels included."
+        "images in the whole search, all members and levels included; the last level of iterative pruning, which "
+        "trains the ticket itself, counts as what comes after."
     ),
     point=Contestant,
     run=run,
