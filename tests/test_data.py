@@ -267,7 +267,20 @@ def test_validation_is_held_out_and_a_subset_is_a_subset():
 
 
 OWN = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import torch
+
+@dataclass
+class Pictures:
+    count: int
+    def __len__(self): return self.count
+    def __getitem__(self, i): return torch.rand(1, 3, 3), i % 2
+
+def pictures(split):
+    return Pictures(5)
 
 def make(split):
     count = {"train": 6, "test": 4}[split]
@@ -292,6 +305,7 @@ def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     assert len(data.load(f"{tmp_path}/mine.py:make", "train")) == 6
     assert data.load(f"{tmp_path}/mine.py:make", "test").classes == 2
+    assert len(data.load(f"{tmp_path}/mine.py:pictures", "train")) == 5
     for name, match in (
         ("wrong", "torch Dataset"),
         ("nothing", "AttributeError"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 from slth.data.split import Split, from_dataset
@@ -27,10 +28,11 @@ def load_own(name: str, split: str) -> Split:
     path = Path(path_text)
     if not path.is_file():
         raise DataError(f"data of your own must be path.py:function with a file that exists; got {name!r}.")
-    loader = importlib.util.spec_from_file_location(path.stem, path)
+    loader = importlib.util.spec_from_file_location(f"slth_own_{path.stem}", path)
     assert loader is not None
     assert loader.loader is not None
     module = importlib.util.module_from_spec(loader)
+    sys.modules[loader.name] = module  # where dataclasses and pickle look for it
     try:
         loader.loader.exec_module(module)
         found = getattr(module, function)(split)
