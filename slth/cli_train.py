@@ -35,6 +35,9 @@ def train(
         list[str] | None,
         typer.Option(help="A change to the method's recipe, as name=value (learning_rate, batch, optimiser, …)."),
     ] = None,
+    tune: Annotated[
+        list[str] | None, typer.Option(help="A change to the recipe of fine-tuning, as name=value.")
+    ] = None,
     sanity: Annotated[bool, typer.Option(help="Fine-tune shuffled and redrawn tickets as well.")] = False,
     unknown: Annotated[str, typer.Option(help="A data set of unknown inputs, for AUROC.")] = "",
     corrupted: Annotated[int, typer.Option(help="Severity of corrupted test inputs, 1 to 5; 0 for none.")] = 0,
@@ -64,11 +67,12 @@ def train(
         point = Contestant(
             method=method, arch=arch, data=data, density=density, epochs=epochs, finetune=finetune, examples=examples,
             validation=validation, options=_pairs("--option", option), recipe=_pairs("--recipe", recipe),
-            sanity=sanity, unknown=unknown, corrupted=corrupted,
+            tune=_pairs("--tune", tune), sanity=sanity, unknown=unknown, corrupted=corrupted,
         )  # fmt: skip
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
-        raise InputError(f"--{first['loc'][0]}: {first['msg']}; got {first['input']!r}.") from cause
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"--{first['loc'][0]}: {said}; got {first['input']!r}.") from cause
 
     def say(line: str) -> None:
         if not as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ def call(spec: str, what: str, *arguments: Any) -> Any:
     path = Path(path_text)
     if not path_text or not name or not path.is_file():
         raise InputError(f"{what} must be path.py:function with a file that exists; got {spec!r}. Check the path.")
-    loader = importlib.util.spec_from_file_location(path.stem, path)
+    loader = importlib.util.spec_from_file_location(f"slth_user_{path.stem}", path)
     assert loader is not None
     assert loader.loader is not None
     module = importlib.util.module_from_spec(loader)
+    sys.modules[loader.name] = module  # where dataclasses and pickle look for it
     try:
         loader.loader.exec_module(module)
         return getattr(module, name)(*arguments)

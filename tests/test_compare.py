@@ -65,6 +65,23 @@ def test_train_validation_and_test_do_not_meet():
     assert training_data("digits", None, 0)[1] is None
 
 
+def test_data_that_cannot_be_tested_on_is_refused_before_any_work(monkeypatch):
+    """A folder with one pair of files serves as both splits; a class that training has not seen cannot be told."""
+    whole = data.load("digits", "train")
+    splits = {"train": whole, "test": whole}
+    monkeypatch.setattr(data, "load", lambda name, split: splits[split])
+    with pytest.raises(InputError, match="one split"):
+        training_data("one pair", None, 100)
+    splits["test"] = data.load("", "test")[:50]
+    splits["train"] = whole[whole.labels < 9]
+    with pytest.raises(InputError, match="every class of the test images"):
+        training_data("without nines", None, 100)
+    splits["train"] = splits["test"] = whole[whole.labels == 3]
+    splits["test"] = splits["test"][:20]
+    with pytest.raises(InputError, match="two classes"):
+        training_data("threes", None, 20)
+
+
 def test_all_methods_of_a_seed_start_from_the_same_architecture():
     job = prepare(contestant("dense"), 5)
     first, second = (torch.nn.utils.parameters_to_vector(job.model().parameters()) for _ in range(2))
@@ -83,6 +100,7 @@ def test_iterative_pruning_tells_of_its_levels_and_shares_epochs():
     assert [density for density, _ in result["levels"]] == [1.0, 0.5, 0.25]
     shared = run(contestant("imp", options={"fraction": 0.5, "total": True}, density=0.25, epochs=3), 0)
     assert shared["epochs"] == 2  # two levels before the last, one epoch each
+    assert shared["tuned_epochs"] == 1  # the last one, which no axis of costs leaves out
     assert result["levels"][-1][1] == result["stages"]["tuned"]["accuracy"]
 
 
@@ -102,6 +120,7 @@ def test_unknown_inputs_and_corruptions_are_measured():
         ({"epochs": 0}, "epochs"),
         ({"corrupted": 6}, "corrupted"),
         ({"colour": 1}, "colour"),
+        ({"sanity": True}, "sanity"),
     ],
 )
 def test_points_are_checked(change, match):
@@ -161,10 +180,20 @@ def test_an_interrupted_search_goes_on(tmp_path):
     with pytest.raises(Stop):
         solo.run_one(point, 0, tmp_path, say=stop)
     assert not (tmp_path / "result.json").exists()
+    # its checkpoint fits a ticket of any density, and is not taken for one
+    for other in ({"density": 0.2}, {"options": {"scale_fan": True}}):
+        with pytest.raises(InputError, match=f"another {next(iter(other))}"):
+            solo.run_one(point.model_copy(update=other), 0, tmp_path, say=stop)
     lines = []
     stored = solo.run_one(point, 0, tmp_path, say=lines.append)
     assert any("goes on" in line for line in lines)
     assert stored["result"]["stages"] == whole["stages"]
+
+
+def test_a_run_that_never_began_can_be_corrected_in_its_folder(tmp_path):
+    with pytest.raises(InputError, match="penalty"):
+        solo.run_one(contestant("gates", options={"penalty": -1}), 0, tmp_path, say=lambda line: None)
+    assert solo.run_one(contestant("gates", options={"penalty": 1}), 0, tmp_path, say=lambda line: None)
 
 
 def slth(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
@@ -203,6 +232,24 @@ def test_the_command_line_trains_and_says_what_came(tmp_path, monkeypatch, capsy
         (("train", "gem-miner", "--arch", "digits", "--data", "digits", "--option", "penalty=-1", "--out", "x"),
          "penalty"),
         (("train", "dense", "--arch", "digits", "--data", "digits", "--device", "tpu", "--out", "x"), "device"),
+        *(
+            (("train", method, "--arch", "digits", "--data", "digits", *more, "--out", "x"), match)
+            for method, *more, match in (
+                ("gem-miner", "--epochs", "1", "epochs"),
+                ("gem-miner", "--sanity", "finetune"),
+                ("snip", "--sanity", "--finetune", "1", "gem-miner"),
+                ("snip", "--recipe", "batch=3", "--tune"),
+                ("dense", "--option", "width=3", "width"),
+                ("dense", "--recipe", "milestones=5", "milestones"),
+                ("dense", "--unknown", "nowhere", "nowhere"),
+                ("dense", "--tensorboard", __file__, "TensorBoard"),
+                ("dense", "--recipe", "learning_rate=1e30", "--recipe", "optimiser=sgd", "Lower the learning rate"),
+                ("filters", "--option", "ratio=x", "ratio"),
+                ("dro-ensemble", "--option", "lams=5", "lams"),
+                ("dro-ensemble", "--option", "lams=[0]", "lam"),
+                ("subset-sum", "--option", "seed=3", "seed"),
+            )
+        ),
         (("compare", "width", "--out", "x"), "slth study run"),
         (("compare", "nowhere.toml", "--out", "x"), "nowhere.toml"),
     ],
@@ -249,6 +296,10 @@ def test_rows_are_grouped_by_method_options_and_density():
     groups = grouped(rows)
     assert set(groups) == {("gates", 0.05), ("gates (structure filter)", 0.05)}
     assert [len(mine) for mine in groups.values()] == [2, 2]
+    longer = [dataclasses.replace(one, point={**one.point, "epochs": 9}) for one in rows[:1]]
+    assert set(grouped(rows + longer)) == {
+        ("gates, epochs 2", 0.05), ("gates, epochs 9", 0.05), ("gates (structure filter)", 0.05)
+    }  # fmt: skip
 
 
 def test_values_come_in_the_order_of_seeds_and_leave_failures_out():
@@ -328,12 +379,22 @@ def test_edge_popup_must_reach_ninety_five_with_its_whole_interval():
 
 
 def test_gates_are_sparser_when_they_reach_each_accuracy_earlier():
-    popup = [row("edge-popup", 0, density=d, found=a) for d, a in ((0.1, 0.8), (0.5, 0.9))]
-    gates = [row("gates", 0, density=d, found=a) for d, a in ((0.05, 0.85), (0.2, 0.95))]
+    def curve(method: str, *points: tuple[float, float], seeds=(0, 1), **more) -> list[Row]:
+        return [row(method, s, density=d, found=a + s / 1000, **more) for d, a in points for s in seeds]
+
+    popup = curve("edge-popup", (0.1, 0.8), (0.5, 0.9))
+    gates = curve("gates", (0.05, 0.85), (0.2, 0.95))
     assert claims.gates_are_sparser("task", popup + gates)[0].holds is True
-    late = [row("gates", 0, density=d, found=a) for d, a in ((0.2, 0.85), (0.6, 0.95))]
+    late = curve("gates", (0.2, 0.85), (0.6, 0.95))
     assert claims.gates_are_sparser("task", popup + late)[0].holds is False
-    assert claims.gates_are_sparser("task", popup + gates[:1])[0].holds is None
+    assert claims.gates_are_sparser("task", popup + curve("gates", (0.05, 0.85)))[0].holds is None
+    # a mean above is not enough where the intervals overlap, one seed has none, another budget says nothing
+    near = [row("gates", s, density=0.05, found=a) for s, a in enumerate((0.79, 0.9))]
+    assert claims.gates_are_sparser("task", popup[:2] + near)[0].holds is None
+    alone = curve("edge-popup", (0.1, 0.8), seeds=(0,)) + curve("gates", (0.05, 0.9), seeds=(0,))
+    assert claims.gates_are_sparser("task", alone)[0].holds is None
+    longer = [dataclasses.replace(one, point={**one.point, "epochs": 9}) for one in gates]
+    assert claims.gates_are_sparser("task", popup + longer) == []
 
 
 def test_iterative_pruning_matches_then_fails():
@@ -341,8 +402,42 @@ def test_iterative_pruning_matches_then_fails():
     one = claims.imp_matches("task", [row("imp", s, levels=levels, found=0.1, tuned=0.9) for s in (0, 1)])[0]
     assert one.holds is True
     assert "down to 0.5" in one.evidence
-    never = claims.imp_matches("task", [row("imp", 0, levels=levels[:2], found=0.1, tuned=0.9)])[0]
-    assert never.holds is False
+
+    def verdict(*accuracies: float) -> bool | None:
+        mine = [[1.0, 0.95], *zip((0.5, 0.1), accuracies, strict=True)]
+        rows = [row("imp", s, levels=mine, found=0.1, tuned=0.9) for s in (0, 1)]
+        return claims.imp_matches("task", rows)[0].holds
+
+    assert verdict(0.949, 0.949) is None  # never failed: not sparse enough to tell
+    assert verdict(0.90, 0.95) is False  # fails first: what comes after is no match
+    assert claims.imp_matches("task", [row("imp", 0, levels=levels, found=0.1, tuned=0.9)])[0].holds is None
+
+
+def test_ways_of_iterative_pruning_are_not_pooled():
+    ways = ({"rewind": 0}, {"rewind": 0, "total": True}, {"rewind": 80})
+    rows = [
+        row("imp", s, options=options, levels=[[1.0, 0.9], [0.1, 0.9 - way / 10]], found=0.1, tuned=0.9 - way / 10)
+        for way, options in enumerate(ways)
+        for s in (0, 1)
+    ]
+    found = {one.claim.partition(" matches")[0]: one.evidence for one in claims.imp_matches("task", rows)}
+    assert list(found) == ["imp (rewind 0)", "imp (rewind 0, total True)", "imp (rewind 80)"]
+    assert [text.rsplit(": ")[1] for text in found.values()] == ["0.00 %", "-10.00 %", "-20.00 %"]
+    (one,) = claims.rewinding_helps("task", rows)
+    assert one.holds is False
+    assert "-20.00 %" in one.evidence
+
+
+def test_one_seed_and_a_seed_that_failed_decide_nothing():
+    gem = [row("gem-miner", s, found=0.9, tuned=0.95) for s in (0, 1)]
+    popup = [row("edge-popup", s, found=0.7, tuned=0.7) for s in (0, 1)]
+    assert [one.holds for one in claims.gem_miner_wins("task", gem + popup)] == [True, True]
+    assert [one.holds for one in claims.gem_miner_wins("task", [gem[0], popup[0]])] == [None, None]
+    fell = [gem[0], row("gem-miner", 1, found=0.9, tuned={"error": "layer collapse"})]
+    assert [one.holds for one in claims.gem_miner_wins("task", fell + popup)] == [True, None]
+    # each half of the pairs is there, but never both of one seed
+    odd = [row("gem-miner", 0, found=0.9, tuned=0.9), row("gem-miner", 1, found=0.9, shuffled=0.1)]
+    assert claims.sanity_matters("task", odd) == []
 
 
 def test_sanity_is_paired_over_seeds():
@@ -400,6 +495,7 @@ def test_the_verdict_on_diets_is_that_of_the_paired_intervals():
     assert "not told apart" in text
     assert diet.sections(rows)[0].rows
     assert diet.verdict(rows[:2]) == ""
+    assert "one seed" in diet.verdict([rows[0], rows[2]])
 
 
 def test_planted_tickets_are_looked_for():

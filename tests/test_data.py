@@ -267,7 +267,20 @@ def test_validation_is_held_out_and_a_subset_is_a_subset():
 
 
 OWN = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import torch
+
+@dataclass
+class Pictures:
+    count: int
+    def __len__(self): return self.count
+    def __getitem__(self, i): return torch.rand(1, 3, 3), i % 2
+
+def pictures(split):
+    return Pictures(5)
 
 def make(split):
     count = {"train": 6, "test": 4}[split]
@@ -275,6 +288,16 @@ def make(split):
 
 def wrong(split):
     return 3
+
+def named(split):
+    return [(torch.zeros(1, 3, 3), "cat")]
+
+class Broken:
+    def __len__(self): return 1
+    def __getitem__(self, i): raise OSError("no such picture")
+
+def broken(split):
+    return Broken()
 """
 
 
@@ -282,7 +305,13 @@ def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     assert len(data.load(f"{tmp_path}/mine.py:make", "train")) == 6
     assert data.load(f"{tmp_path}/mine.py:make", "test").classes == 2
-    for name, error, match in (("wrong", DataError, "torch Dataset"), ("nothing", InputError, "AttributeError")):
+    assert len(data.load(f"{tmp_path}/mine.py:pictures", "train")) == 5
+    for name, error, match in (
+        ("wrong", DataError, "torch Dataset"),
+        ("nothing", InputError, "AttributeError"),
+        ("named", DataError, "class number; got 'cat'"),
+        ("broken", DataError, "no such picture"),
+    ):
         with pytest.raises(error, match=match):
             data.load(f"{tmp_path}/mine.py:{name}")
     with pytest.raises(InputError, match="a file that exists"):

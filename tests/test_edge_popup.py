@@ -131,6 +131,13 @@ def test_a_search_goes_on_from_its_checkpoint(digits, tmp_path, found):
     assert all(torch.equal(found.masks[name], resumed.masks[name]) for name in found.masks)
 
 
+def test_a_checkpoint_of_other_random_weights_is_refused(digits, tmp_path):
+    options = {"density": 0.5, "recipe": Recipe(epochs=1), "checkpoint": tmp_path / "run.pt"}
+    edge_popup.find(digits_cnn(), digits, seed=0, **options)
+    with pytest.raises(InputError, match="other random weights"):
+        edge_popup.find(digits_cnn(), digits, seed=1, **options)
+
+
 def test_fine_tuning_moves_what_is_kept_and_nothing_else(found, digits):
     """Momentum and weight decay are what brings pruned weights back where masks are applied to gradients alone."""
     recipe = Recipe(epochs=2, learning_rate=0.05, momentum=0.9, weight_decay=1e-2, batch=64)

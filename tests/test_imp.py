@@ -101,6 +101,17 @@ def test_rewinding_to_zero_is_the_start_itself(blobs):
     assert same(state(imp.rewind_point(network(3), blobs, recipe=RECIPE, step=0)), state(network(3)))
 
 
+def test_a_rewind_point_is_read_where_it_is_there(blobs, tmp_path, monkeypatch):
+    """Where training is not repeatable, levels on disk belong to the rewind point beside them."""
+    options = {"recipe": RECIPE, "step": 3, "folder": tmp_path}
+    made = imp.rewind_point(network(), blobs, **options)
+    other = imp.rewind_point(network(1), blobs, **options)
+    assert len(list(tmp_path.glob("rewind-3-*.pt"))) == 2
+    assert not same(state(made), state(other))
+    monkeypatch.setattr("slth.baselines.training._steps", lambda *some: pytest.fail("it was trained again"))
+    assert same(state(imp.rewind_point(network(), blobs, **options)), state(made))
+
+
 def test_a_pruned_level_is_plain_training_with_pruned_weights_at_zero(blobs):
     """An oracle without hooks: after every step, multiply by the mask; momentum and decay then act on zeros too."""
     *_, found = imp.prune(network(), blobs, recipe=RECIPE, rewind=0, densities=[1.0, 0.3])

@@ -169,6 +169,31 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(d
     assert bool(state(model).isfinite().all())
 
 
+def test_a_network_that_is_no_longer_finite_is_no_checkpoint(digits, tmp_path):
+    """The loss of a step is that before the step: a last step may break the weights and still look well."""
+    path, recipe = tmp_path / "run.pt", Recipe(epochs=2)
+
+    def spoil(model, moment):
+        if moment.step == moment.steps - 1:
+            model[1].weight[0, 0] = math.inf
+
+    with pytest.raises(TrainingError, match="weight is not finite after step 6"):
+        train(net(), digits, recipe=recipe, objective=Objective(after_step=spoil), checkpoint=path)
+    assert len(train(net(), digits, recipe=recipe, checkpoint=path).epochs) == 2
+
+
+def test_a_checkpoint_of_other_masks_or_of_a_later_step_is_refused(digits, tmp_path):
+    scores = {name: weight.abs() for name, weight in maskable(net()).items()}
+    recipe = Recipe(epochs=2)
+    train(net(), digits, recipe=recipe, masks=keep_top(scores, 0.5), checkpoint=tmp_path / "masked.pt")
+    for masks in (keep_top(scores, 0.2), None):
+        with pytest.raises(InputError, match="another run: masks"):
+            train(net(), digits, recipe=recipe, masks=masks, checkpoint=tmp_path / "masked.pt")
+    train(net(), digits, recipe=recipe, last_step=5, checkpoint=tmp_path / "part.pt")
+    with pytest.raises(InputError, match="past the last one, 4"):
+        train(net(), digits, recipe=recipe, last_step=4, checkpoint=tmp_path / "part.pt")
+
+
 def test_a_checkpoint_of_something_else_is_refused(digits, tmp_path):
     path, recipe = tmp_path / "run.pt", Recipe(epochs=1)
     train(net(), digits, recipe=recipe, checkpoint=path)

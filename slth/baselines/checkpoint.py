@@ -36,12 +36,12 @@ def save(
 
 
 def restore(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, run: dict[str, Any]
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, run: dict[str, Any], last: int
 ) -> tuple[int, dict[str, Any]]:
     """Fill model, optimiser and random numbers from ``path``; the step to go on from, and the history so far.
 
     Raises:
-        InputError: not a checkpoint, or one of another model, recipe, data size or start.
+        InputError: not a checkpoint, or one of another model, recipe, data size, start or masks, or past step ``last``.
     """
     stored = _read(path)
     mine, theirs = model.state_dict(), stored["model"]
@@ -58,6 +58,8 @@ def restore(
     odd = [f"{key} = {run.get(key)} here, {there.get(key)} there" for key in run if run[key] != there.get(key)]
     if odd:
         raise InputError(f"{path} is a checkpoint of another run: {'; '.join(odd)}. Choose another folder.")
+    if stored["step"] > last:
+        raise InputError(f"{path} is at step {stored['step']}, past the last one, {last}. Choose another folder.")
     model.load_state_dict(theirs)
     optimiser.load_state_dict(stored["optimiser"])
     torch.set_rng_state(stored["noise"])

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -132,7 +133,9 @@ def tickets(
     seeds: Sequence[int],
     recipe: Recipe,
     detach: bool = True,
+    init: str = "signed_constant",
     scale_fan: bool = False,
+    folder: Path | None = None,
     device: str | torch.device = "cpu",
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Found]:
@@ -142,8 +145,8 @@ def tickets(
     and the same seeds. The seed draws weights, scores and the order of the data.
 
     Args:
-        lams, seeds: as long as each other. detach: see :func:`robust_loss`. Everything else as in
-            :func:`slth.baselines.edge_popup.find`.
+        lams, seeds: as long as each other. detach: see :func:`robust_loss`. folder: for one checkpoint a member.
+            Everything else as in :func:`slth.baselines.edge_popup.find`.
 
     Raises:
         InputError: λ that is not above 0, or sequences that differ in length.
@@ -155,8 +158,9 @@ def tickets(
     objectives = [robust(lam, detach=detach) for lam in lams]
     return [
         edge_popup.find(
-            model, data, density=density, recipe=replace(recipe, seed=seed), seed=seed, scale_fan=scale_fan,
-            objective=objective, device=device, say=say,
+            model, data, density=density, recipe=replace(recipe, seed=seed), seed=seed, init=init, scale_fan=scale_fan,
+            objective=objective, checkpoint=None if folder is None else folder / f"member-{i}.pt", device=device,
+            say=say,
         )
-        for objective, seed in zip(objectives, seeds, strict=True)
+        for i, (objective, seed) in enumerate(zip(objectives, seeds, strict=True))
     ]  # fmt: skip

@@ -27,7 +27,7 @@ from slth.baselines.masks import Masks, check_density, check_masks, density_of, 
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import train
 from slth.data import Split
-from slth.errors import InputError
+from slth.errors import InputError, check_positive
 
 # Bisection of the ratio stops here: between two ratios this near, no layer of these networks loses another filter.
 NEAR = 1e-3
@@ -58,8 +58,7 @@ def remove_filters(model: nn.Module, shape: tuple[int, ...], ratio: float) -> Re
 
     Source: fang2023
     """
-    if not 0 <= ratio < 1:
-        raise InputError(f"ratio must lie in [0, 1); got {ratio}. It is the fraction of filters removed.")
+    _check_ratio(ratio)
     pruning = _torch_pruning()
     compact, masked = copy.deepcopy(model).cpu().eval(), copy.deepcopy(model).cpu().eval()
     for parameter in compact.parameters():
@@ -128,8 +127,8 @@ def find(
     before = weights_hash(network)
     if ratio is None:
         ratio = ratio_for(network, shape, density)
-    elif not 0 <= ratio < 1:
-        raise InputError(f"ratio must lie in [0, 1); got {ratio}. It is the fraction of filters removed.")
+    else:
+        _check_ratio(ratio)
     options: dict[str, Any] = {"validation": validation, "device": device, "say": say}
     dense = train(network, data, recipe=recipe, checkpoint=checkpoint, **options)
     network.cpu()
@@ -206,6 +205,11 @@ def _mark(masks: Masks, masked: nn.Module, names: dict[nn.Module, str], dependen
         elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
             module.weight[indices] = 0
             module.bias[indices] = 0
+
+
+def _check_ratio(ratio: float) -> None:
+    if check_positive("ratio", ratio, "It is the fraction of filters removed.", zero_ok=True) >= 1:
+        raise InputError(f"ratio must lie in [0, 1); got {ratio}. It is the fraction of filters removed.")
 
 
 def _torch_pruning() -> Any:

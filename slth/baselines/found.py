@@ -16,7 +16,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
 from slth.baselines.training import History, Objective, train
 from slth.data import Split
-from slth.errors import check_int
+from slth.errors import InputError, check_int
 
 # Inputs that BatchNorm is recalibrated on: more no longer move means and variances that a test would notice.
 INPUTS = 5000
@@ -154,7 +154,11 @@ def search(
     say: Callable[[str], None] = _quiet,
     notes: Callable[[Masks], Mapping[str, Any]] = lambda masks: {},
 ) -> Found:
-    """Train scores, and gather what they keep, with BatchNorm recalibrated for it on ``data``."""
+    """Train scores, and gather what they keep, with BatchNorm recalibrated for it on ``data``.
+
+    Raises:
+        InputError: the checkpoint holds other random weights, or what training refuses.
+    """
     before = weights_hash(scored.network)
     history = train(
         scored, data, recipe=recipe, objective=objective, validation=validation, checkpoint=checkpoint, device=device,
@@ -163,6 +167,8 @@ def search(
     scored.cpu()
     masks = scored.masks()
     after = weights_hash(scored.network)
+    if checkpoint is not None and before != after:
+        raise InputError(f"{checkpoint} is a checkpoint of other random weights. Choose another folder.")
     network = settled(scored.network, masks, data.images)
     found = Found(
         method=method, network=network, masks=masks, history=history, asked=asked, seconds=history.seconds,

@@ -137,6 +137,7 @@ def find(
     """
     check_density(density)
     check_positive("penalty", penalty, "It is λ of λ‖p‖².")
+    check_int("epochs", recipe.epochs, 2, hint="Scores are frozen between epochs.")
     check_int("period", period, 1, recipe.epochs - 1, hint="It is the number of epochs between freezes.")
     last = last_freeze(recipe.epochs, period)
     horizon = check_int("horizon", last if horizon is None else horizon, last, hint="Flags never fall below density.")

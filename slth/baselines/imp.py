@@ -81,7 +81,7 @@ def find(
     """
     began = time.perf_counter()
     first = drawn(model, seed)
-    start = rewind_point(first, data, recipe=recipe, step=rewind, device=device)
+    start = rewind_point(first, data, recipe=recipe, step=rewind, folder=folder, device=device)
     history, levels = History(steps=rewind, seconds=time.perf_counter() - began), []
     for level in prune(
         start, data, recipe=recipe, rewind=rewind, densities=schedule(density, fraction), validation=validation,
@@ -103,9 +103,14 @@ def find(
 
 
 def rewind_point(
-    model: nn.Module, data: Split, *, recipe: Recipe, step: int, device: str | torch.device = "cpu"
-) -> nn.Module:
+    model: nn.Module, data: Split, *, recipe: Recipe, step: int, folder: Path | None = None,
+    device: str | torch.device = "cpu",
+) -> nn.Module:  # fmt: skip
     """A copy of ``model`` after ``step`` steps of the recipe: what every level starts from. At 0, as it was.
+
+    Args:
+        folder: for its checkpoint: where training does not repeat itself to the bit (a GPU), levels that are there
+            already belong to this rewind point and to no other.
 
     Raises:
         InputError: a step outside the run.
@@ -113,7 +118,8 @@ def rewind_point(
     steps = recipe.steps(len(data))
     check_int("step", step, 0, steps - 1, hint=f"It is the step to rewind to; the run has {steps}.")
     point = copy.deepcopy(model)
-    train(point, data, recipe=recipe, last_step=step, device=device)
+    checkpoint = None if folder is None else folder / f"rewind-{step}-{_digest(model, data, {})}.pt"
+    train(point, data, recipe=recipe, last_step=step, checkpoint=checkpoint, device=device)
     return point
 
 

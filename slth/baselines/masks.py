@@ -199,3 +199,12 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
+
+
+def masks_hash(masks: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of masks, names and bytes."""
+    digest = hashlib.sha256()
+    for name, mask in sorted(masks.items()):
+        digest.update(name.encode())
+        digest.update(mask.cpu().numpy().tobytes())
+    return digest.hexdigest()

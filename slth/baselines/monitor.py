@@ -51,7 +51,7 @@ def watched(*, bar: bool = False, tensorboard: Path | None = None) -> Iterator[N
             sub-folder a run.
 
     Raises:
-        InputError: TensorBoard files are asked for and its package is not installed.
+        InputError: TensorBoard files are asked for and its package is not installed, or they cannot be written.
     """
     parts: list[Monitor] = [*([_Bar()] if bar else []), *([_Events(tensorboard)] if tensorboard else [])]
     token = _current.set(_Several(parts))
@@ -110,7 +110,12 @@ class _Events(Monitor):
 
     def start(self, steps: int) -> None:
         self._runs += 1
-        self._writer = self._make(str(self._folder / f"run-{self._runs:03d}"))
+        try:
+            self._writer = self._make(str(self._folder / f"run-{self._runs:03d}"))
+        except OSError as cause:
+            raise InputError(
+                f"cannot write TensorBoard files to {self._folder}: {cause.strerror}. Choose another folder."
+            ) from cause
 
     def epoch(self, step: int, line: Mapping[str, float]) -> None:
         for name in ("loss", "rate", "validation"):

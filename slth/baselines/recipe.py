@@ -47,7 +47,8 @@ class Recipe:
         check_positive("learning_rate", self.learning_rate)
         check_positive("weight_decay", self.weight_decay, zero_ok=True)
         check_positive("momentum", self.momentum, zero_ok=True)
-        if not all(0 < at < 1 for at in self.milestones):
+        listed = isinstance(self.milestones, tuple | list)
+        if not listed or not all(isinstance(at, int | float) and 0 < at < 1 for at in self.milestones):
             raise InputError(f"milestones must be fractions of the run, in (0, 1); got {self.milestones}.")
 
     def steps(self, examples: int) -> int:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from slth.baselines import checkpoint as checkpoints
-from slth.baselines.masks import held
+from slth.baselines.masks import held, masks_hash
 from slth.baselines.monitor import current
 from slth.baselines.recipe import Recipe
 from slth.data import Split
@@ -27,6 +27,7 @@ from slth.errors import InputError, TrainingError, check_int
 
 # The loss is looked at every so many steps: on a GPU each look waits for the device.
 LOOK = 20
+_LOWER = "Lower the learning rate; the last checkpoint, if one was asked for, is as it was."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +101,9 @@ def train(
         say: told a line an epoch.
 
     Raises:
-        InputError: data or masks that do not fit, a checkpoint of another model, recipe or data size.
-        TrainingError: the loss is not finite (the last checkpoint stays), or a masked layer is empty.
+        InputError: data or masks that do not fit; a checkpoint of another model, recipe, data size or masks, or of a
+            later step than the last one asked for.
+        TrainingError: the loss or the network is not finite (the last checkpoint stays), or a masked layer is empty.
     """
     objective = objective or Objective()
     per_epoch = recipe.steps(len(data)) // recipe.epochs
@@ -115,7 +117,8 @@ def train(
     _check_labels(model, data)
     epochs = -(-steps // per_epoch)
     optimiser = recipe.make_optimiser(model.parameters())
-    run = {"recipe": recipe.as_dict(), "examples": len(data), "first_step": first_step, "steps": steps}
+    run = {"recipe": recipe.as_dict(), "examples": len(data), "first_step": first_step, "steps": steps,
+           "masks": None if masks is None else masks_hash(masks)}  # fmt: skip
     history, step = History(), first_step
     began = time.perf_counter()
     with ExitStack() as stack:
@@ -126,7 +129,7 @@ def train(
         stack.enter_context(torch.random.fork_rng(devices=devices))
         torch.manual_seed(mixed(recipe.seed, 1))
         if checkpoint is not None and checkpoint.is_file():
-            step, kept = checkpoints.restore(checkpoint, model, optimiser, run)
+            step, kept = checkpoints.restore(checkpoint, model, optimiser, run, last)
             history = History(**kept)
             began -= history.seconds
             say(f"goes on from {checkpoint} at step {step} of {last}")
@@ -138,6 +141,7 @@ def train(
             stop = min(last, (epoch + 1) * per_epoch)
             started = time.perf_counter()
             total = _steps(model, data, optimiser, recipe, objective, range(step, stop), steps)
+            _check_finite(model, stop, steps, epoch)
             line: dict[str, float] = {
                 "epoch": epoch + 1, "loss": total, "rate": recipe.rate(stop - 1, steps),
                 "seconds": time.perf_counter() - started,
@@ -214,9 +218,19 @@ def _steps(
             if not np.isfinite(mean):
                 raise TrainingError(
                     f"the loss became {mean} at step {step + 1} of {steps} (epoch {epoch + 1}); expected a finite "
-                    "number. Lower the learning rate; the last checkpoint, if one was asked for, is as it was."
+                    f"number. {_LOWER}"
                 )
     return mean
+
+
+def _check_finite(model: nn.Module, step: int, steps: int, epoch: int) -> None:
+    """A finite loss may have sent the weights to infinity in its own step: then no checkpoint is made of them."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise TrainingError(
+                f"{name} is not finite after step {step} of {steps} (epoch {epoch + 1}); expected finite numbers. "
+                f"{_LOWER}"
+            )
 
 
 def augmented(images: torch.Tensor, seed: int) -> torch.Tensor:

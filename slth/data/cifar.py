@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import pickle
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ def read(path: Path, split: str) -> Arrays:
             with tarfile.open(path) as archive:
                 raws = [_member(archive, f"{folder}/{name}") for name in files]
         parts = [_unpickle(raw, form.key) if form.key else _records(raw, form.label_bytes) for raw in raws]
-    except (OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError, tarfile.TarError) as cause:
+    except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, zlib.error, pickle.UnpicklingError,
+            tarfile.TarError) as cause:  # fmt: skip
         raise DataError(
             f"{path} does not hold the official files {', '.join(files)} whole ({cause}). Copy or download it again."
         ) from cause

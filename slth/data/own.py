@@ -26,4 +26,9 @@ def load_own(name: str, split: str) -> Split:
         return found
     if not (hasattr(found, "__len__") and hasattr(found, "__getitem__")):
         raise DataError(f"{name} must return a torch Dataset for {split!r}; got {type(found).__name__}.")
-    return from_dataset(found)
+    try:
+        return from_dataset(found)
+    except DataError:
+        raise
+    except Exception as cause:  # the data set's own code
+        raise DataError(f"{name} failed: {type(cause).__name__}: {cause}. Run it in Python to see where.") from cause

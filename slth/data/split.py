@@ -52,8 +52,13 @@ def from_dataset(dataset: Any) -> Split:
                 f"item {i} of the data set must be (image tensor, class number); got {type(item).__name__}. "
                 "Convert images to tensors in the data set."
             )
+        try:
+            labels.append(int(item[1]))
+        except (TypeError, ValueError) as cause:
+            raise DataError(
+                f"item {i} of the data set must have a class number; got {item[1]!r}. Number them."
+            ) from cause
         images.append(item[0].float())
-        labels.append(int(item[1]))
     if not images:
         raise DataError("a data set must hold examples; got none.")
     shapes = {tuple(image.shape) for image in images}

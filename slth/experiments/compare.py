@@ -12,7 +12,8 @@ import functools
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+import torch
+from pydantic import Field, ValidationInfo, field_validator
 from torch import nn
 
 from slth import data as datasets
@@ -29,6 +30,8 @@ from slth.experiments.study import Point, Study
 
 # Another seed than any ticket's own: of shuffled masks and of redrawn weights.
 ANOTHER = 77_000
+# Methods whose tickets are masks of frozen random weights: those can be shuffled and redrawn.
+FROZEN = ("edge-popup", "gates", "gem-miner")
 
 
 class Contestant(Point):
@@ -41,7 +44,7 @@ class Contestant(Point):
         validation: held out of the training images. test: first so many test images; None for all.
         recipe, options: overrides of the method's own; tune: of its fine-tuning. norm: BatchNorm after every layer but
             the last, as the frozen random form has it; all methods have the same layers then.
-        sanity: run the sanity checks (Gem-Miner's).
+        sanity: fine-tune what the ticket must be better than, too (Gem-Miner's sanity checks): of frozen weights.
         unknown: a data set of unknown inputs, for AUROC. corrupted: severity 1–5 of corrupted inputs; 0 for none.
     """
 
@@ -67,17 +70,38 @@ class Contestant(Point):
     def _known(cls, value: str) -> str:
         return check_choice("method", value, tuple(METHODS))
 
+    @field_validator("sanity")
+    @classmethod
+    def _checkable(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and (info.data.get("method") not in FROZEN or not info.data.get("finetune")):
+            raise ValueError(f"sanity checks are fine-tuned tickets of {', '.join(FROZEN)}; ask for finetune ≥ 1")
+        return value
+
 
 @functools.lru_cache(maxsize=4)
 def training_data(name: str, examples: int | None, validation: int) -> tuple[Split, Split | None]:
     """Training and validation images of a task: the same ones for every method and every seed.
 
     Raises:
-        InputError: more than there are. DataError: no such data.
+        InputError: more than there are, one class alone, or a data set whose test images are those of training.
+            DataError: no such data.
     """
-    whole = datasets.load(name, "train")
+    whole, test = datasets.load(name, "train"), test_data(name, None)
+    if torch.equal(whole.images, test.images):
+        raise InputError(
+            f"{name} has one split: it would be tested on what it was trained on. Choose data with training and test "
+            "images apart."
+        )
     rest, held = datasets.held_out(whole, validation, seed=0) if validation else (whole, None)
-    return datasets.subset(rest, examples, seed=1), held
+    data = datasets.subset(rest, examples, seed=1)
+    classes = data.labels.unique()
+    if len(classes) < 2 or int(classes[0]) < 0 or int(test.labels.max()) >= data.classes:
+        raise InputError(
+            f"training images must show two classes at least, and every class of the test images; got labels "
+            f"{int(classes[0])} to {int(classes[-1])} for training and {int(test.labels.min())} to "
+            f"{int(test.labels.max())} for testing. Check the labels, or take more examples."
+        )
+    return data, held
 
 
 @functools.lru_cache(maxsize=4)
@@ -88,8 +112,11 @@ def test_data(name: str, count: int | None) -> Split:
 
 
 def prepare(point: Contestant, seed: int, **more: Any) -> Job:
-    """What the method of a point is given; ``more`` goes into the job."""
+    """What the method of a point is given; ``more`` goes into the job. Data that does not fit is refused here, before
+    any work."""
     data, validation = training_data(point.data, point.examples, point.validation)
+    if point.unknown:
+        _unknown(point)
     return Job(
         arch=point.arch, data=data, validation=validation, density=point.density, epochs=point.epochs, seed=seed,
         recipe=point.recipe, options=point.options, norm=point.norm, **more,
@@ -119,15 +146,19 @@ def judge(point: Contestant, job: Job, outcome: Outcome) -> dict[str, Any]:
     }  # fmt: skip
     if outcome.tuned is not None:
         stages["tuned"] = _measured(point, outcome.tuned, test)
+        result["tuned_epochs"] = outcome.tuned_epochs
     elif point.finetune and outcome.found is not None:
         recipe = replace(job, epochs=point.finetune, recipe=point.tune).made(outcome.tuning)
         checked = {"tuned": outcome.found}
         if point.sanity:
-            checked |= sanity_checks(outcome.found, job.model(), job.data, seed=ANOTHER + job.seed)
+            init = job.options.get("init", "signed_constant")
+            checked |= sanity_checks(outcome.found, job.model(), job.data, seed=ANOTHER + job.seed, init=init)
             checked["smart"] = smart.find(job.model(), density=result["density"], seed=job.seed, frozen=True)
         for name, found in checked.items():
             try:
-                tuned, history = fine_tuned(found, job.data, recipe=recipe, device=job.device, say=job.say)
+                tuned, history = fine_tuned(
+                    found, job.data, recipe=recipe, checkpoint=job.checkpoint(name), device=job.device, say=job.say
+                )
             except TrainingError as cause:  # a collapsed layer is an outcome, not the end of the study
                 stages[name] = {"error": str(cause)}
                 continue
@@ -143,15 +174,7 @@ def judge(point: Contestant, job: Job, outcome: Outcome) -> dict[str, Any]:
 
 def _measured(point: Contestant, network: nn.Module, test: Split) -> dict[str, Any]:
     logits = logits_of(network, test.images)
-    outside = None
-    if point.unknown:
-        unknown = test_data(point.unknown, None).images
-        if unknown.shape[1:] != test.images.shape[1:]:
-            raise InputError(
-                f"unknown inputs must have the shape of the known ones, {tuple(test.images.shape[1:])}; "
-                f"{point.unknown} has {tuple(unknown.shape[1:])}. Choose another data set."
-            )
-        outside = logits_of(network, unknown)
+    outside = logits_of(network, _unknown(point).images) if point.unknown else None
     found: dict[str, Any] = calibration.measures(logits, test.labels, outside)
     table = calibration.reliability(logits, test.labels)
     full = table.count > 0
@@ -164,6 +187,16 @@ def _measured(point: Contestant, network: nn.Module, test: Split) -> dict[str, A
             for kind in corruptions.KINDS
         }
     return found
+
+
+def _unknown(point: Contestant) -> Split:
+    unknown, known = test_data(point.unknown, None), test_data(point.data, None)
+    if unknown.images.shape[1:] != known.images.shape[1:]:
+        raise InputError(
+            f"unknown inputs must have the shape of the known ones, {tuple(known.images.shape[1:])}; "
+            f"{point.unknown} has {tuple(unknown.images.shape[1:])}. Choose another data set."
+        )
+    return unknown
 
 
 @functools.lru_cache(maxsize=8)
@@ -179,7 +212,8 @@ STUDY = Study(
         "found and after fine-tuning. Means over seeds with percentile bootstrap intervals: with three seeds they "
         "reach from about the least to the largest value. Density is the fraction of weights kept, counted; the "
         "subset-sum ticket's is what it keeps of its much wider random parent. Epochs are passes over the training "
-        "images in the whole search, all members and levels included."
+        "images in the whole search, all members and levels included; the last level of iterative pruning, which "
+        "trains the ticket itself, counts as what comes after."
     ),
     point=Contestant,
     run=run,

@@ -9,6 +9,7 @@ from typing import Any
 from slth import figures
 from slth.experiments.intervals import Interval, interval, show
 from slth.experiments.published import published
+from slth.experiments.spec import canonical
 from slth.experiments.study import Row
 from slth.report import Section
 
@@ -40,11 +41,18 @@ def label(row: Row) -> str:
 
 
 def grouped(rows: Iterable[Row]) -> Groups:
-    """Rows of one label and density (asked for) together: they differ in the seed."""
-    groups: Groups = defaultdict(list)
+    """Rows of one setting together: they differ in the seed. By label and density asked for; where two settings share
+    both, the label says what sets them apart."""
+    settings: dict[tuple[str, float], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        groups[label(row), row.point["density"]].append(row)
-    return dict(groups)
+        settings[label(row), row.point["density"]][canonical(dict(row.point))].append(row)
+    groups: Groups = {}
+    for (name, density), several in settings.items():
+        points = [mine[0].point for mine in several.values()]
+        apart = [key for key in points[0] if any(point.get(key) != points[0][key] for point in points)]
+        for mine in several.values():
+            groups[name + "".join(f", {key} {mine[0].point.get(key)}" for key in apart), density] = mine
+    return groups
 
 
 def values(rows: Sequence[Row], stage: str, measure: str) -> list[float]:

@@ -61,7 +61,7 @@ class Job:
         known = [name for name in own.as_dict() if name not in ("epochs", "seed")]
         check_keys("recipe", self.recipe, known)
         changes: dict[str, Any] = {
-            name: tuple(value) if name == "milestones" else value for name, value in self.recipe.items()
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.recipe.items()
         }
         return replace(own, epochs=self.epochs, seed=self.seed, **changes)
 
@@ -78,7 +78,8 @@ class Outcome:
         network: the ticket as it was found. kept, total: weights. epochs: of all training in the search, in passes
             over the job's data. seconds: of the search.
         found: masks and their network, where there are any: what can be fine-tuned, shuffled, redrawn.
-        tuned: the ticket trained further, where the search itself has done that.
+        tuned: the ticket trained further, where the search itself has done that. tuned_epochs: of that training, where
+            ``epochs`` and ``seconds`` leave it out.
         tuning: how ``found`` is trained further, if it is.
         levels: (density, network) on the way, where the search passes through other densities.
         untouched: whether all weights are as they were drawn. notes: JSON-ready.
@@ -92,6 +93,7 @@ class Outcome:
     untouched: bool
     found: Found | None = None
     tuned: nn.Module | None = None
+    tuned_epochs: float = 0.0
     tuning: Recipe = TUNE
     levels: tuple[tuple[float, nn.Module], ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)

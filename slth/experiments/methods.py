@@ -19,7 +19,7 @@ from slth.baselines.found import Found, masked
 from slth.baselines.masks import counts, maskable
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import train
-from slth.errors import check_keys
+from slth.errors import InputError, check_keys
 from slth.experiments.job import Job, Outcome
 from slth.tickets import find_ticket
 
@@ -31,12 +31,9 @@ Method = Callable[[Job], Outcome]
 
 def dense(job: Job) -> Outcome:
     """The whole network, trained: what all others are measured by."""
-    model, recipe = job.model(), job.made(DENSE)
-    history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
-                    device=job.device, say=job.say)  # fmt: skip
-    total = sum(weight.numel() for weight in maskable(model).values())
-    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=history.seconds,
-                   untouched=False)  # fmt: skip
+    if job.options:
+        raise InputError(f"dense training has no options; got {', '.join(job.options)}. Change its recipe instead.")
+    return _trained(job)
 
 
 def searched(find: Callable[..., Found], own: Recipe) -> Method:
@@ -68,17 +65,18 @@ def iterative(job: Job) -> Outcome:
     if job.options.get("total", False):
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
     rewind = job.options.get("rewind", 0)
-    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, device=job.device)
+    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, folder=job.folder, device=job.device)
     levels = list(
         imp.prune(start, job.data, recipe=recipe, rewind=rewind, densities=densities, validation=job.validation,
                   folder=job.folder, device=job.device, say=job.say)
     )  # fmt: skip
     steps = rewind + sum(level.history.steps for level in levels[:-1])
+    per_epoch = recipe.steps(len(job.data)) / recipe.epochs
     last = levels[-1]
     kept, total = _count(last.masks)
     return Outcome(
-        network=masked(start, last.masks), tuned=last.network.cpu(), kept=kept, total=total, untouched=False,
-        epochs=steps / (recipe.steps(len(job.data)) / recipe.epochs),
+        network=masked(start, last.masks).cpu(), tuned=last.network.cpu(), kept=kept, total=total, untouched=False,
+        epochs=steps / per_epoch, tuned_epochs=last.history.steps / per_epoch,
         seconds=sum(level.history.seconds for level in levels[:-1]),
         levels=tuple((level.density, level.network.cpu()) for level in levels), notes={"rewind": rewind},
     )  # fmt: skip
@@ -89,6 +87,7 @@ def initial(name: str) -> Method:
 
     def run(job: Job) -> Outcome:
         _check_options(job, at_init.find)
+        _check_no_recipe(job)
         found = at_init.find(job.model(), job.data, density=job.density, method=name, seed=job.seed, say=job.say,
                              **job.options)  # fmt: skip
         return replace(_outcome(found), tuning=DENSE)
@@ -99,6 +98,7 @@ def initial(name: str) -> Method:
 def smart_random(job: Job) -> Outcome:
     """Random masks with smart layer-wise ratios."""
     _check_options(job, smart.find)
+    _check_no_recipe(job)
     found = smart.find(job.model(), density=job.density, seed=job.seed, say=job.say, **job.options)
     return replace(_outcome(found), tuning=DENSE)
 
@@ -121,28 +121,14 @@ def ensemble(lams: tuple[float, ...]) -> Method:
     def run(job: Job) -> Outcome:
         check_keys("options", job.options, ("lams", "init", "scale_fan"))
         options = {"scale_fan": True, **job.options}
-        chosen = [float(lam) for lam in options.pop("lams", lams)]
+        chosen = _lambdas(options.pop("lams", lams))
         recipe = job.made(dro.RECIPE)
-        parts = []
-        for i, lam in enumerate(chosen):
-            # Seeds of the members of one ensemble are no seeds of another's.
-            seed = 1000 * job.seed + i
-            with torch.random.fork_rng(devices=[]):
-                model = replace(job, seed=seed).model()
-            parts.append(
-                edge_popup.find(
-                    model,
-                    job.data,
-                    density=job.density,
-                    recipe=replace(recipe, seed=seed),
-                    seed=seed,
-                    objective=dro.robust(lam),
-                    checkpoint=job.checkpoint(f"member-{i}"),
-                    device=job.device,
-                    say=job.say,
-                    **options,
-                )
-            )
+        # Seeds of the members of one ensemble are no seeds of another's.
+        parts = dro.tickets(
+            job.model(), job.data, density=job.density, lams=chosen,
+            seeds=[1000 * job.seed + i for i in range(len(chosen))], recipe=recipe, folder=job.folder,
+            device=job.device, say=job.say, **options,
+        )  # fmt: skip
         return Outcome(
             network=dro.Ensemble([part.module() for part in parts]), untouched=all(part.untouched for part in parts),
             kept=sum(_count(part.masks)[0] for part in parts), total=sum(_count(part.masks)[1] for part in parts),
@@ -160,8 +146,11 @@ def subset_sum(job: Job) -> Outcome:
     Density is what the ticket keeps of its random parent: an outcome of the width, not of ``density``. The epochs are
     those of the target.
     """
-    check_keys("options", job.options, list(inspect.signature(find_ticket).parameters)[1:])
-    target = dense(job)
+    filled = ("model", "example_input", "seed", "progress")
+    check_keys(
+        "options", job.options, [name for name in inspect.signature(find_ticket).parameters if name not in filled]
+    )
+    target = _trained(job)
     options = {"width": 10_000, "input_range": (0.0, 1.0), **job.options}
     ticket = find_ticket(target.network, example_input=job.data.images[:1], seed=job.seed, **options)
     kept, total = sum(layer.weights for layer in ticket.layers), sum(layer.random for layer in ticket.layers)
@@ -188,11 +177,38 @@ METHODS: dict[str, Method] = {
 }
 
 
+def _trained(job: Job) -> Outcome:
+    model, recipe = job.model(), job.made(DENSE)
+    history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
+                    device=job.device, say=job.say)  # fmt: skip
+    total = sum(weight.numel() for weight in maskable(model).values())
+    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=history.seconds,
+                   untouched=False)  # fmt: skip
+
+
 def _check_options(job: Job, find: Callable[..., Any]) -> None:
     """Options are arguments of the method that the harness does not fill in itself."""
     filled = {"model", "data", "density", "recipe", "fine_tuning", "method", "seed", "objective", "validation",
               "checkpoint", "device", "say"}  # fmt: skip
     check_keys("options", job.options, [name for name in inspect.signature(find).parameters if name not in filled])
+
+
+def _lambdas(given: Any) -> list[float]:
+    try:
+        chosen = [float(lam) for lam in given]
+    except (TypeError, ValueError):
+        chosen = []
+    if not chosen:
+        raise InputError(f"lams must be a list of numbers > 0 (inf for plain training), one a member; got {given!r}.")
+    return [dro.check_lambda(lam) for lam in chosen]
+
+
+def _check_no_recipe(job: Job) -> None:
+    if job.recipe:
+        raise InputError(
+            "a method that does not train has no recipe to change; got "
+            f"{', '.join(job.recipe)}. Change that of its fine-tuning (tune, or --tune)."
+        )
 
 
 def _outcome(found: Found) -> Outcome:

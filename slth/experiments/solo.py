@@ -1,8 +1,9 @@
 """One method, one seed, one folder: what ``slth train`` does.
 
 The folder holds ``result.json`` (the point, the seed, what was measured), ``ticket.safetensors`` (the network's
-weights, those not kept zero), ``masks.safetensors`` where there are masks, and checkpoints. A folder that holds the
-result is done; one that holds checkpoints goes on.
+weights, those not kept zero), ``masks.safetensors`` where there are masks, and checkpoints. ``run.json`` (point and
+seed) is written first, so that no run goes on from another's checkpoints. A folder that holds the result is done; one
+that holds checkpoints goes on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from slth.experiments.methods import METHODS
 from slth.files import write_whole
 
 RESULT = "result.json"
+STARTED = "run.json"
 
 
 def run_one(
@@ -40,20 +42,18 @@ def run_one(
     check_int("seed", seed, 0)
     asked: dict[str, Any] = {"point": point.model_dump(mode="json"), "seed": seed}
     stored = read_result(folder)
+    # A run that failed before its first checkpoint has left nothing to go on from.
+    begun = _read(folder / STARTED) if any(folder.glob("*.pt")) else None
+    _refuse_another(folder, asked, stored or begun)
     if stored is not None:
-        differing = [name for name, value in asked["point"].items() if stored["point"].get(name) != value]
-        differing += [] if stored["seed"] == seed else ["seed"]
-        if differing:
-            raise InputError(
-                f"{folder} holds a run with another {', '.join(differing)}. Choose another folder with --out."
-            )
         say(f"already there: {folder / RESULT}")
         return stored
+    job = prepare(point, seed, folder=folder, device=device, say=say)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise InputError(f"cannot make the folder {folder}: {cause.strerror}. Choose another with --out.") from cause
-    job = prepare(point, seed, folder=folder, device=device, say=say)
+    write_whole(folder / STARTED, json.dumps(asked, indent=2) + "\n")
     outcome = METHODS[point.method](job)
     result = judge(point, job, outcome)
     _write_tensors(folder, outcome)
@@ -69,14 +69,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     Raises:
         InputError: a result that is damaged.
     """
-    path = folder / RESULT
-    if not path.is_file():
-        return None
-    try:
-        stored = json.loads(path.read_text())
-        return {"point": stored["point"], "seed": stored["seed"], **stored}
-    except (ValueError, KeyError, TypeError) as cause:
-        raise InputError(f"{path} is not a result of slth train. Choose another folder with --out.") from cause
+    return _read(folder / RESULT)
 
 
 def check_device(device: str) -> str:
@@ -87,6 +80,26 @@ def check_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda is not at hand: torch sees no GPU here. Use --device cpu.")
     return device
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        return {"point": stored["point"], "seed": stored["seed"], **stored}
+    except (ValueError, KeyError, TypeError) as cause:
+        raise InputError(f"{path} is not a result of slth train. Choose another folder with --out.") from cause
+
+
+def _refuse_another(folder: Path, asked: dict[str, Any], held: dict[str, Any] | None) -> None:
+    """Raise :class:`InputError` where a folder holds, finished or begun, anything but what is asked for."""
+    if held is None:
+        return
+    differing = [name for name, value in asked["point"].items() if held["point"].get(name) != value]
+    differing += [] if held["seed"] == asked["seed"] else ["seed"]
+    if differing:
+        raise InputError(f"{folder} holds a run with another {', '.join(differing)}. Choose another folder with --out.")
 
 
 def _write_tensors(folder: Path, outcome: Outcome) -> None:
