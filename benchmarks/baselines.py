@@ -25,13 +25,13 @@ from slth.baselines.edge_popup import EdgePopup
 from slth.baselines.frozen import frozen_form
 from slth.baselines.gates import Gated
 from slth.baselines.gem_miner import GemMiner
-from slth.experiments import diet
-from slth.experiments.compare_sections import STAGES, grouped, values
-from slth.experiments.intervals import interval, show
-from slth.experiments.results import plot_study, report_study
-from slth.experiments.runner import read_study, run_study
-from slth.experiments.spec import load_spec
-from slth.experiments.study import Row
+from slth.experiments.analysis.intervals import interval, show
+from slth.experiments.engine.results import plot_study, report_study
+from slth.experiments.engine.runner import read_study, run_study
+from slth.experiments.engine.spec import load_spec
+from slth.experiments.engine.study import Row
+from slth.experiments.studies import diet
+from slth.experiments.studies.compare_sections import STAGES, grouped, values
 from slth.networks import models
 
 SPECS = Path(__file__).parent / "specs"
@@ -76,7 +76,7 @@ def run_part(part: str, *, quick: bool, workers: int | None) -> dict[str, Any]:
     if part == "diet":
         return {**common, "verdict": diet.verdict(rows), "table": diet.table(rows)}
     if part == "planted":
-        from slth.experiments import planted
+        from slth.experiments.studies import planted
 
         return {**common, "table": planted.table(rows)}
     if not rows:

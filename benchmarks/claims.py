@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from slth.experiments.compare_sections import grouped, values
-from slth.experiments.intervals import Interval, difference, interval, show
-from slth.experiments.study import Row
+from slth.experiments.analysis.intervals import Interval, difference, interval, show
+from slth.experiments.engine.study import Row
+from slth.experiments.studies.compare_sections import grouped, values
 
 # A ticket matches the dense network when it loses at most half a point of accuracy.
 MATCHING = 0.005

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import print_table, write_json
-from slth.experiments.results import plot_study
-from slth.experiments.runner import Event, read_study, run_study
-from slth.experiments.spec import Spec
-from slth.experiments.store import Store, write_store
-from slth.experiments.study import Point, Row, Study
+from slth.experiments.engine.results import plot_study
+from slth.experiments.engine.runner import Event, read_study, run_study
+from slth.experiments.engine.spec import Spec
+from slth.experiments.engine.store import Store, write_store
+from slth.experiments.engine.study import Point, Row, Study
 
 Result = dict[str, Any]
 HOME = str(Path(__file__).parent.parent)
@@ -112,7 +112,7 @@ def store(quick: bool) -> Result:
     count = 20_000 if quick else 100_000
     spec = _spec(seeds=5, number=range(count // 5))
     with tempfile.TemporaryDirectory() as folder:
-        from slth.experiments.runner import plan
+        from slth.experiments.engine.runner import plan
 
         began = time.perf_counter()
         with write_store(folder) as written:

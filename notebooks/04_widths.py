@@ -18,8 +18,8 @@ import os
 
 from slth import figures
 from slth.errors import InputError
-from slth.experiments.study import Row
-from slth.experiments.width import STUDY, WidthPoint
+from slth.experiments.engine.study import Row
+from slth.experiments.studies.width import STUDY, WidthPoint
 from slth.theory import bounds, certified, thresholds
 
 smoke = os.environ.get("SLTH_SMOKE") == "1"

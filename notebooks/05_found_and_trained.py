@@ -25,10 +25,10 @@ import os
 import time
 
 from slth import data, figures, find_ticket
+from slth.apps.demo import train_digits
 from slth.baselines import edge_popup, imp
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
-from slth.experiments.demo import train_digits
 from slth.networks import models
 
 smoke = os.environ.get("SLTH_SMOKE") == "1"

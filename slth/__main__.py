@@ -1,6 +1,6 @@
 """``python -m slth`` is ``slth``."""
 
-from slth.cli import main
+from slth.cli.app import main
 
 if __name__ == "__main__":
     main()

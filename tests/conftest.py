@@ -12,7 +12,7 @@ from torch import nn
 
 from slth.data import data_folder
 from slth.tickets import Ticket, find_ticket, load_ticket
-from slth.tickets.file import target_path
+from slth.tickets.files.file import target_path
 
 # The networks here are small and two test processes run side by side: more threads would only wait for each other.
 torch.set_num_threads(1)

@@ -34,7 +34,7 @@ from slth.baselines.training import History, mixed
 from slth.data import Split
 from slth.errors import InputError, check_choice, check_int, check_positive
 
-METHODS = ("random", "magnitude", "snip", "grasp", "synflow")
+CRITERIA = ("random", "magnitude", "snip", "grasp", "synflow")
 
 PER_CLASS = 10
 TEMPERATURE = 200.0
@@ -57,13 +57,13 @@ def find(
 
     Args:
         model: an ordinary architecture, left as it is; its weights are drawn anew. data: of training.
-        density: of all weights; exactly round(density·N) are kept. method: one of ``METHODS``.
+        density: of all weights; exactly round(density·N) are kept. method: one of ``CRITERIA``.
         seed: of the weights, of the examples, of random scores. per_class: examples SNIP and GraSP see.
 
     Raises:
         InputError: unknown method, density outside (0, 1], or a class with too few examples.
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, CRITERIA)
     check_density(density)
     network = drawn(model, seed)
     before, began = weights_hash(network), time.perf_counter()
@@ -80,7 +80,7 @@ def masks_of(
     network: nn.Module, data: Split, *, density: float, method: str, seed: int = 0, per_class: int = PER_CLASS
 ) -> Masks:
     """The masks that a method gives a network as it is; arguments and errors as for :func:`find`."""
-    check_choice("method", method, METHODS)
+    check_choice("method", method, CRITERIA)
     if method == "synflow":
         return synflow_masks(network, tuple(data.images.shape[1:]), density)
     return keep_top(_scores(method, network, data, seed, per_class), density)

@@ -41,7 +41,7 @@ from slth.errors import InputError, check_choice, check_positive
 # structures (six runs), all of one seed.
 RECIPE = Recipe(epochs=8, optimiser="adam", learning_rate=0.03)
 
-STRUCTURES = ("weight", "filter", "channel")
+GATED_UNITS = ("weight", "filter", "channel")
 # As in the paper of Gaussian gates: μ = σ = ½ at first, so that a sixth of the gates are shut and a sixth wide open.
 SIGMA = 0.5
 START = 0.5
@@ -117,7 +117,7 @@ def gate_shapes(network: nn.Module, structure: str) -> dict[str, tuple[int, ...]
         InputError: unknown structure, a network of one layer where filters or channels are gated, or channels of
             grouped convolutions.
     """
-    check_choice("structure", structure, STRUCTURES)
+    check_choice("structure", structure, GATED_UNITS)
     weights = {name: tuple(weight.shape) for name, weight in maskable(network).items()}
     if structure == "weight":
         return weights

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
-from slth.baselines import at_init, edge_popup, gates, gem_miner, imp, planted
+from slth.baselines import at_init, edge_popup, gates, gem_miner, imp
+from slth.baselines import planted_tickets as planted
 from slth.baselines.found import masked
 from slth.baselines.masks import Masks
-from slth.baselines.planted import Planted
+from slth.baselines.planted_tickets import Planted
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.errors import check_choice
@@ -18,14 +19,14 @@ _SCORED: dict[str, Callable[..., Masks]] = {
     "gates": lambda made, **options: gates.find(made.network, made.train, init="given", **options).masks,
     "gem-miner": lambda made, **options: gem_miner.find(made.network, made.train, init="given", **options).masks,
 }
-METHODS = (*_SCORED, *at_init.METHODS, "imp")
+SEARCHES = (*_SCORED, *at_init.CRITERIA, "imp")
 
 
 def masks_of(made: Planted, *, method: str, recipe: Recipe, density: float | None = None, seed: int = 0) -> Masks:
     """What a method keeps of the mother.
 
     Args:
-        method: one of ``METHODS``. recipe: of scores, gates and the levels of IMP; it has ten levels and so ten times
+        method: one of ``SEARCHES``. recipe: of scores, gates and the levels of IMP; it has ten levels and so ten times
             the epochs, and its weights are trained. density: None for the planted one. seed: of scores and examples.
 
     Raises:
@@ -33,7 +34,7 @@ def masks_of(made: Planted, *, method: str, recipe: Recipe, density: float | Non
 
     Source: plantnseek2022
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, SEARCHES)
     density = made.density if density is None else density
     if method in _SCORED:
         return _SCORED[method](made, density=density, recipe=recipe, seed=seed)
@@ -46,7 +47,7 @@ def masks_of(made: Planted, *, method: str, recipe: Recipe, density: float | Non
 
 
 def scores_of(made: Planted, masks: Masks) -> dict[str, float]:
-    """:func:`slth.baselines.planted.score`, and ``accuracy``: of the mother's own weights under the masks, untrained.
+    """What :func:`slth.baselines.planted_tickets.score` gives, and ``accuracy``: of the mother's weights, untrained.
 
     The truth has accuracy 1. A method whose masks are meant to be trained on, as those of pruning at initialisation
     and of IMP are, is asked here for what it finds without that.

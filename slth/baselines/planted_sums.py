@@ -31,8 +31,8 @@ from slth.networks.parent import Parent, make_parent
 from slth.networks.target import Target
 from slth.rss import Problem, Solution, verify
 from slth.tickets import Ticket
+from slth.tickets.checks.verification import measure_channel
 from slth.tickets.ticket import Block
-from slth.tickets.verification import measure_channel
 
 Truth = dict[tuple[int, int], Block]
 

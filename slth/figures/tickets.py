@@ -72,7 +72,9 @@ def filters_side_by_side(ticket: Ticket, layer: int = 0, limit: int = 8, ax: Axe
 
     The grey scale is shared; the third row is their difference, magnified by a power of ten so that it shows.
     """
-    from slth.tickets.approximation import approximated_weight  # imports torch, which the other figures do without
+    from slth.tickets.record.approximation import (
+        approximated_weight,  # imports torch, which the other figures do without
+    )
 
     ax = ax or new_axes(6.4, 2.9)
     linear = ticket.target.maps[layer]

@@ -190,8 +190,8 @@ class Target:
         return assemble(self, LinearMap.to_module)
 
     def layer_specs(self) -> tuple[LayerSpec, ...]:
-        """Its layers by their norms, for certified widths; see :func:`slth.networks.specs.layer_specs`."""
-        from slth.networks.specs import layer_specs
+        """Its layers by their norms, for certified widths; see :func:`slth.networks.layer_specs.layer_specs`."""
+        from slth.networks.layer_specs import layer_specs
 
         return layer_specs(self)
 

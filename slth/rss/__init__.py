@@ -6,13 +6,13 @@
 """
 
 from slth.rss.problem import BatchSolution, Problem, Solution, Status
-from slth.rss.solve import METHODS, solve, solve_batch
+from slth.rss.solve import SOLVERS, solve, solve_batch
 from slth.rss.stream import StreamSolution, solve_stream
 from slth.rss.verify import exact_error, exact_objective, verify
 from slth.rss.weights import WeightSolution, solve_weights
 
 __all__ = [
-    "METHODS",
+    "SOLVERS",
     "BatchSolution",
     "Problem",
     "Solution",

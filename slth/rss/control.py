@@ -43,7 +43,7 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class Incumbent:
     """What a method found: the selection, a rigorous lower bound on any error, and whether eps was excluded.
 
     ``lower_bound`` must hold for every selection the problem allows, in exact arithmetic: :func:`slth.rss.solve`

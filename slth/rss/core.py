@@ -22,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.meet import Sizes, build_grid, grid_bytes, popcounts, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.relax import solve_relax
@@ -43,7 +43,7 @@ DEFAULT_SETTLEMENTS = 256
 SLACK = 1.5
 
 
-def solve_core(problem: Problem, control: Control) -> Outcome:
+def solve_core(problem: Problem, control: Control) -> Incumbent:
     """The core method; see the module's docstring."""
     first = solve_relax(problem, replace(control, deadline=None))
     vectors, target = problem.vectors, problem.target
@@ -98,7 +98,7 @@ def solve_core(problem: Problem, control: Control) -> Outcome:
                     best = _selection(settlements[int(pair[0]) // len(low)], (left_rows, right_rows), codes)
                     error = problem.length(best @ vectors - target)
                     control.improved(error)
-    return Outcome(
+    return Incumbent(
         selected=best,
         stats={"table": table, "left": left, "settlements": met, **first.stats},
     )

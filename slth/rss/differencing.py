@@ -22,14 +22,14 @@ import heapq
 import numpy as np
 
 from slth.errors import InputError
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.problem import FloatArray, Problem
 
 # Above D = 1 each of n steps scans all items: n² D operations.
 MAX_ITEMS = 20_000
 
 
-def solve_differencing(problem: Problem, control: Control) -> Outcome:
+def solve_differencing(problem: Problem, control: Control) -> Incumbent:
     """The differencing method; see the module's docstring. Not anytime: it runs to its end."""
     vectors, size = problem.vectors, problem.cardinality
     plain = problem.dimension == 1 and size is None
@@ -55,7 +55,7 @@ def solve_differencing(problem: Problem, control: Control) -> Outcome:
     # The offset item must have sign +1: Σσx + offset is then the residual of 2(Σ s x − z).
     sign *= sign[-1]
     selected[members] = sign[:-1] > 0
-    return Outcome(selected=selected, stats={"steps": len(pairs)})
+    return Incumbent(selected=selected, stats={"steps": len(pairs)})
 
 
 def _largest_first(values: FloatArray) -> list[tuple[int, int, int]]:

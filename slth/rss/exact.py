@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from slth.errors import MemoryEstimateError, human_bytes
 from slth.rss.branch import Branch, OutOfNodes
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.meet import MAX_GRID_DIMENSIONS, build_grid, grid_bytes, popcounts, scan, subset_sums
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.pursuit import pursue_once
@@ -49,7 +49,7 @@ LONE_NODES = 2.0**24
 RUN = 12
 
 
-def solve_exact(problem: Problem, control: Control) -> Outcome:
+def solve_exact(problem: Problem, control: Control) -> Incumbent:
     """The exact method; see the module's docstring. Returns the incumbent when time runs out."""
     return _search(problem, control, None)
 
@@ -62,7 +62,7 @@ def provable(problem: Problem, control: Control, nodes: float) -> bool:
         return False
 
 
-def _search(problem: Problem, control: Control, nodes: float | None) -> Outcome:
+def _search(problem: Problem, control: Control, nodes: float | None) -> Incumbent:
     """The search; with ``nodes`` given, branch and bound alone, which raises OutOfNodes when it needs more."""
     incumbent = pursue_once(problem, control)
     useful: BoolArray = np.ones(problem.size, dtype=bool)
@@ -70,7 +70,7 @@ def _search(problem: Problem, control: Control, nodes: float | None) -> Outcome:
         useful &= (problem.vectors != 0).any(axis=1)
     vectors, count = problem.vectors[useful], int(useful.sum())
     if count == 0:
-        return Outcome(selected=incumbent.selected & False, lower_bound=_floor_zero(problem), stats={"scans": 0})
+        return Incumbent(selected=incumbent.selected & False, lower_bound=_floor_zero(problem), stats={"scans": 0})
     slack = rounding_slack(vectors, problem.target, problem.norm)
     error = problem.length(incumbent.selected @ problem.vectors - problem.target)
     budget = _branch_nodes(problem, vectors, control) if nodes is None else nodes
@@ -109,7 +109,7 @@ def _search(problem: Problem, control: Control, nodes: float | None) -> Outcome:
         radius = error + MARGIN * slack if error <= 4 * radius else 2 * radius
     selected = np.zeros(problem.size, dtype=bool)
     selected[useful] = best
-    return Outcome(
+    return Incumbent(
         selected=selected,
         lower_bound=bound,
         stats={"scans": scans, "nodes": branch.nodes, "search": search.name},

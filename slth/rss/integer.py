@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.errors import InputError
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.problem import BoolArray, FloatArray, Problem
 
 # Seconds without a time limit: these solvers may otherwise run for days.
@@ -41,17 +41,17 @@ TOLERANCE = 1e-6
 Minimise = Callable[[Problem, FloatArray, FloatArray, float, Control], "tuple[BoolArray | None, float, str]"]
 
 
-def solve_highs(problem: Problem, control: Control) -> Outcome:
+def solve_highs(problem: Problem, control: Control) -> Incumbent:
     """HiGHS through ``scipy.optimize.milp``; see the module's docstring."""
     return _solve_by_tangents(problem, control, _minimise_highs, "HiGHS")
 
 
-def solve_scip(problem: Problem, control: Control) -> Outcome:
+def solve_scip(problem: Problem, control: Control) -> Incumbent:
     """SCIP through OR-tools; see the module's docstring."""
     return _solve_by_tangents(problem, control, _minimise_scip, "SCIP")
 
 
-def solve_cpsat(problem: Problem, control: Control) -> Outcome:
+def solve_cpsat(problem: Problem, control: Control) -> Incumbent:
     """CP-SAT of OR-tools on the rounded instance; see the module's docstring."""
     from ortools.sat.python import cp_model
 
@@ -86,14 +86,14 @@ def solve_cpsat(problem: Problem, control: Control) -> Outcome:
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     selected = np.array([solver.boolean_value(v) for v in chosen]) if found else _fallback(problem)
     bound = solver.best_objective_bound if status != cp_model.MODEL_INVALID else 0.0
-    return Outcome(
+    return Incumbent(
         selected=selected,
         lower_bound=_shift(bound, problem, step),
         stats={"solver": "CP-SAT", "step": step, "message": solver.status_name(status)},
     )
 
 
-def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, solver: str) -> Outcome:
+def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, solver: str) -> Incumbent:
     """Minimise max over directions of |uᵀ residual|: once for L∞, with more and more directions for L2."""
     unit = max(float(np.abs(problem.vectors).max()), 1e-300)
     columns, goal = problem.vectors.T / unit, problem.target / unit
@@ -124,7 +124,7 @@ def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, s
         seen.add(selected.tobytes())
         tangent = residual / length * (1 - 2.0**-40)  # no longer than 1, whatever rounding does
         directions = np.vstack([directions, tangent, -tangent])
-    return Outcome(selected=best, lower_bound=lower, stats={"solver": solver, "solves": solves, "message": message})
+    return Incumbent(selected=best, lower_bound=lower, stats={"solver": solver, "solves": solves, "message": message})
 
 
 def _minimise_highs(

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.meet import Sizes, build_grid, scan
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.pursuit import smallest
@@ -32,14 +32,14 @@ PATIENCE = 8
 Changes = tuple[FloatArray, npt.NDArray[np.int64], Sizes]
 
 
-def solve_local(problem: Problem, control: Control) -> Outcome:
+def solve_local(problem: Problem, control: Control) -> Incumbent:
     """The local method; see the module's docstring."""
     half = None
     if control.deadline is not None:
         half = time.monotonic() + 0.5 * (control.deadline - time.monotonic())
     start = solve_relax(problem, replace(control, deadline=half))
     selected, moves = polish(problem, start.selected, control)
-    return Outcome(selected=selected, stats={**start.stats, "moves": moves})
+    return Incumbent(selected=selected, stats={**start.stats, "moves": moves})
 
 
 def polish(problem: Problem, selected: BoolArray, control: Control) -> tuple[BoolArray, int]:

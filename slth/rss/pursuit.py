@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.rss.beam import beam
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.local import MIN_GAIN, improve
 from slth.rss.problem import BoolArray, FloatArray, Problem
 
@@ -29,7 +29,7 @@ WIDTHS = (4, 16, 64)
 LOOK = 2**24
 
 
-def solve_pursuit(problem: Problem, control: Control) -> Outcome:
+def solve_pursuit(problem: Problem, control: Control) -> Incumbent:
     """The pursuit method; see the module's docstring."""
     first = pursue_once(problem, control)
     best, error, width = first.selected, problem.length(problem.target - first.selected @ problem.vectors), 1
@@ -50,10 +50,10 @@ def solve_pursuit(problem: Problem, control: Control) -> Outcome:
                 control.improved(error)
         if not more:
             break
-    return Outcome(selected=best, stats={**first.stats, "beam": width})
+    return Incumbent(selected=best, stats={**first.stats, "beam": width})
 
 
-def pursue_once(problem: Problem, control: Control) -> Outcome:
+def pursue_once(problem: Problem, control: Control) -> Incumbent:
     """The greedy pursuit, time limit or not: a first incumbent for other methods."""
     start, norms, sized = _start(problem)
     if sized:
@@ -62,7 +62,7 @@ def pursue_once(problem: Problem, control: Control) -> Outcome:
     else:
         selected, residual, flips = pursue(problem.vectors, problem.target, norms, control=control)
     selected, moves = _refine(problem, selected, residual, norms)
-    return Outcome(selected=selected, stats={"flips": flips, "local_moves": moves})
+    return Incumbent(selected=selected, stats={"flips": flips, "local_moves": moves})
 
 
 def _start(problem: Problem) -> tuple[BoolArray, FloatArray, bool]:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.rss import vertex
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.local import improve
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.pursuit import exchange, pursue, pursue_once, smallest, spread
@@ -47,7 +47,7 @@ SPARSE = 2048
 Indices = npt.NDArray[np.intp]
 
 
-def solve_relax(problem: Problem, control: Control) -> Outcome:
+def solve_relax(problem: Problem, control: Control) -> Incumbent:
     """The relax method; see the module's docstring."""
     vectors = problem.vectors
     norms = np.einsum("nd,nd->n", vectors, vectors)
@@ -80,7 +80,7 @@ def solve_relax(problem: Problem, control: Control) -> Outcome:
                 break
             generators = [np.random.default_rng([control.seed, restarts + i]) for i in range(control.threads)]
     stats = {"flips": flips, "core": len(core), "restarts": restarts}
-    return Outcome(selected=start if best is None else best, stats=stats)
+    return Incumbent(selected=start if best is None else best, stats=stats)
 
 
 def _free_start(problem: Problem, norms: FloatArray, control: Control) -> tuple[BoolArray, Indices, None, int]:

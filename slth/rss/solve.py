@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_array, check_choice, check_int, check_positive
 from slth.rss.auto import choose
-from slth.rss.control import Control, Outcome
+from slth.rss.control import Control, Incumbent
 from slth.rss.core import solve_core, table_size
 from slth.rss.device import pursue_on_device
 from slth.rss.differencing import solve_differencing
@@ -26,8 +26,8 @@ from slth.rss.relax import solve_relax
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
 from slth.rss.verify import below, verify
 
-# One line per method: a function (Problem, Control) → Outcome. A new method is a new file and a line here.
-METHODS: dict[str, Callable[[Problem, Control], Outcome]] = {
+# One line per method: a function (Problem, Control) → Incumbent. A new method is a new file and a line here.
+SOLVERS: dict[str, Callable[[Problem, Control], Incumbent]] = {
     "exact": solve_exact,
     "core": solve_core,
     "local": solve_local,
@@ -86,7 +86,7 @@ def solve(
     """
     control = _control(eps, time_limit, seed, thread_count(threads), max_memory)
     control = replace(control, progress=progress)
-    check_choice("method", method, ("auto", *METHODS))
+    check_choice("method", method, ("auto", *SOLVERS))
     with one_blas_thread():
         return _carry_out(_plan(problem, method, control), eps, control.threads)
 
@@ -126,7 +126,7 @@ def solve_batch(
             f"targets must have shape (b, D) = ({stacked.shape[0]}, {stacked.shape[2]}) to match vectors "
             f"{stacked.shape}; got {goals.shape}. Pass one target per instance."
         )
-    check_choice("method", method, ("auto", *METHODS))
+    check_choice("method", method, ("auto", *SOLVERS))
     workers = thread_count(threads)
     control = _control(eps, time_limit, seed, 1, max_memory)
     began = time.monotonic()
@@ -219,7 +219,7 @@ def _plan(problem: Problem, method: str, control: Control) -> _Plan:
 def _carry_out(plan: _Plan, eps: float | None, threads: int) -> Solution:
     """Run a plan, recompute the error, name the outcome; ``eps`` in the problem's own units."""
     problem, exponent = plan.problem, plan.exponent
-    outcome = METHODS[plan.method](plan.scaled, replace(plan.control, threads=threads))
+    outcome = SOLVERS[plan.method](plan.scaled, replace(plan.control, threads=threads))
     error = verify(problem, outcome.selected)
     bound = outcome.lower_bound if plan.exact else 0.0
     if exponent and math.isfinite(bound):

@@ -22,9 +22,9 @@ from typing import Any
 
 from slth.errors import InputError, check_choice, check_positive
 from slth.theory import samples, widths
-from slth.theory.bound import PARAMETERS, Bound, check
 from slth.theory.propagation import layer_output_bound
 from slth.theory.references import REFERENCES, Reference
+from slth.theory.statement import PARAMETERS, Bound, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def compute(key: str, *, constant: float | None = None, **arguments: Any) -> Bou
 
     Args:
         key: in :data:`BOUNDS`. constant: assumed for the unspecified one; None leaves it a letter.
-        arguments: the bound's own, see ``BOUNDS[key].parameters`` and :data:`~slth.theory.bound.PARAMETERS`.
+        arguments: the bound's own, see ``BOUNDS[key].parameters`` and :data:`~slth.theory.statement.PARAMETERS`.
 
     Raises:
         InputError: an unknown key; an argument missing, unknown or out of range; a constant where there is none;

@@ -33,7 +33,7 @@ from slth.errors import InputError, check_array, check_choice, check_int, check_
 
 Array = npt.NDArray[np.float64]
 
-LAWS = ("nsn", "gaussian", "uniform")
+CANDIDATE_LAWS = ("nsn", "gaussian", "uniform")
 # Below this ε the squares that the sums over A rest on would leave float64.
 SMALLEST_EPS = 1e-100
 
@@ -88,7 +88,7 @@ def log_hit(*, k: int | npt.NDArray[np.int64], D: int, eps: float, z: float | np
     Source: first_moment
     """
     values, counts = check_target(D, eps, z)
-    check_choice("law", law, LAWS)
+    check_choice("law", law, CANDIDATE_LAWS)
     sizes = np.atleast_1d(np.asarray(k))
     if not np.issubdtype(sizes.dtype, np.integer) or sizes.min(initial=0) < 0:
         raise InputError(f"k must be an integer ≥ 0 (a number of vectors), or an array of them; got {k!r}.")

@@ -5,7 +5,7 @@ A tag in ``wording`` is never raised without reading the source.
 
 from __future__ import annotations
 
-from slth.theory.reference import Reference
+from slth.theory.citation import Reference
 
 LITERATURE: dict[str, Reference] = {
     "dacunha2023": Reference(

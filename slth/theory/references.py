@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from slth.theory.citation import Reference
 from slth.theory.literature import LITERATURE
-from slth.theory.reference import Reference
 from slth.theory.trained import TRAINED
 
 REFERENCES: dict[str, Reference] = {

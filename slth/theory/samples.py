@@ -1,7 +1,7 @@
 r"""How many random vectors have a subset that sums to the target: the sample bounds, one function each.
 
 A function takes the instance's numbers and the constant its theorem leaves open (None: it stays a letter), and
-returns a :class:`~slth.theory.bound.Bound`. ε is the L∞ tolerance of one subset sum, D its dimension.
+returns a :class:`~slth.theory.statement.Bound`. ε is the L∞ tolerance of one subset sum, D its dimension.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from scipy.optimize import brentq
 
-from slth.theory import bound, thresholds
-from slth.theory.bound import Bound, Hypothesis, assumed, check, number, scaled, small, solved
+from slth.theory import statement as bound
+from slth.theory import thresholds
+from slth.theory.statement import Bound, Hypothesis, assumed, check, number, scaled, small, solved
 
 CANDIDATES = "candidates n of one subset sum"
 # Measured with the relaxation of slth.rss; see relax_scaling.

@@ -1,6 +1,6 @@
 """The literature of trained tickets: what the baselines implement, and the measures they are compared by."""
 
-from slth.theory.reference import Reference
+from slth.theory.citation import Reference
 
 TRAINED: dict[str, Reference] = {
     "ramanujan2020": Reference(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
-from slth.theory import bound
-from slth.theory.bound import Bound, Hypothesis, assumed, check, magnitude, scaled, small, solved
+from slth.theory import statement as bound
+from slth.theory.statement import Bound, Hypothesis, assumed, check, magnitude, scaled, small, solved
 
 
 def dacunha2023(

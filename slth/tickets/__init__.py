@@ -1,12 +1,12 @@
 """Tickets: find them, verify them, certify them, evaluate them, save and load them, turn them into networks."""
 
-from slth.tickets.certificates.certificate import AgreementCertificate, NetworkCertificate
-from slth.tickets.certificates.certify import certified_agreement, certify_network
-from slth.tickets.evaluate import Score, evaluate
-from slth.tickets.file import load_ticket
-from slth.tickets.find import find_ticket
+from slth.tickets.certify.certificate import AgreementCertificate, NetworkCertificate
+from slth.tickets.certify.certify import certified_agreement, certify_network
+from slth.tickets.checks.evaluate import Score, evaluate
+from slth.tickets.checks.verification import Verification
+from slth.tickets.files.file import load_ticket
+from slth.tickets.search.find import find_ticket
 from slth.tickets.ticket import LayerReport, Ticket
-from slth.tickets.verification import Verification
 
 __all__ = [
     "AgreementCertificate",

@@ -17,9 +17,9 @@ from slth.networks.parent import Parent
 from slth.networks.target import Target
 
 if TYPE_CHECKING:
-    from slth.tickets.verification import Verification
+    from slth.tickets.checks.verification import Verification
 
-Rows = npt.NDArray[np.int64]
+ChannelIndices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,15 @@ class Block:
         rows: int64 (Σ counts,), hidden channels, increasing within each part. counts: int64 (parts,).
     """
 
-    rows: Rows
-    counts: Rows
+    rows: ChannelIndices
+    counts: ChannelIndices
 
-    def parts(self) -> list[Rows]:
+    def parts(self) -> list[ChannelIndices]:
         """The rows of each part."""
         return np.split(self.rows, np.cumsum(self.counts)[:-1])
 
     @property
-    def used(self) -> Rows:
+    def used(self) -> ChannelIndices:
         """Hidden channels that some part keeps, increasing; all others are removed whole."""
         return self.rows if len(self.counts) == 1 else np.unique(self.rows)
 
@@ -53,7 +53,7 @@ class Block:
         return mask
 
     @staticmethod
-    def of(parts: Sequence[Rows]) -> Block:
+    def of(parts: Sequence[ChannelIndices]) -> Block:
         """A block from the rows of each part."""
         return Block(np.concatenate(parts).astype(np.int64), np.array([len(part) for part in parts], dtype=np.int64))
 
@@ -140,7 +140,7 @@ class Ticket:
         zeros for what was removed (a grouped target's groups are filled up to equal length); ``kernel`` and
         ``weight`` leave zeros in the d×d layer.
         """
-        from slth.tickets.compact import compact_module
+        from slth.tickets.networks.compact import compact_module
 
         return compact_module(self.parent, self.target, self.kept)
 
@@ -149,7 +149,7 @@ class Ticket:
 
         Not a subnetwork any more: for measuring wide tickets. :meth:`to_module` agrees with it up to rounding.
         """
-        from slth.tickets.certificates.folded import fold_ticket, networks
+        from slth.tickets.certify.folded import fold_ticket, networks
 
         return networks(self, fold_ticket(self), torch.float32)[1]
 
@@ -164,7 +164,7 @@ class Ticket:
         Raises:
             MemoryEstimateError: the masks would not fit memory.
         """
-        from slth.tickets.explicit import masks
+        from slth.tickets.networks.explicit import masks
 
         return masks(self.parent, self.kept)
 
@@ -174,13 +174,13 @@ class Ticket:
         A recorded certificate is proved again: that of the network, and with ``images`` (the data it is about) also
         the certified agreement.
         """
-        from slth.tickets.verification import verify_ticket
+        from slth.tickets.checks.verification import verify_ticket
 
         return verify_ticket(self, images)
 
     def save(self, path: str | Path) -> Path:
         """Write a ``.slth`` file (whole or not at all); :func:`slth.tickets.load_ticket` reads it."""
-        from slth.tickets.file import save_ticket
+        from slth.tickets.files.file import save_ticket
 
         return save_ticket(self, path)
 

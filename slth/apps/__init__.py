@@ -1,0 +1,1 @@
+"""Complete programs on top of the library: the demo, the installation check, published experiments."""

@@ -1,0 +1,114 @@
+"""The command line. Each command reads its options, calls the library, prints; errors are one clear line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slth import __version__
+from slth.cli.bounds import bounds_app
+from slth.cli.proofs import proofs
+from slth.cli.rss import reproduce_app, rss_app
+from slth.cli.show import Json, console, table
+from slth.cli.study import report, study_app
+from slth.cli.ticket import ticket_app
+from slth.cli.train import compare, train
+from slth.errors import SlthError
+
+# The heavy imports (torch, numba) are made inside the commands: `slth --help` answers at once.
+app = typer.Typer(
+    name="slth",
+    help="Structured strong lottery tickets: subnetworks of random CNNs, found by subset sum, without training.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
+app.add_typer(ticket_app, name="ticket")
+app.add_typer(rss_app, name="rss")
+app.add_typer(reproduce_app, name="reproduce")
+app.add_typer(bounds_app, name="bounds")
+app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
+app.command("report", epilog="Example: slth report existence")(report)
+app.command(
+    "train", epilog="Example: slth train gem-miner --data digits --arch digits --density 0.05 --finetune 5 --out run"
+)(train)
+app.command("compare", epilog="Example: slth compare compare --smoke --out contest")(compare)
+app.command("proofs", epilog="Example: slth proofs --quick")(proofs)
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point: run the app; print slth's own errors as one line and exit with 1."""
+    try:
+        code = app(standalone_mode=False) or 0
+    except SlthError as error:
+        typer.echo(f"error: {error}", err=True)
+        code = 1
+    except BrokenPipeError:
+        code = 0  # the reader, `head` for instance, has had enough
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:
+        # The parser's usage errors know how to show themselves; anything else is a bug and keeps its traceback.
+        if not (hasattr(error, "show") and hasattr(error, "exit_code")):
+            raise
+        error.show()
+        code = error.exit_code
+    if code == INTERRUPTED:
+        typer.echo("interrupted: no file was left half-written", err=True)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"slth {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: slth demo --out my-demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("slth-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the random parent.")] = 0,
+) -> None:
+    """Train a small CNN on digits, find its ticket in a random CNN, verify it, and write a report."""
+    from slth.apps.demo import run_demo
+
+    run_demo(out, seed=seed, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
+
+
+@app.command(epilog="Example: slth doctor --json")
+def doctor(as_json: Json = False) -> None:
+    """Check that this installation computes what it should, and say what it has to work with."""
+    from slth.apps.doctor import examine
+
+    checks = examine()
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        table(("check", "", "found"), [(c.name, "ok" if c.ok else "FAILED", c.found) for c in checks], numbers=False)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@data_app.command("list", epilog="Example: SLTH_DATA=~/data slth data list")
+def data_list(as_json: Json = False) -> None:
+    """Data sets that --data can name here."""
+    from slth import data as datasets
+
+    found = datasets.available()
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    table(("name", "what"), list(found.items()), numbers=False)
+    if datasets.data_folder() is None:
+        typer.echo("Set SLTH_DATA to a folder with one folder of IDX files per data set to see more.")

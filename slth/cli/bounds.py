@@ -1,0 +1,280 @@
+"""The command line of the bounds: ``slth bounds list|show|compute|layer|network|plot``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slth.cli.show import Json, table
+from slth.errors import InputError, check_int
+
+if TYPE_CHECKING:
+    from slth.theory.bounds import Entry, Layer
+    from slth.theory.statement import Bound
+
+bounds_app = typer.Typer(
+    help="Width and sample bounds from the literature, and their hypotheses.", no_args_is_help=True
+)
+
+Constant = Annotated[
+    float | None, typer.Option(help="Assume this for the unspecified constant; without it, it stays a letter.")
+]
+Eps = Annotated[float, typer.Option(help="Tolerance of the network's output, L∞.")]
+Delta = Annotated[float, typer.Option(help="Failure probability.")]
+Z = Annotated[float, typer.Option("--z", help="Size of target entries, in a candidate's standard deviations.")]
+
+# What a network's table shows of each layer: what must be, what slth was measured to need, what is proved.
+COLUMNS = ("first_moment", "relax_scaling", "becchetti2022", "dacunha2023")
+# Tolerances of the figure: 24 an interval of three decades is smooth.
+PLOT_EPS = [0.25 * 10 ** (-i / 8) for i in range(25)]
+
+
+@bounds_app.command("list", epilog="Example: slth bounds list --json")
+def list_bounds(as_json: Json = False) -> None:
+    """All bounds: what each says, whether its constant is known, how sure its wording is."""
+    from slth.theory.bounds import BOUNDS
+
+    if as_json:
+        typer.echo(json.dumps([_about(key) for key in BOUNDS], indent=2, ensure_ascii=False))
+        return
+    rows = [(key, rule.title, rule.reference.constant, rule.reference.wording) for key, rule in BOUNDS.items()]
+    table(("key", "statement", "constant", "wording"), rows, numbers=False)
+
+
+@bounds_app.command("show", epilog="Example: slth bounds show becchetti2022")
+def show(key: Annotated[str, typer.Argument(help="As in slth bounds list.")], as_json: Json = False) -> None:
+    """One bound: its source, its hypotheses, its arguments."""
+    about = _about(key)
+    if as_json:
+        typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
+        return
+    arguments = about.pop("arguments")
+    rows = [(name, str(value)) for name, value in about.items() if value != ""]
+    table(("", ""), rows, numbers=False)
+    typer.echo()
+    table(
+        ("argument", "meaning", "range", ""),
+        [(f"--{a['name'].replace('_', '-')}", a["meaning"], a["range"], "" if a["needed"] else "optional")
+         for a in arguments],
+        numbers=False,
+    )  # fmt: skip
+
+
+@bounds_app.command(
+    "compute", epilog="Example: slth bounds compute dacunha2023 --d 3 --c-in 1 --c-out 16 --depth 2 --eps 0.1"
+)
+def compute(
+    key: Annotated[str, typer.Argument(help="As in slth bounds list; slth bounds show KEY tells its arguments.")],
+    d: Annotated[int | None, typer.Option("--d", help="Side of a kernel.")] = None,
+    c_in: Annotated[int | None, typer.Option(help="Input channels.")] = None,
+    c_out: Annotated[int | None, typer.Option(help="Output channels.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Layers of the target.")] = None,
+    dimension: Annotated[int | None, typer.Option("--D", help="Dimension of one subset sum, d²·c_out.")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="Size of the subset.")] = None,
+    weights: Annotated[int | None, typer.Option(help="Number of parameters of the target.")] = None,
+    units: Annotated[int | None, typer.Option(help="Width of the target.")] = None,
+    eps: Annotated[float | None, typer.Option(help="Tolerance.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Failure probability.")] = None,
+    precision: Annotated[float | None, typer.Option(help="Step of a quantised target.")] = None,
+    z: Annotated[float | None, typer.Option("--z", help="|z_i| of the target.")] = None,
+    norm: Annotated[float | None, typer.Option(help="Largest ‖K‖₁.")] = None,
+    law: Annotated[str | None, typer.Option(help="nsn, gaussian or uniform.")] = None,
+    constant: Constant = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate one bound; arguments that break a hypothesis are refused, naming it."""
+    from slth.theory import bounds
+
+    given = {
+        "d": d, "c_in": c_in, "c_out": c_out, "depth": depth, "D": dimension, "k": k, "weights": weights,
+        "units": units, "eps": eps, "delta": delta, "precision": precision, "z": z, "norm": norm, "law": law,
+    }  # fmt: skip
+    bound = bounds.compute(key, constant=constant, **{name: one for name, one in given.items() if one is not None})
+    if bound.violations:
+        raise InputError(f"{key} {bound}.")
+    if as_json:
+        typer.echo(json.dumps(_record(bound), indent=2, ensure_ascii=False))
+        return
+    reference = bounds.BOUNDS[key].reference
+    rows = [(bound.quantity, str(bound)), ("formula", bound.form), ("direction", bound.direction)]
+    rows += [("hypothesis", f"{one.text}: {'holds' if one.holds else 'not checked'}") for one in bound.hypotheses]
+    rows.append(("source", f"{reference.authors} ({reference.year}), wording {reference.wording}"))
+    table(("", ""), rows, numbers=False)
+
+
+@bounds_app.command("layer", epilog="Example: slth bounds layer --d 5 --c-in 6 --c-out 16 --depth 5 --eps 0.1")
+def layer(
+    c_in: Annotated[int, typer.Option(help="Input channels.")],
+    c_out: Annotated[int, typer.Option(help="Output channels.")],
+    d: Annotated[int, typer.Option("--d", help="Side of a kernel; 1 for a linear layer.")] = 1,
+    depth: Annotated[int, typer.Option(help="Layers of the network.")] = 1,
+    eps: Eps = 0.1,
+    delta: Delta = 0.01,
+    z: Z = 0.5,
+    k: Annotated[int | None, typer.Option("--k", help="Subset size, for the fixed-size bounds.")] = None,
+    constant: Constant = None,
+    as_json: Json = False,
+) -> None:
+    """All bounds that speak of one layer, for one error of the network's output."""
+    from slth.theory import bounds
+
+    one = bounds.Layer(d=d, c_in=c_in, c_out=c_out, depth=depth, eps=eps, delta=delta, z=z, k=k)
+    entries = bounds.for_layer(one, constant=constant)
+    if as_json:
+        typer.echo(json.dumps(_layer_record(one, entries), indent=2, ensure_ascii=False))
+        return
+    table(
+        ("key", "of one", "bound", "direction", "what is counted", "wording"),
+        [
+            (
+                entry.key,
+                bounds.BOUNDS[entry.key].scope,
+                entry.note if entry.bound is None else str(entry.bound),
+                "" if entry.bound is None else entry.bound.direction,
+                "" if entry.bound is None else entry.bound.quantity,
+                bounds.BOUNDS[entry.key].reference.wording,
+            )
+            for entry in entries
+        ],
+        numbers=False,
+    )
+    typer.echo(f"D = {one.dimension:,}; each subset sum within {one.tolerance:.3g} for an output error of {eps:g}.")
+
+
+@bounds_app.command("network", epilog="Example: slth bounds network --arch lenet5 --eps 0.1 --constant 1")
+def network(
+    arch: Annotated[str, typer.Option(help="A built-in architecture.")],
+    weights: Annotated[Path | None, typer.Option(help="Its weights, to check the hypotheses on them.")] = None,
+    eps: Eps = 0.1,
+    delta: Delta = 0.01,
+    z: Z = 0.5,
+    constant: Constant = None,
+    as_json: Json = False,
+) -> None:
+    """The bounds of every layer of a target network."""
+    from slth.theory import bounds
+
+    layers = _network_layers(arch, weights, eps=eps, delta=delta, z=z)
+    if as_json:
+        records = [_layer_record(one, bounds.for_layer(one, constant=constant)) for one in layers]
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        return
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
+    for one in layers:
+        entries = bounds.for_layer(one, constant=constant, keys=COLUMNS)
+        cells = []
+        for entry in entries:
+            refusal = entry.note if entry.bound is None else "; ".join(entry.bound.violations)
+            cells.append("–" if refusal else str(entry.bound))
+            if refusal:
+                notes.append(f"{one.name}, {entry.key}: {refusal}")
+        rows.append((one.name, f"{one.dimension:,}", f"{one.tolerance:.2g}", *cells))
+    table(("layer", "D", "ε each", *COLUMNS), rows)
+    for note in notes:
+        typer.echo(note)
+    typer.echo(
+        f"For an output error of {eps:g}, if ‖K‖₁ ≤ 1 keeps activations in [−1, 1]. For that ε of each subset sum "
+        "first_moment is necessary, relax_scaling measured, the others sufficient; n counts the candidates of one "
+        "input channel and sign."
+    )
+
+
+@bounds_app.command("plot", epilog="Example: slth bounds plot --D 9 --out bounds.png")
+def plot(
+    out: Annotated[Path, typer.Option(help="The .png to write.")],
+    dimension: Annotated[int, typer.Option("--D", help="Dimension of one subset sum.")] = 9,
+    z: Z = 0.5,
+    constant: Annotated[float, typer.Option(help="Assumed for every unspecified constant.")] = 1.0,
+) -> None:
+    """Draw the number of candidates of one subset sum against its tolerance."""
+    if out.suffix != ".png" or not out.parent.is_dir():
+        raise InputError(f"--out must be a .png file in a folder that exists; got {out}.")
+    check_int("D", dimension, 1, hint="It is the dimension of one subset sum.")
+    from slth.figures import width_against_eps
+    from slth.files import write_whole
+    from slth.report import png
+
+    ax = width_against_eps(eps=PLOT_EPS, curves=curves(dimension, z, constant), dimension=dimension)
+    write_whole(out, png(ax))
+    typer.echo(f"written: {out}")
+
+
+# Certifying a curve takes seconds a point up to this dimension.
+PROVED_UP_TO = 25
+
+
+def curves(dimension: int, z: float, constant: float) -> dict[str, list[float]]:
+    """n at each of :data:`PLOT_EPS`, under a label that says what the constant is."""
+    from slth.theory import bounds
+
+    one_channel = {"d": 1, "c_in": 1, "c_out": dimension, "depth": 1}  # the theorem's form D⁶·log³(D/ε)
+    asked: list[tuple[str, dict[str, Any], float | None]] = [
+        ("first_moment", {"D": dimension, "z": z}, None),
+        ("relax_scaling", {"D": dimension}, None),
+        *([("certified", {"D": dimension, "z": z}, None)] if dimension <= PROVED_UP_TO else []),
+        ("becchetti2022", {"D": dimension}, constant),
+        ("nsn_mrss", {"D": dimension}, constant),
+        ("dacunha2023", one_channel, constant),
+    ]
+    drawn = {}
+    for key, given, assumed in asked:
+        found = [bounds.compute(key, constant=assumed, eps=eps, **given) for eps in PLOT_EPS]
+        label = f"{key} ({found[0].direction}, {found[0].constant})"
+        drawn[label] = [math.nan if bound.value is None else bound.value for bound in found]
+    return drawn
+
+
+def _network_layers(arch: str, weights: Path | None, *, eps: float, delta: float, z: float) -> list[Layer]:
+    # torch comes in here and in no other command of this file
+    import numpy as np
+
+    from slth.errors import check_choice
+    from slth.networks import extract, models
+    from slth.theory.bounds import Layer
+
+    check_choice("--arch", arch, tuple(models.ARCHITECTURES))
+    model = models.ARCHITECTURES[arch].build().eval() if weights is None else models.load_weights(arch, weights)
+    maps = extract(model).maps
+    layers = []
+    for linear in maps:
+        sides = set(linear.weight.shape[2:]) or {1}
+        if len(sides) > 1:
+            raise InputError(f"layer {linear.name} must have square kernels; got {linear.weight.shape[2:]}.")
+        layers.append(
+            Layer(
+                name=linear.name, d=int(sides.pop()), c_in=linear.channels[0], c_out=linear.channels[1],
+                depth=len(maps), eps=eps, delta=delta, z=z, weights=sum(one.weight.size for one in maps),
+                norm=None if weights is None else float(np.abs(linear.weight.astype(np.float64)).sum()),
+            )
+        )  # fmt: skip
+    return layers
+
+
+def _about(key: str) -> dict[str, Any]:
+    from slth.errors import check_choice
+    from slth.theory.bounds import BOUNDS
+    from slth.theory.statement import PARAMETERS
+
+    check_choice("key", key, tuple(BOUNDS))
+    rule = BOUNDS[key]
+    arguments = [
+        {"name": name, "symbol": PARAMETERS[name].symbol, "meaning": PARAMETERS[name].meaning,
+         "range": PARAMETERS[name].range, "needed": needed}
+        for name, needed in rule.parameters.items()
+    ]  # fmt: skip
+    return {"key": key, "bound": rule.title, "scope": rule.scope, **asdict(rule.reference), "arguments": arguments}
+
+
+def _record(bound: Bound) -> dict[str, Any]:
+    return {"text": str(bound), **asdict(bound), "violations": bound.violations}
+
+
+def _layer_record(layer: Layer, entries: list[Entry]) -> dict[str, Any]:
+    found = {entry.key: {"note": entry.note} if entry.bound is None else _record(entry.bound) for entry in entries}
+    return {**asdict(layer), "D": layer.dimension, "tolerance": layer.tolerance, "bounds": found}

@@ -1,0 +1,131 @@
+"""The command ``slth ticket certify``."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slth.cli.show import Json, table
+from slth.errors import InputError
+
+if TYPE_CHECKING:
+    from slth.tickets import AgreementCertificate, NetworkCertificate
+
+
+def certify(
+    file: Annotated[Path, typer.Argument(help="A .slth file.")],
+    target: Annotated[Path | None, typer.Option(help="The target's weights. Default: the file beside it.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certifies agreement on it.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    radius: Annotated[str, typer.Option(help="L∞ radii around the examples, e.g. 0,1/255,2/255.")] = "0",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")] = None,
+    input_range: Annotated[str | None, typer.Option(help="lo,hi of the inputs. Default: the ticket's own.")] = None,
+    shape: Annotated[str | None, typer.Option(help="Of one input, e.g. 1,28,28. Default: the ticket's own.")] = None,
+    network: Annotated[bool, typer.Option(help="Bracket the largest difference over all inputs.")] = True,
+    max_memory: Annotated[float, typer.Option(help="Bytes for the proof; more is tighter.")] = 1e9,
+    seed: Annotated[int, typer.Option(help="Of the search for the worst input.")] = 0,
+    save: Annotated[bool, typer.Option(help="Record the certificate in the file; `verify` proves it again.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Prove how far a ticket's outputs can be from its target's, and where both provably predict the same."""
+    from slth import data as datasets
+    from slth import tickets
+    from slth.cli.arguments import parse_range, parse_shape
+
+    radii = parse_radii(radius)
+    ticket = tickets.load_ticket(file, target)
+    low, high = parse_range(input_range) or (None, None)
+    images = None if data is None else datasets.load(data, split).images[:limit]
+    if images is None and not network:
+        raise InputError("there is nothing to certify: pass --data, or leave --no-network out.")
+    bracket = None
+    if network:
+        bracket = tickets.certify_network(
+            ticket,
+            low=low,
+            high=high,
+            shape=None if shape is None else parse_shape(shape),
+            images=images,
+            max_memory=max_memory,
+            seed=seed,
+        )
+    agreements = [
+        tickets.certified_agreement(ticket, images, radius=one, low=low, high=high, max_memory=max_memory)
+        for one in radii
+        if images is not None
+    ]
+    record: dict[str, Any] = {
+        "network": None if bracket is None else bracket.describe(),
+        "agreement": [one.describe() for one in agreements],
+    }
+    if save:
+        ticket.info["certificate"] = record
+        ticket.save(file)
+    if as_json:
+        typer.echo(json.dumps(record, indent=2))
+        return
+    if bracket is not None:
+        show_network(bracket)
+    if agreements:
+        show_agreement(agreements)
+
+
+def parse_radii(text: str) -> list[float]:
+    """``"0,1/255"`` → ``[0.0, 0.00392…]``.
+
+    Raises:
+        InputError: not numbers or fractions ≥ 0.
+    """
+    try:
+        radii = [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError) as cause:
+        raise InputError(f"--radius must be numbers or fractions such as 0,1/255,2/255; got {text!r}.") from cause
+    if min(radii) < 0:
+        raise InputError(f"--radius must be at least 0; got {text!r}.")
+    return radii
+
+
+def show_network(bracket: NetworkCertificate) -> None:
+    """Print a bracket, and how it grew layer by layer."""
+    table(
+        ("layer", "found", "proved", "open signs"),
+        [(one.name, f"{one.found:.3g}", f"{one.proved:.3g}", f"{one.open:.0%}") for one in bracket.limits],
+    )
+    observed = "" if bracket.observed is None else f"; observed on data {bracket.observed:.3g}"
+    typer.echo(
+        f"largest output difference over [{bracket.low:g}, {bracket.high:g}]: between {bracket.found:.4g} (found) and "
+        f"{bracket.proved:.4g} (proved), ratio {bracket.ratio:.3g}{observed}; "
+        f"norms alone prove {bracket.norm_bound:.3g} ({bracket.seconds:.1f} s)"
+    )
+
+
+def show_agreement(agreements: list[AgreementCertificate]) -> None:
+    """Print the certified fraction for each radius."""
+    table(
+        ("radius", "examples", "certified", "fraction", "observed at 0", "median proved difference", "seconds"),
+        [
+            (
+                f"{one.radius:.4g}",
+                f"{len(one.certified):,}",
+                f"{int(one.certified.sum()):,}",
+                f"{one.fraction:.2%}",
+                f"{float(one.observed.mean()):.2%}",
+                f"{one.describe()['median_difference'] or float('nan'):.3g}",
+                f"{one.seconds:.1f}",
+            )
+            for one in agreements
+        ],
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``slth ticket``."""
+    app.command("certify", epilog="Example: slth ticket certify lenet5.slth --data mnist --radius 0,1/255 --limit 100")(
+        certify
+    )

@@ -1,0 +1,202 @@
+"""``slth study`` and ``slth report``: studies on the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from slth.cli.show import Json, console, table
+from slth.errors import InputError
+
+study_app = typer.Typer(help="Sweeps over width, dimension, structure, …, that resume and scale.", no_args_is_help=True)
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a study was run in.")]
+Event = dict[str, Any]
+
+
+@study_app.command("list", epilog="Example: slth study list --json")
+def list_studies(as_json: Json = False) -> None:
+    """Studies that come with slth."""
+    from slth.experiments.engine.registry import load_study
+    from slth.experiments.engine.spec import load_spec, shipped
+
+    found: list[dict[str, Any]] = []
+    for name in shipped():
+        spec = load_spec(name)
+        study = load_study(spec.study)
+        points, smoke = len(spec.expand(study)), len(spec.quick().expand(study)) if spec.smoke else 0
+        found.append({"name": name, "title": spec.title or study.title, "points": points, "smoke_points": smoke})
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    rows = [(one["name"], f"{one['points']:,}", f"{one['smoke_points']:,}", one["title"]) for one in found]
+    table(("name", "points", "with --smoke", "title"), rows, numbers=False)
+
+
+@study_app.command("run", epilog="Example: slth study run existence --smoke --out existence")
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME|SPEC.toml", help="A shipped study, or your own spec file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the rows; a second run resumes.")],
+    smoke: Annotated[bool, typer.Option("--smoke", help="The quick form.")] = False,
+    engine: Annotated[str, typer.Option(help="local: processes of this machine; dask: a cluster.")] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes (default: one a core); with dask, points in flight.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events, a JSON object a line.")] = False,
+) -> None:
+    """Run what the folder does not hold yet; points that failed are tried again."""
+    from slth.experiments.engine.runner import run_study
+    from slth.experiments.engine.spec import load_spec
+
+    spec = load_spec(name)
+    with _listener(as_json) as listen:
+        totals = run_study(
+            spec.quick() if smoke else spec, out, engine=engine, workers=workers, scheduler=scheduler, listen=listen,
+            command=shlex.join(["slth", *sys.argv[1:]]),
+        )  # fmt: skip
+    if totals.failed:
+        raise InputError(f"{totals.failed} of {totals.total} points failed. See why with: slth study status {out}")
+
+
+@study_app.command("status", epilog="Example: slth study status existence")
+def status(folder: Folder, as_json: Json = False) -> None:
+    """How far a study is, and what failed; also while it runs."""
+    from slth.experiments.engine.results import describe, last_line
+    from slth.experiments.engine.runner import read_study
+
+    held = read_study(folder)
+    failed = [row for row in held.rows if row.status == "failed"]
+    if as_json:
+        failures = [{"key": row.key, "point": row.point, "seed": row.seed, "error": row.error} for row in failed]
+        counts = {**asdict(held.totals), "missing": held.totals.missing}
+        typer.echo(json.dumps({"study": held.study.name, "spec": held.spec.digest, **counts, "failures": failures}))
+        return
+    totals = held.totals
+    table(
+        ("study", "points", "done", "failed", "missing"),
+        [(held.study.name, *(f"{one:,}" for one in (totals.total, totals.done, totals.failed, totals.missing)))],
+    )
+    if failed:
+        table(("failed", "point", "error"), [(row.key, describe(row), last_line(row.error)) for row in failed[:20]],
+              numbers=False)  # fmt: skip
+    if len(failed) > 20:
+        typer.echo(f"… and {len(failed) - 20} more: slth study export {folder} --csv FILE")
+
+
+@study_app.command("export", epilog="Example: slth study export existence --csv rows.csv")
+def export(
+    folder: Folder,
+    csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
+) -> None:
+    """All rows as a table, a column for each parameter and result."""
+    from slth.experiments.engine.results import export_csv, export_parquet
+
+    if csv is None and parquet is None:
+        raise InputError("nothing to write. Name a file with --csv FILE or --parquet FILE.")
+    for path, write in ((csv, export_csv), (parquet, export_parquet)):
+        if path is not None:
+            typer.echo(f"{write(folder, path):,} rows written: {path}")
+
+
+@study_app.command("plot", epilog="Example: slth study plot existence")
+def plot(folder: Folder) -> None:
+    """Draw the study's figures into its folder, PNG and SVG, and print its tables."""
+    from slth.experiments.engine.results import plot_study
+
+    sections, written = plot_study(folder)
+    for section in sections:
+        if section.rows:
+            typer.echo(f"\n{section.title}")
+            table(tuple(section.header), [tuple(map(str, row)) for row in section.rows])
+    for path in written:
+        typer.echo(f"written: {path}")
+
+
+@study_app.command("rerun", epilog="Example: slth study rerun existence 3f2a9c")
+def rerun(
+    folder: Folder,
+    key: Annotated[str, typer.Argument(help="Key of a row, or how it begins.")],
+    as_json: Json = False,
+) -> None:
+    """Run a point again: it reproduces, or what differs is said."""
+    from slth.experiments.engine.results import describe
+    from slth.experiments.engine.results import rerun as run_again
+
+    found = run_again(folder, key)
+    same = not found.differences
+    if as_json:
+        typer.echo(json.dumps({"key": found.row.key, "reproduces": same, "differences": found.differences,
+                               "changes": found.changes}))  # fmt: skip
+    else:
+        typer.echo(f"{found.row.key}: {describe(found.row)}")
+        typer.echo(f"{'reproduces' if same else 'differs'}; {found.row.seconds:.3g} s then, {found.seconds:.3g} s now")
+        for header, pairs in (("result", found.differences), ("installation", found.changes)):
+            if pairs:
+                table((header, "stored", "now"), [(place, *map(str, pair)) for place, pair in pairs.items()])
+    if not same:
+        raise typer.Exit(1)
+
+
+def report(folder: Folder) -> None:
+    """Write DIR/report.html: every figure, the numbers behind it, provenance, commands; one file, no network."""
+    from slth.experiments.engine.results import report_study
+
+    typer.echo(f"written: {report_study(folder)}")
+
+
+def _listener(as_json: bool) -> AbstractContextManager[Callable[[Event], None]]:
+    if as_json:
+        return nullcontext(lambda event: typer.echo(json.dumps(event)))
+    return _Bar() if console.is_terminal else nullcontext(_first_and_last)
+
+
+def _first_and_last(event: Event) -> None:
+    """All that is printed where no terminal is; on one, a bar between the two."""
+    if event["event"] == "start":
+        line = f"{event['study']}: {event['total']:,} points, {event['done']:,} of them done before"
+    elif event["event"] == "end":
+        line = f"{event['done']:,} done, {event['failed']:,} failed in {event['elapsed']:.1f} s"
+    else:
+        return
+    console.print(line, highlight=False, soft_wrap=True)
+
+
+class _Bar:
+    """A progress bar: points done, failed, rate and time left."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
+            TextColumn("{task.fields[rate]:.3g}/s"), TextColumn("{task.fields[left]} left"), console=console,
+            transient=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Callable[[Event], None]:
+        self._progress.start()
+        self._task = self._progress.add_task("", failed=0, rate=0.0, left="–", total=None)
+        return self._hear
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _hear(self, event: Event) -> None:
+        if event["event"] == "point":
+            count = event["done"] + event["failed"]
+            # Rich's own estimate forgets what is older than half a minute: of slow points it would have none.
+            left = str(timedelta(seconds=round(event["eta"])))
+            self._progress.update(self._task, completed=count, failed=event["failed"], rate=event["rate"], left=left)
+            return
+        if event["event"] == "start":
+            self._progress.update(self._task, total=event["total"], completed=event["done"])
+        _first_and_last(event)

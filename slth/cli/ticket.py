@@ -1,0 +1,248 @@
+"""The command line of tickets: ``slth ticket find|verify|evaluate|show|export``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slth.cli.certify import register
+from slth.cli.show import Json, table
+from slth.errors import InputError
+
+if TYPE_CHECKING:
+    from slth.tickets import Ticket
+
+ticket_app = typer.Typer(help="Find, verify, evaluate, show and export tickets.", no_args_is_help=True)
+register(ticket_app)
+
+File = Annotated[Path, typer.Argument(help="A .slth file.")]
+Given = Annotated[
+    Path | None, typer.Option("--target", help="The target's safetensors file; default: name.target.safetensors.")
+]
+Names = Annotated[list[str] | None, typer.Option(help="Layer name or pattern, e.g. layer1.*; may be repeated.")]
+
+
+@ticket_app.command(
+    "find",
+    epilog="Example: slth ticket find --arch lenet5 --weights lenet5.safetensors --width conv=60000,linear=20000 "
+    "--input-range 0,1 --out lenet5.slth",
+)
+def find(
+    width: Annotated[str, typer.Option(help="One number, or e.g. conv=60000,linear=20000,fc3=5000.")],
+    out: Annotated[Path, typer.Option(help="The .slth file to write.")],
+    arch: Annotated[str | None, typer.Option(help="A built-in architecture; needs --weights.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="path.py:function that returns a model, or (model, example_input)."),
+    ] = None,
+    input_range: Annotated[
+        str | None, typer.Option(help="lo,hi of the network's inputs, e.g. 0,1 for pixels. Default: any sign.")
+    ] = None,
+    structure: Annotated[
+        str, typer.Option(help="What is kept or removed as a whole: channel, kernel or weight.")
+    ] = "channel",
+    only: Names = None,
+    skip: Names = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random parent.")] = 0,
+    law: Annotated[str, typer.Option(help="Law of its weights: normal or uniform.")] = "normal",
+    method: Annotated[str, typer.Option(help="auto, or a method of `slth rss solve`.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
+    task: Annotated[str | None, typer.Option(help="For the card: what the target was trained to do.")] = None,
+    data: Annotated[str | None, typer.Option(help="For the card: on which data.")] = None,
+    licence: Annotated[str | None, typer.Option(help="For the card: the licence of the target's weights.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the ticket of a trained network in a random parent; save it, its target and its card."""
+    from slth.cli.arguments import load_target, parse_range, parse_width
+    from slth.tickets import find_ticket
+
+    if out.suffix != ".slth":
+        raise InputError(f"--out must end in .slth; got {out}. For example: --out {out.with_suffix('.slth').name}")
+    if not out.parent.is_dir():
+        raise InputError(f"--out must be in a folder that exists; {out.parent} does not. Make it first.")
+    widths, span = parse_width(width), parse_range(input_range)
+    network, example = load_target(arch=arch, weights=weights, model=model)
+    ticket = find_ticket(
+        network,
+        width=widths,
+        example_input=example,
+        input_range=span,
+        structure=structure,
+        only=only,
+        skip=skip or (),
+        seed=seed,
+        law=law,
+        method=method,
+        threads=threads,
+        progress=not as_json,
+    )
+    stated = {"task": task, "data": data, "licence": licence}
+    ticket.info.update({key: value for key, value in stated.items() if value is not None})
+    ticket.save(out)
+    _show(ticket, out, as_json, cost=False)
+
+
+@ticket_app.command("verify", epilog="Example: slth ticket verify lenet5.slth")
+def verify(
+    file: File,
+    target: Given = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certified agreement is proved again.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Regenerate the kept channels from the seed, recompute every error, and prove a recorded certificate again."""
+    from slth import data as datasets
+    from slth.tickets import load_ticket
+
+    images = None if data is None else datasets.load(data, split).images
+    result = load_ticket(file, target).verify(images)
+    if as_json:
+        typer.echo(json.dumps({"ok": result.ok, **asdict(result)}, indent=2))
+    elif result:
+        typer.echo(
+            f"verified: {result.channels:,} kept channels regenerated from the seed, "
+            f"{result.instances:,} subset sums recomputed, every error as recorded"
+            + "".join(f"; {claim}" for claim in result.certified)
+        )
+    if not result:
+        if not as_json:
+            for failure in result.failures:
+                typer.echo(f"error: {failure}", err=True)
+        raise typer.Exit(1)
+
+
+@ticket_app.command("evaluate", epilog="Example: slth ticket evaluate lenet5.slth --data mnist")
+def evaluate(
+    file: File,
+    data: Annotated[str, typer.Option(help="digits, a name in $SLTH_DATA, or a folder with IDX files.")],
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")] = None,
+    target: Given = None,
+    folded: Annotated[
+        bool, typer.Option("--folded", help="Sum kept channels first: the same function, fast for wide tickets.")
+    ] = False,
+    controls: Annotated[bool, typer.Option(help="Also a random ticket and, if small, the unpruned parent.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Accuracy of a ticket on data, beside its target and a random ticket of the same size."""
+    from slth import data as datasets
+    from slth import tickets
+
+    ticket = tickets.load_ticket(file, target)
+    chosen = datasets.load(data, split)
+    if limit is not None:
+        chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
+    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
+    if as_json:
+        typer.echo(json.dumps({"examples": len(chosen), "scores": [asdict(score) for score in scores]}, indent=2))
+        return
+    table(
+        ("network", "accuracy", "agrees with target", "hidden channels", "seconds"),
+        [
+            (s.name, f"{s.accuracy:.2%}", f"{s.agreement:.2%}", f"{s.hidden_channels:,}", f"{s.seconds:.1f}")
+            for s in scores
+        ],
+    )
+
+
+@ticket_app.command("show", epilog="Example: slth ticket show lenet5.slth --json")
+def show(
+    file: File,
+    cost: Annotated[bool, typer.Option(help="Also run target and ticket: operations and milliseconds.")] = True,
+    as_json: Json = False,
+) -> None:
+    """What a saved ticket holds and costs: parent, layers, kept channels, errors, bits, operations, latency."""
+    from slth.tickets import load_ticket
+
+    _show(load_ticket(file), file, as_json, cost)
+
+
+@ticket_app.command("export", epilog="Example: slth ticket export lenet5.slth --onnx lenet5.onnx")
+def export(
+    file: File,
+    onnx: Annotated[Path | None, typer.Option(help="Write ONNX here; needs slth\\[export].")] = None,
+    torch_export: Annotated[Path | None, typer.Option(help="Write a torch.export archive here.")] = None,
+    safetensors: Annotated[Path | None, typer.Option(help="Write the module's state dict here.")] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="An input's shape without batch, e.g. 1,28,28. Default: as found.")
+    ] = None,
+) -> None:
+    """Write a ticket's compact network for other programs, each checked against the ticket first."""
+    from slth.cli.arguments import parse_shape
+    from slth.tickets import load_ticket
+    from slth.tickets.networks.export import export_ticket
+
+    wanted = {"onnx": onnx, "torch-export": torch_export, "safetensors": safetensors}
+    if not any(wanted.values()):
+        raise InputError("nothing to write; expected --onnx, --torch-export or --safetensors with a file name.")
+    ticket = load_ticket(file)
+    shapes = [parse_shape(text) for text in shape or ()]
+    for form, path in wanted.items():
+        if path is not None:
+            gap = export_ticket(ticket, path, form, shapes=shapes)
+            typer.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
+
+
+def _show(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
+    from slth.tickets.checks.cost import measure_cost
+    from slth.tickets.files.coding import ideal_bits
+
+    parent, size = ticket.parent, file.stat().st_size
+    ideal = ideal_bits(ticket)
+    costs = measure_cost(ticket) if cost and "input_shapes" in ticket.info else []
+    if as_json:
+        record: dict[str, Any] = {
+            "file": str(file),
+            "bytes": size,
+            "ideal_bits": ideal,
+            "parent": parent.describe(),
+            "structure": ticket.structure,
+            "target_hash": ticket.target.hash() if ticket.target.known else ticket.info["target_hash"],
+            "coverage": ticket.target.coverage,
+            "kept_channels": ticket.kept_channels,
+            "layers": [asdict(layer) for layer in ticket.layers],
+            "costs": [asdict(one) for one in costs],
+            "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
+        }
+        typer.echo(json.dumps(record, indent=2))
+        return
+    table(
+        ("layer", "D", "width", "kept", "density", "largest error", "relative RMS", "core seconds"),
+        [
+            (
+                layer.name,
+                str(layer.dimension),
+                f"{layer.width:,}",
+                f"{layer.kept:,}",
+                f"{layer.density:.2%}",
+                f"{layer.error:.2g}",
+                f"{layer.relative_rms:.2%}",
+                f"{layer.seconds:.1f}",
+            )
+            for layer in ticket.layers
+        ],
+    )
+    if costs:
+        table(
+            ("network", "numbers held", "operations", "latency"),
+            [(one.name, f"{one.weights:,}", f"{one.flops:,}", f"{one.milliseconds:.2f} ms") for one in costs],
+        )
+    random = sum(layer.random for layer in ticket.layers)
+    count = ticket.target.weight_count
+    typer.echo(
+        f"{file.name}: parent seed {parent.seed}, law {parent.law}, {random:,} random weights; structure "
+        f"{ticket.structure}: {ticket.kept_channels:,} hidden channels and "
+        f"{sum(layer.weights for layer in ticket.layers):,} random weights kept for {count:,} target weights"
+        + (f" ({ticket.target.coverage:.1%} of the network)" if ticket.target.kept_count else "")
+    )
+    typer.echo(
+        f"{size:,} bytes, {8 * size / count:.1f} bits a target weight; log2 of the choices made is "
+        f"{ideal / 8:,.0f} bytes, {ideal / count:.1f} bits"
+    )

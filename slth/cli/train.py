@@ -1,0 +1,147 @@
+"""``slth train`` and ``slth compare``: tickets that are trained, beside those that are found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from slth.cli.show import Json, console, table
+from slth.errors import InputError
+
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="An option of the method, as name=value; may be given several times."),
+]
+
+
+def train(
+    method: Annotated[str, typer.Argument(help="A method; 'slth train list' names them.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; a second call goes on, or says what is there.")
+    ] = None,
+    arch: Annotated[str, typer.Option(help="A built-in architecture.")] = "lenet5",
+    data: Annotated[str, typer.Option(help="A data set; see 'slth data list'.")] = "mnist",
+    density: Annotated[float, typer.Option(help="Fraction of weights to keep, in (0, 1].")] = 0.1,
+    epochs: Annotated[int, typer.Option(help="Epochs of one training run of the search.")] = 5,
+    finetune: Annotated[int, typer.Option(help="Epochs of fine-tuning after the search.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of weights, scores and the order of the data.")] = 0,
+    examples: Annotated[int | None, typer.Option(help="Training images to use; all without it.")] = None,
+    validation: Annotated[int, typer.Option(help="Training images to hold out.")] = 1000,
+    option: Pairs = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="A change to the method's recipe, as name=value (learning_rate, batch, optimiser, …)."),
+    ] = None,
+    tune: Annotated[
+        list[str] | None, typer.Option(help="A change to the recipe of fine-tuning, as name=value.")
+    ] = None,
+    sanity: Annotated[bool, typer.Option(help="Fine-tune shuffled and redrawn tickets as well.")] = False,
+    unknown: Annotated[str, typer.Option(help="A data set of unknown inputs, for AUROC.")] = "",
+    corrupted: Annotated[int, typer.Option(help="Severity of corrupted test inputs, 1 to 5; 0 for none.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a ticket (or a dense network) and measure it once on test data."""
+    from pydantic import ValidationError
+
+    from slth.baselines.monitor import watched
+    from slth.experiments.contest.methods import METHODS, summaries
+    from slth.experiments.contest.solo import check_device, run_one
+    from slth.experiments.studies.compare import Contestant
+
+    if method == "list":
+        lines = summaries()
+        typer.echo(json.dumps(lines, indent=2)) if as_json else table(
+            ("method", "what"), list(lines.items()), numbers=False
+        )
+        return
+    if method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}; got {method!r}. See: slth train list")
+    if out is None:
+        raise InputError("slth train needs a folder to write to; got none. Add --out run/.")
+    try:
+        point = Contestant(
+            method=method, arch=arch, data=data, density=density, epochs=epochs, finetune=finetune, examples=examples,
+            validation=validation, options=_pairs("--option", option), recipe=_pairs("--recipe", recipe),
+            tune=_pairs("--tune", tune), sanity=sanity, unknown=unknown, corrupted=corrupted,
+        )  # fmt: skip
+    except ValidationError as cause:
+        first = cause.errors(include_url=False)[0]
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"--{first['loc'][0]}: {said}; got {first['input']!r}.") from cause
+
+    def say(line: str) -> None:
+        if not as_json:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    with watched(bar=not as_json, tensorboard=tensorboard):
+        stored = run_one(point, seed, out, device=check_device(device), say=say)
+    if as_json:
+        typer.echo(json.dumps(stored, indent=2))
+        return
+    _print(stored, out)
+
+
+def _print(stored: dict[str, Any], out: Path) -> None:
+    from slth.experiments.studies.compare_sections import MEASURES, STAGES
+
+    result = stored["result"]
+    rows = [
+        (STAGES[name], *(_cell(stage.get(measure), percent) for measure, (_, percent) in MEASURES.items()))
+        for name, stage in result["stages"].items()
+        if "error" not in stage
+    ]
+    table(("ticket", *(shown for shown, _ in MEASURES.values())), rows)
+    for name, stage in result["stages"].items():
+        if "error" in stage:
+            typer.echo(f"{STAGES[name]}: {stage['error']}")
+    touched = "untouched" if result["untouched"] else "trained"
+    typer.echo(
+        f"keeps {result['kept']:,} of {result['total']:,} weights (density {result['density']:.4g}), {touched}; "
+        f"{result['epochs']:.1f} epochs, {result['seconds']:.1f} s of search"
+    )
+    typer.echo(f"written: {out}/result.json, {out}/ticket.safetensors")
+
+
+def _cell(value: float | None, percent: bool) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2%}" if percent else f"{value:.3f}"
+
+
+def _pairs(name: str, given: list[str] | None) -> dict[str, Any]:
+    """``["a=1", "b=x"]`` → {"a": 1, "b": "x"}: values are JSON where they can be read as such."""
+    found: dict[str, Any] = {}
+    for text in given or []:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise InputError(f"{name} must be name=value; got {text!r}.")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def compare(
+    spec: Annotated[str, typer.Argument(metavar="NAME|SPEC.toml", help="A spec of the study 'compare'.")],
+    out: Annotated[Path, typer.Option(help="Folder for rows, figures and the report; a second run resumes.")],
+    smoke: Annotated[bool, typer.Option("--smoke", help="The quick form.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
+) -> None:
+    """Run a comparison of methods, print its tables, and write its figures and report: study run, plot and report."""
+    from slth.cli.study import plot, report, run
+    from slth.experiments.engine.spec import load_spec
+
+    study = load_spec(spec).study
+    if study != "compare":
+        raise InputError(
+            f"slth compare takes specs of the study 'compare'; {spec} is of {study!r}. Use: slth study run"
+        )
+    run(spec, out, smoke=smoke, workers=workers)
+    plot(out)
+    report(out)

@@ -1,0 +1,1 @@
+"""Statistics of measured rows: intervals, spreads, growth laws, published figures."""

@@ -1,0 +1,1 @@
+"""The contest: every method that gives a ticket, behind one signature."""

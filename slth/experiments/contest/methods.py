@@ -1,0 +1,242 @@
+"""Every way to a ticket, trained or not, behind one signature: what the harness compares.
+
+A method takes a :class:`~slth.experiments.contest.job.Job` and returns an
+:class:`~slth.experiments.contest.job.Outcome`. This module says for each method which network it starts from, what its
+search costs in epochs, and what its ticket is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from slth.baselines import at_init, dro, edge_popup, filters, gates, gem_miner, imp, smart
+from slth.baselines.found import Found, masked
+from slth.baselines.masks import counts, maskable
+from slth.baselines.recipe import Recipe
+from slth.baselines.training import train
+from slth.errors import InputError, check_keys
+from slth.experiments.contest.job import Job, Outcome
+from slth.tickets import find_ticket
+
+# Dense networks and what is trained after pruning at initialisation: Adam with one cycle needs no tuning here.
+DENSE = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
+
+Method = Callable[[Job], Outcome]
+
+
+def dense(job: Job) -> Outcome:
+    """The whole network, trained: what all others are measured by."""
+    if job.options:
+        raise InputError(f"dense training has no options; got {', '.join(job.options)}. Change its recipe instead.")
+    return _trained(job)
+
+
+def searched(find: Callable[..., Found], own: Recipe) -> Method:
+    """A method of one search, as most are; its options are those of its ``find``."""
+
+    def run(job: Job) -> Outcome:
+        _check_options(job, find)
+        found = find(
+            job.model(), job.data, density=job.density, recipe=job.made(own), seed=job.seed, validation=job.validation,
+            checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
+        )  # fmt: skip
+        return _outcome(found)
+
+    return run
+
+
+def mined(job: Job) -> Outcome:
+    """Gem-Miner; published T = 5 is for 150 epochs, and in a short run scores are frozen after every epoch."""
+    period = min(gem_miner.PERIOD, max(1, job.epochs // 4))
+    return searched(gem_miner.find, gem_miner.RECIPE)(replace(job, options={"period": period, **job.options}))
+
+
+def iterative(job: Job) -> Outcome:
+    """IMP with rewinding. Options: ``rewind`` (the step t_r, 0), ``fraction`` pruned a level (0.2), and ``total``:
+    share ``epochs`` among the levels, for comparisons at equal compute."""
+    check_keys("options", job.options, ("rewind", "fraction", "total"))
+    densities = imp.schedule(job.density, job.options.get("fraction", 0.2))
+    recipe = job.made(imp.RECIPE)
+    if job.options.get("total", False):
+        recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
+    rewind = job.options.get("rewind", 0)
+    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, folder=job.folder, device=job.device)
+    levels = list(
+        imp.prune(start, job.data, recipe=recipe, rewind=rewind, densities=densities, validation=job.validation,
+                  folder=job.folder, device=job.device, say=job.say)
+    )  # fmt: skip
+    steps = rewind + sum(level.history.steps for level in levels[:-1])
+    per_epoch = recipe.steps(len(job.data)) / recipe.epochs
+    last = levels[-1]
+    kept, total = _count(last.masks)
+    return Outcome(
+        network=masked(start, last.masks).cpu(), tuned=last.network.cpu(), kept=kept, total=total, untouched=False,
+        epochs=steps / per_epoch, tuned_epochs=last.history.steps / per_epoch,
+        seconds=sum(level.history.seconds for level in levels[:-1]),
+        levels=tuple((level.density, level.network.cpu()) for level in levels), notes={"rewind": rewind},
+    )  # fmt: skip
+
+
+def initial(name: str) -> Method:
+    """A method of :mod:`slth.baselines.at_init`: no training before, all of it after."""
+
+    def run(job: Job) -> Outcome:
+        _check_options(job, at_init.find)
+        _check_no_recipe(job)
+        found = at_init.find(job.model(), job.data, density=job.density, method=name, seed=job.seed, say=job.say,
+                             **job.options)  # fmt: skip
+        return replace(_outcome(found), tuning=DENSE)
+
+    return run
+
+
+def smart_random(job: Job) -> Outcome:
+    """Random masks with smart layer-wise ratios."""
+    _check_options(job, smart.find)
+    _check_no_recipe(job)
+    found = smart.find(job.model(), density=job.density, seed=job.seed, say=job.say, **job.options)
+    return replace(_outcome(found), tuning=DENSE)
+
+
+def structured(job: Job) -> Outcome:
+    """Filters pruned from a trained network, the small one tuned for as many epochs. Options: those of
+    :func:`slth.baselines.filters.find`."""
+    _check_options(job, filters.find)
+    recipe = job.made(DENSE)
+    found = filters.find(
+        job.model(), job.data, density=job.density, recipe=recipe, fine_tuning=recipe, seed=job.seed,
+        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
+    )  # fmt: skip
+    return replace(_outcome(found), network=found.network, tuned=found.compact, found=None)
+
+
+def ensemble(lams: tuple[float, ...]) -> Method:
+    """An ensemble of edge-popup tickets, one for each λ; options: ``lams`` (``inf`` for plain), and edge-popup's."""
+
+    def run(job: Job) -> Outcome:
+        check_keys("options", job.options, ("lams", "init", "scale_fan"))
+        options = {"scale_fan": True, **job.options}
+        chosen = _lambdas(options.pop("lams", lams))
+        recipe = job.made(dro.RECIPE)
+        # Seeds of the members of one ensemble are no seeds of another's.
+        parts = dro.tickets(
+            job.model(), job.data, density=job.density, lams=chosen,
+            seeds=[1000 * job.seed + i for i in range(len(chosen))], recipe=recipe, folder=job.folder,
+            device=job.device, say=job.say, **options,
+        )  # fmt: skip
+        return Outcome(
+            network=dro.Ensemble([part.module() for part in parts]), untouched=all(part.untouched for part in parts),
+            kept=sum(_count(part.masks)[0] for part in parts), total=sum(_count(part.masks)[1] for part in parts),
+            epochs=float(recipe.epochs * len(parts)), seconds=sum(part.seconds for part in parts),
+            notes={"lams": [str(lam) for lam in chosen]},
+        )  # fmt: skip
+
+    return run
+
+
+def subset_sum(job: Job) -> Outcome:
+    """A dense network is trained as the target; its ticket is found by subset sum, without training. Options:
+    ``width``, ``structure``, and others of :func:`slth.tickets.find_ticket`.
+
+    Density is what the ticket keeps of its random parent: an outcome of the width, not of ``density``. The epochs are
+    those of the target.
+    """
+    filled = ("model", "example_input", "seed", "progress")
+    check_keys(
+        "options", job.options, [name for name in inspect.signature(find_ticket).parameters if name not in filled]
+    )
+    target = _trained(job)
+    options = {"width": 10_000, "input_range": (0.0, 1.0), **job.options}
+    ticket = find_ticket(target.network, example_input=job.data.images[:1], seed=job.seed, **options)
+    kept, total = sum(layer.weights for layer in ticket.layers), sum(layer.random for layer in ticket.layers)
+    return Outcome(
+        network=ticket.folded(), tuned=None, kept=kept, total=total, epochs=target.epochs,
+        seconds=sum(layer.seconds for layer in ticket.layers), untouched=True,
+        notes={"target_seconds": target.seconds, "kept_channels": ticket.kept_channels,
+               "worst_relative_rms": max(layer.relative_rms for layer in ticket.layers)},
+    )  # fmt: skip
+
+
+METHODS: dict[str, Method] = {
+    "dense": dense,
+    "edge-popup": searched(edge_popup.find, edge_popup.RECIPE),
+    "gates": searched(gates.find, gates.RECIPE),
+    "gem-miner": mined,
+    "imp": iterative,
+    **{name: initial(name) for name in at_init.CRITERIA},
+    "smart-random": smart_random,
+    "filters": structured,
+    "dro-ensemble": ensemble(dro.LAMS),
+    "plain-ensemble": ensemble((math.inf,) * len(dro.LAMS)),
+    "subset-sum": subset_sum,
+}
+
+
+def _trained(job: Job) -> Outcome:
+    model, recipe = job.model(), job.made(DENSE)
+    history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
+                    device=job.device, say=job.say)  # fmt: skip
+    total = sum(weight.numel() for weight in maskable(model).values())
+    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=history.seconds,
+                   untouched=False)  # fmt: skip
+
+
+def _check_options(job: Job, find: Callable[..., Any]) -> None:
+    """Options are arguments of the method that the harness does not fill in itself."""
+    filled = {"model", "data", "density", "recipe", "fine_tuning", "method", "seed", "objective", "validation",
+              "checkpoint", "device", "say"}  # fmt: skip
+    check_keys("options", job.options, [name for name in inspect.signature(find).parameters if name not in filled])
+
+
+def _lambdas(given: Any) -> list[float]:
+    try:
+        chosen = [float(lam) for lam in given]
+    except (TypeError, ValueError):
+        chosen = []
+    if not chosen:
+        raise InputError(f"lams must be a list of numbers > 0 (inf for plain training), one a member; got {given!r}.")
+    return [dro.check_lambda(lam) for lam in chosen]
+
+
+def _check_no_recipe(job: Job) -> None:
+    if job.recipe:
+        raise InputError(
+            "a method that does not train has no recipe to change; got "
+            f"{', '.join(job.recipe)}. Change that of its fine-tuning (tune, or --tune)."
+        )
+
+
+def _outcome(found: Found) -> Outcome:
+    kept, total = _count(found.masks)
+    return Outcome(
+        network=found.module(), kept=kept, total=total, epochs=float(len(found.history.epochs)), seconds=found.seconds,
+        untouched=found.untouched, found=found, notes={**found.notes, "collapsed": found.collapsed},
+    )  # fmt: skip
+
+
+def _count(masks: Mapping[str, torch.Tensor]) -> tuple[int, int]:
+    pairs = counts(masks).values()
+    return sum(kept for kept, _ in pairs), sum(total for _, total in pairs)
+
+
+def summaries() -> dict[str, str]:
+    """Name → what it is, in a line."""
+    return {
+        "dense": "the whole network, trained",
+        "edge-popup": "scores of frozen random weights, the top fraction of each layer (strong)",
+        "gates": "stochastic gates on frozen random weights, filters or channels (strong)",
+        "gem-miner": "rounded scores, frozen from below (strong; made to be fine-tuned)",
+        "imp": "iterative magnitude pruning with rewinding",
+        **{name: f"{name}, at initialisation; train with --finetune" for name in at_init.CRITERIA},
+        "smart-random": "a random ticket with good layer-wise ratios; train with --finetune",
+        "filters": "whole filters pruned from a trained network, removed physically",
+        "dro-ensemble": "edge-popup tickets trained on losses of different hardness, logits averaged (strong)",
+        "plain-ensemble": "as many edge-popup tickets of other seeds (strong)",
+        "subset-sum": "a ticket found by subset sum for a trained target, without training (strong)",
+    }

@@ -1,0 +1,111 @@
+"""One method, one seed, one folder: what ``slth train`` does.
+
+The folder holds ``result.json`` (the point, the seed, what was measured), ``ticket.safetensors`` (the network's
+weights, those not kept zero), ``masks.safetensors`` where there are masks, and checkpoints. ``run.json`` (point and
+seed) is written first, so that no run goes on from another's checkpoints. A folder that holds the result is done; one
+that holds checkpoints goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import nn
+
+from slth.environment import environment
+from slth.errors import InputError, check_choice, check_int
+from slth.experiments.contest.job import Outcome
+from slth.experiments.contest.methods import METHODS
+from slth.experiments.studies.compare import Contestant, judge, prepare
+from slth.files import write_whole
+
+RESULT = "result.json"
+STARTED = "run.json"
+
+
+def run_one(
+    point: Contestant, seed: int, folder: str | Path, *, device: str = "cpu", say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Run one point into ``folder``, or read what it holds.
+
+    Returns:
+        ``point``, ``seed``, ``result`` (see :func:`slth.experiments.studies.compare.run`), ``environment``.
+
+    Raises:
+        InputError: the folder holds another run's result or checkpoints, or cannot be made.
+    """
+    folder = Path(folder)
+    check_int("seed", seed, 0)
+    asked: dict[str, Any] = {"point": point.model_dump(mode="json"), "seed": seed}
+    stored = read_result(folder)
+    # A run that failed before its first checkpoint has left nothing to go on from.
+    begun = _read(folder / STARTED) if any(folder.glob("*.pt")) else None
+    _refuse_another(folder, asked, stored or begun)
+    if stored is not None:
+        say(f"already there: {folder / RESULT}")
+        return stored
+    job = prepare(point, seed, folder=folder, device=device, say=say)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise InputError(f"cannot make the folder {folder}: {cause.strerror}. Choose another with --out.") from cause
+    write_whole(folder / STARTED, json.dumps(asked, indent=2) + "\n")
+    outcome = METHODS[point.method](job)
+    result = judge(point, job, outcome)
+    _write_tensors(folder, outcome)
+    stored = {**asked, "result": result, "environment": environment()}
+    # Last of all: where it lies, everything else does.
+    write_whole(folder / RESULT, json.dumps(stored, indent=2) + "\n")
+    return stored
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """What a folder holds, or None.
+
+    Raises:
+        InputError: a result that is damaged.
+    """
+    return _read(folder / RESULT)
+
+
+def check_device(device: str) -> str:
+    """``cpu`` or ``cuda``, the latter only where there is one."""
+    import torch
+
+    check_choice("device", device, ("cpu", "cuda"))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda is not at hand: torch sees no GPU here. Use --device cpu.")
+    return device
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        return {"point": stored["point"], "seed": stored["seed"], **stored}
+    except (ValueError, KeyError, TypeError) as cause:
+        raise InputError(f"{path} is not a result of slth train. Choose another folder with --out.") from cause
+
+
+def _refuse_another(folder: Path, asked: dict[str, Any], held: dict[str, Any] | None) -> None:
+    """Raise :class:`InputError` where a folder holds, finished or begun, anything but what is asked for."""
+    if held is None:
+        return
+    differing = [name for name, value in asked["point"].items() if held["point"].get(name) != value]
+    differing += [] if held["seed"] == asked["seed"] else ["seed"]
+    if differing:
+        raise InputError(f"{folder} holds a run with another {', '.join(differing)}. Choose another folder with --out.")
+
+
+def _write_tensors(folder: Path, outcome: Outcome) -> None:
+    network: nn.Module = outcome.tuned if outcome.tuned is not None else outcome.network
+    tensors = {name: value.contiguous().clone() for name, value in network.state_dict().items()}
+    write_whole(folder / "ticket.safetensors", safetensors.torch.save(tensors))
+    if outcome.found is not None:
+        masks = {name: mask.contiguous() for name, mask in outcome.found.masks.items()}
+        write_whole(folder / "masks.safetensors", safetensors.torch.save(masks))

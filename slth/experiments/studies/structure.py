@@ -1,0 +1,191 @@
+r"""Structure: what it costs to remove whole kernels or channels rather than single weights, at equal randomness.
+
+The parent is the same for all structures: width·(1 + d²·c_out) random numbers for each input channel. They differ
+in what a mask may remove of it, and so in the dimension of a subset-sum instance: 1, d² or d²·c_out. Equal widths are
+therefore equal random parameters. What structure buys is the compact module: its numbers, operations and time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
+from slth.experiments.engine.study import Row, Study
+from slth.experiments.studies.subjects import SubjectPoint, load_subject
+from slth.figures import price_of_structure
+from slth.figures.style import panels
+from slth.networks.target import STRUCTURES
+from slth.report import Section
+from slth.tickets import Ticket, evaluate, find_ticket
+from slth.tickets.checks.cost import measure_cost
+from slth.tickets.record.approximation import approximated_weight
+
+
+class StructurePoint(SubjectPoint):
+    """One structure at one width, which fixes the number of random parameters."""
+
+    structure: Literal["weight", "kernel", "channel"]
+    width: int = Field(ge=2)
+
+
+def run(point: StructurePoint, seed: int) -> dict[str, Any]:
+    """Find the ticket, and measure its error, what it keeps, and what its compact module costs on one image."""
+    subject = load_subject(point)
+    ticket = find_ticket(subject.target, width=point.width, structure=point.structure, seed=seed, threads=1)
+    scores = {one.name: one for one in evaluate(ticket, subject.test, controls=False, folded=True)}
+    target, compact = measure_cost(ticket, [subject.example])
+    return {
+        "random": sum(layer.random for layer in ticket.layers),
+        "kept": sum(layer.weights for layer in ticket.layers),
+        "channels": ticket.kept_channels,
+        "relative_error": relative_error(ticket),
+        "accuracy": scores["ticket"].accuracy,
+        "target_accuracy": scores["target"].accuracy,
+        "agreement": scores["ticket"].agreement,
+        "held": compact.weights,
+        "flops": compact.flops,
+        "milliseconds": compact.milliseconds,
+        "target_weights": target.weights,
+        "target_flops": target.flops,
+        "target_milliseconds": target.milliseconds,
+    }
+
+
+def relative_error(ticket: Ticket) -> float:
+    """Root mean square over layers of ‖K̂ − K‖₂/‖K‖₂, kernels without biases."""
+    squares = []
+    for i, linear in enumerate(ticket.target.maps):
+        for sign in linear.signs:
+            found = approximated_weight(ticket, i, sign)
+            weight = linear.weight.astype(np.float64)
+            squares.append(float(np.square(found - weight).sum() / np.square(weight).sum()))
+    return float(np.sqrt(np.mean(squares)))
+
+
+def sections(rows: Sequence[Row]) -> list[Section]:
+    """For each target, …: error against random parameters, costs, and the price of structure."""
+    known = done(rows)
+    if not known:
+        return nothing("The price of structure")
+    groups = settings(known, varied=("structure", "width"), named=("target",))
+    return [_section(some, f"{target}{rest}") for (target,), rest, some in groups]
+
+
+def needed(curve: Sequence[tuple[float, float]], error: float) -> float | None:
+    """Random parameters at which a falling (parameters, error) curve meets an error, by powers between its points.
+
+    None outside the curve.
+    """
+    for (left, above), (right, below) in itertools.pairwise(curve):
+        if below <= error <= above and below < above:
+            share = np.log(above / error) / np.log(above / below)
+            return float(np.exp(np.log(left) + share * np.log(right / left)))
+    return None
+
+
+def _section(rows: Sequence[Row], target: str) -> Section:
+    cells = grouped(rows, "structure", "width")
+    structures = [name for name in STRUCTURES if any(name == structure for structure, _ in cells)]
+    widths = sorted({width for _, width in cells})
+    axes = panels(len(_PANELS), height=3.2)
+    for ax, (quantity, label, reference) in zip(axes, _PANELS, strict=True):
+        price_of_structure(
+            curves={
+                name: [
+                    (cells[name, width][0].result["random"], Spread.of(r.result[quantity] for r in cells[name, width]))
+                    for width in widths
+                    if (name, width) in cells
+                ]
+                for name in structures
+            },
+            label=label,
+            reference=None if reference is None else Spread.of(row.result[reference] for row in rows).median,
+            ax=ax,
+        )
+    axes[0].legend(fontsize=8, frameon=False)
+    return Section(
+        f"The price of structure ({target})",
+        paragraphs(_price(cells, structures, widths), holes(rows, "structure", "width")),
+        ("structure", "width", "random parameters", "relative error", "ticket accuracy", "random numbers kept",
+         "numbers in the module", "FLOPs", "ms an image", "FLOPs / target's"),
+        [
+            (
+                name, f"{width:,}", f"{some[0].result['random']:,}", str(_of(some, "relative_error")),
+                percent(_of(some, "accuracy").median), f"{_of(some, 'kept').median:,.0f}",
+                f"{_of(some, 'held').median:,.0f}", f"{_of(some, 'flops').median:,.0f}",
+                f"{_of(some, 'milliseconds').median:.3g}",
+                f"{_of(some, 'flops').median / some[0].result['target_flops']:.1f}",
+            )
+            for (name, width), some in cells.items()
+        ],
+        figure=axes[0],
+        caption="At equal random parameters: the error of the kernels, the numbers, operations and latency of the "
+        "compact module (dashed line: the target's); shaded: the range over seeds.",
+    )  # fmt: skip
+
+
+def _price(cells: Mapping[tuple[Any, ...], list[Row]], structures: Sequence[str], widths: Sequence[int]) -> str:
+    """How much larger errors are with structure, and how many more random parameters make up for it."""
+    said = []
+    common = [width for width in widths if all((name, width) in cells for name in structures)]
+    if len(structures) > 1 and common:
+        width, first = common[-1], structures[0]
+        base = _of(cells[first, width], "relative_error").median
+        ratios = [
+            f"{name} {_of(cells[name, width], 'relative_error').median / base:.2g} times" for name in structures[1:]
+        ]
+        random = cells[first, width][0].result["random"]
+        flops = [f"{name} {_of(cells[name, width], 'flops').median:.2g}" for name in structures]
+        said.append(f"With {random:,} random parameters (width {width:,}), the error is, beside structure {first}'s "
+                    f"{base:.2g}: {', '.join(ratios)}. "
+                    f"Their compact modules take FLOPs an image: {', '.join(flops)}.")  # fmt: skip
+    curves = {
+        name: [
+            (float(cells[name, w][0].result["random"]), _of(cells[name, w], "relative_error").median)
+            for w in widths
+            if (name, w) in cells
+        ]
+        for name in structures
+    }
+    for fine, coarse in itertools.pairwise(structures):
+        # An error that both reach: the coarse one's smallest is the fine one's earliest.
+        error = min(error for _, error in curves[coarse])
+        at, other = needed(curves[fine], error), needed(curves[coarse], error)
+        if at is not None and other is not None:
+            said.append(f"For a relative error of {error:.2g}, {coarse} needs {other / at:.2g} times the random "
+                        f"parameters of {fine}.")  # fmt: skip
+        else:
+            place = min(curves[fine])
+            if place[1] < error:
+                said.append(f"{coarse} reaches nowhere in this range the relative error {place[1]:.2g} that {fine} has "
+                            f"with the fewest, {place[0]:,.0f}, random parameters.")  # fmt: skip
+    return " ".join(said) or "Too few structures at equal widths to compare."
+
+
+def _of(rows: Sequence[Row], name: str) -> Spread:
+    return Spread.of(row.result[name] for row in rows)
+
+
+_PANELS: tuple[tuple[str, str, str | None], ...] = (
+    ("relative_error", "relative kernel error (RMS)", None),
+    ("held", "numbers in the compact module", "target_weights"),
+    ("flops", "FLOPs for one image", "target_flops"),
+    ("milliseconds", "latency of one image (ms)", "target_milliseconds"),
+)
+
+STUDY = Study(
+    name="structure",
+    title="The price of structure",
+    about="The same random parents, three kinds of mask: single weights, d×d kernels, or whole hidden channels may be "
+    "removed. The finer the mask, the smaller the dimension of a subset-sum instance and the error; the coarser, the "
+    "more there is to gain from removal, for a compact module holds dense blocks and no zeros. Equal width is equal "
+    "random parameters; latency is that of torch on one image and on whatever machine ran the study.",
+    point=StructurePoint,
+    run=run,
+    sections=sections,
+)

@@ -1,0 +1,87 @@
+"""What studies look for tickets of: a trained network with its test data, loaded or trained once a process."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from slth import data
+from slth.apps.demo import train_digits
+from slth.errors import DataError
+from slth.experiments.engine.study import Point
+from slth.networks import Target, extract, models
+
+PIXELS = (0.0, 1.0)
+LENET5_FILE = "pensia_lenet5.safetensors"
+
+
+class SubjectPoint(Point):
+    """Parameters that name a trained target.
+
+    Attributes:
+        target: ``digits``, the demo's CNN, trained here (bundled data); or ``lenet5`` on MNIST.
+        epochs: of the digits CNN. weights: of LeNet-5; empty for pensia_lenet5.safetensors in $SLTH_TARGETS, or in the
+            folder ``targets`` beside the data folder.
+    """
+
+    target: Literal["digits", "lenet5"] = "digits"
+    epochs: int = Field(default=40, ge=1)
+    weights: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained network taken apart, and the data it is judged by. Its inputs are pixels: never negative."""
+
+    name: str
+    model: nn.Module
+    target: Target
+    test: data.Split
+
+    @property
+    def example(self) -> torch.Tensor:
+        """One input, with its batch axis."""
+        return self.test.images[:1]
+
+    def only(self, layer: str) -> Target:
+        """The target with one layer to replace, the others left as they were trained."""
+        return extract(self.model, example_input=self.example, input_range=PIXELS, only=[layer])
+
+
+def load_subject(point: SubjectPoint) -> Subject:
+    """The subject of a point; the same object, with the same weights, for every point of a process that names it.
+
+    Raises:
+        DataError: LeNet-5's weights or MNIST are not there.
+    """
+    return _load(point.target, point.epochs if point.target == "digits" else 0, point.weights)
+
+
+@functools.cache
+def _load(name: str, epochs: int, weights: str) -> Subject:
+    if name == "digits":
+        test = data.load("digits", "test")
+        model: nn.Module = train_digits(data.load("digits", "train"), epochs)
+    else:
+        test = data.load("mnist", "test")
+        model = models.load_weights("lenet5", _weights_file(weights))
+    target = extract(model, example_input=test.images[:1], input_range=PIXELS)
+    return Subject(name, model, target, test)
+
+
+def _weights_file(stated: str) -> Path:
+    folder = os.environ.get("SLTH_TARGETS")
+    beside = (data.data_folder() or Path("nowhere")).parent / "targets"
+    path = Path(stated) if stated else (Path(folder) if folder else beside) / LENET5_FILE
+    if not path.is_file():
+        raise DataError(
+            f"LeNet-5's weights were expected in {path}; there is no such file. Set weights or SLTH_TARGETS."
+        )
+    return path

@@ -1,0 +1,84 @@
+"""The search for inputs on which a ticket differs most from its target: lower bounds beside the proved ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from slth.errors import InputError
+from slth.tickets.certify.folded import FoldedMap, networks
+from slth.tickets.certify.forms import Box, Tensor
+from slth.tickets.ticket import Ticket
+
+# Of each kind of start this many. All of them climb for some steps, the best of them again and for longer.
+STARTS = 32
+STEPS = 100
+LONG_STEPS = 600
+LONG_STARTS = 32
+KEPT = 8
+
+
+def find_differences(
+    ticket: Ticket, folded: dict[str, FoldedMap], box: Box, *, images: Tensor | None = None, seed: int = 0
+) -> Tensor:
+    r"""Inputs of a box on which the outputs differ most, by projected sign-gradient ascent.
+
+    .. math:: \max_{x \in [lo, hi]} \| \hat f(x) − f(x) \|_∞
+
+    Args:
+        box: lo and hi, float64 (1, …). images: further starts, (N, …); those that differ most are taken.
+        seed: of the random starts: points of the box and of its corners.
+
+    Returns:
+        Up to 8 inputs, float64 (k, …), each a float32 number exactly, the best first. Nothing is proved of them.
+
+    Raises:
+        InputError: the box does not fit the network.
+    """
+    target, other = networks(ticket, folded, torch.float32)
+    lo, hi = _inside(box)
+    shape = (STARTS, *lo.shape[1:])
+    generator = torch.Generator().manual_seed(seed)
+    uniform = lo + (hi - lo) * torch.rand(shape, generator=generator)
+    corners = torch.where(torch.rand(shape, generator=generator) < 0.5, lo.expand(shape), hi.expand(shape))
+    starts = [uniform, corners, (lo + hi) / 2]
+    try:
+        if images is not None:
+            given = images.float().clamp(lo, hi)
+            differ = torch.cat([_difference(target, other, part) for part in given.split(256)])
+            starts.append(given[differ.argsort(descending=True)[:STARTS]])
+        best = _ascend(target, other, torch.cat(starts), lo, hi, STEPS)[:LONG_STARTS]
+        return _ascend(target, other, best, lo, hi, LONG_STEPS)[:KEPT].double()
+    except (RuntimeError, ValueError, IndexError) as cause:
+        raise InputError(
+            f"inputs of shape {tuple(lo.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
+            "Pass the shape of one input, without its batch axis."
+        ) from cause
+
+
+def _ascend(target: nn.Module, other: nn.Module, x: Tensor, lo: Tensor, hi: Tensor, steps: int) -> Tensor:
+    best, most = x.clone(), torch.full((len(x),), -torch.inf)
+    for step in range(steps + 1):
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            value = _difference(target, other, x)
+            (slope,) = torch.autograd.grad(value.sum(), x)
+        better = value.detach() > most
+        most = torch.where(better, value.detach(), most)
+        best[better] = x.detach()[better]
+        x = (x + slope.sign() * (hi - lo) * 0.2 * (1 - step / steps)).clamp(lo, hi)
+    return best[most.argsort(descending=True)].detach()
+
+
+def _difference(target: nn.Module, other: nn.Module, x: Tensor) -> Tensor:
+    """‖f̂(x) − f(x)‖∞ of each input."""
+    out: Tensor = (other(x) - target(x)).flatten(1).abs().amax(dim=1)
+    return out
+
+
+def _inside(box: Box) -> tuple[Tensor, Tensor]:
+    """The box's ends as float32 numbers that lie in it."""
+    lo, hi = box.lo.float(), box.hi.float()
+    lo = torch.where(lo.double() < box.lo, torch.nextafter(lo, torch.full_like(lo, torch.inf)), lo)
+    hi = torch.where(hi.double() > box.hi, torch.nextafter(hi, torch.full_like(hi, -torch.inf)), hi)
+    return lo, torch.maximum(lo, hi)

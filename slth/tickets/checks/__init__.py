@@ -1,0 +1,1 @@
+"""Checks of a ticket: verification, accuracy and cost."""

@@ -1,0 +1,1 @@
+"""The ``.slth`` file, its code and its card."""

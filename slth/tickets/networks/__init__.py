@@ -1,0 +1,1 @@
+"""A ticket as a network: compact, explicit, or written for other programs."""

@@ -1,0 +1,1 @@
+"""The search for a ticket: subset-sum instances spread over the cores."""

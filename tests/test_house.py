@@ -1,0 +1,47 @@
+"""The house: short modules, a light front door. Which part may import which is checked by import-linter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import slth
+
+ROOT = Path(slth.__file__).parent
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import slth",
+        "import slth.rss",
+        "import slth.theory",
+        "from slth import solve",
+        "import slth.cli.app",
+        "import slth.experiments.engine.runner",
+        "import slth.experiments.studies.existence",
+    ],
+)
+def test_importing_the_engine_does_not_import_torch(statement):
+    """What needs no network starts in a fraction of torch's import time."""
+    code = f"{statement}\nimport sys\nprint(sorted(name for name in ('torch', 'matplotlib') if name in sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_are_short(module):
+    """Above 300 lines there is a second noun in it."""
+    assert len((ROOT / module).read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_the_front_door_offers_what_it_names():
+    assert set(dir(slth)) == set(slth.__all__)
+    for name in slth.__all__:
+        assert getattr(slth, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = slth.nothing

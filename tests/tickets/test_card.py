@@ -1,0 +1,88 @@
+"""The card beside a ticket says what the ticket is; scores of a ticket are read from what its target returns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from cnns import Own, vgg
+from torch import nn
+
+from slth.data import Split
+from slth.errors import InputError
+from slth.networks import extract
+from slth.tickets import Ticket, evaluate, find_ticket, load_ticket
+from slth.tickets.files.card import card
+
+
+def lines(ticket: Ticket) -> list[str]:
+    return card(ticket, "t.slth").splitlines()
+
+
+def test_the_card_states_what_the_ticket_holds(digits_ticket, tmp_path):
+    path = digits_ticket.save(tmp_path / "t.slth")
+    text = path.with_suffix(".md").read_text()
+    assert text == card(load_ticket(path), "t.slth")
+    report = digits_ticket.layers[1]
+    weights = sum(layer.weights for layer in digits_ticket.layers)
+    random = sum(layer.random for layer in digits_ticket.layers)
+    for words in (
+        "# t.slth: a strong lottery ticket",
+        f"{digits_ticket.target.weight_count:,} weights in 4 layers, SHA-256 `{digits_ticket.target.hash()}`",
+        f"seed 1, normal law, {random:,} random weights",
+        f"{digits_ticket.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%})",
+        "structure channel",
+        "- inputs: in [0, 1]",
+        "- licence: not stated",
+        f"| {report.name} | {report.dimension} | 300 | {report.kept:,} | {report.density:.2%} | {report.error:.3g} |",
+        "slth ticket verify t.slth",
+    ):
+        assert words in text
+    assert "stay as they are" not in text
+
+
+@pytest.mark.parametrize(
+    ("input_range", "words"),
+    [
+        (None, "of any sign"),
+        ([0, 1], "in [0, 1]"),
+        ((np.float64(-0.5), 2), "in [-0.5, 2]"),
+        ({"x": (0, 1)}, "x in [0, 1]"),
+        ({"x": None}, "x of any sign"),
+    ],
+)
+def test_the_card_states_the_inputs(input_range, words, tmp_path):
+    ticket = find_ticket(Own(lambda m, x: m.fc(x), fc=nn.Linear(2, 2)), width=10, input_range=input_range)
+    assert f"- inputs: {words}" in lines(ticket)
+    assert f"- inputs: {words}" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
+
+
+def test_a_target_s_range_is_not_made_up(tmp_path):
+    """Only its extractor knows it: saying "of any sign" would be wrong for a target of pixels."""
+    ticket = find_ticket(extract(nn.Linear(2, 2), input_range=(0, 1)), width=10)
+    assert "- inputs: not stated" in lines(ticket)
+    assert "- inputs: not stated" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
+
+
+def test_what_stays_as_it_was_trained_is_stated():
+    ticket = find_ticket(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), width=10)
+    assert any("8 trained numbers stay as they are" in line for line in lines(ticket))
+
+
+def test_a_ticket_does_not_overwrite_itself_with_its_card(tmp_path):
+    ticket = find_ticket(nn.Linear(2, 2), width=10)
+    with pytest.raises(InputError, match=r"must not end in \.md.*t\.slth"):
+        ticket.save(tmp_path / "t.md")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_those_of_the_target_s_outputs():
+    """The last layer is left out, and the last replaced one has 6 outputs: there are five classes all the same."""
+    ticket = find_ticket(vgg().eval(), width=20, only=["features.*"], input_range=(0, 1))
+    assert ticket.target.maps[-1].channels[1] == 6
+    images = torch.rand(10, 1, 8, 8)
+    scores = evaluate(ticket, Split(images=images, labels=torch.arange(10) % 5), controls=False)
+    assert [score.name for score in scores] == ["target", "ticket"]
+    assert scores[0].agreement == 1
+    with pytest.raises(InputError, match="labels must lie between 0 and 4 for this target; got 0 to 5"):
+        evaluate(ticket, Split(images=images, labels=torch.arange(10) % 6), controls=False)

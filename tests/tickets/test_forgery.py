@@ -1,0 +1,139 @@
+"""A forger who writes every digest anew: nothing is run, nothing is built, nothing is believed beyond reason."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from forgery import caught, forge, read_header, seal, step
+from safetensors.numpy import load
+
+from slth.errors import TicketFileError
+from slth.tickets import load_ticket
+from slth.tickets.files.file import MAX_HEADER, target_path
+
+EXECUTABLE = {
+    "a function of os": lambda h: step(h, "function").update(call="os.system", args=["touch pwned"]),
+    "eval": lambda h: step(h, "function").update(call="builtins.eval", args=["open('pwned', 'w')"]),
+    "a method": lambda h: step(h, "method").update(call="__reduce__"),
+    "another method": lambda h: step(h, "method").update(call="apply_"),
+    "an attribute": lambda h: step(h, "function").update(call="builtins.getattr", args=[{"ref": "x"}, "__class__"]),
+    "an attribute of a reference": lambda h: step(h, "function").update(
+        call="builtins.getattr", args=[{"ref": "x"}, {"ref": "x"}]
+    ),
+    "a step of another kind": lambda h: step(h, "function").update(kind="eval"),
+    "a dtype that is none": lambda h: step(h, "method").update(args=[{"ref": "x"}, {"dtype": "load"}]),
+    "a lazy part of torch": lambda h: step(h, "method").update(args=[{"ref": "x"}, {"dtype": "_inductor"}]),
+    "a value of no kind": lambda h: step(h, "method").update(args=[{"__class__": "x"}]),
+    "a module of no type": lambda h: h["target"]["modules"][0].update(type="Module"),
+    "a type by its path": lambda h: h["target"]["modules"][0].update(type="torch.nn.Module"),
+    "an option of no kind": lambda h: h["target"]["modules"][0].update(options={"__class__": 1}),
+    "options that are no dict": lambda h: h["target"]["modules"][0].update(options=[["normalized_shape", 8]]),
+    "a name that is a method": lambda h: rename(h, "norm", "forward"),
+    "a name that is private": lambda h: rename(h, "norm", "_modules"),
+    "a name of dots": lambda h: rename(h, "norm", ".."),
+    "no name": lambda h: rename(h, "norm", ""),
+    "a name inside a layer": lambda h: rename(h, "norm", "fc.weight"),
+    "a step that reads itself": lambda h: step(h, "method").update(args=[{"ref": step(h, "method")["name"]}]),
+    "a step that reads the future": lambda h: step(h, "module").update(args=[{"ref": "output"}]),
+    "two steps of one name": lambda h: step(h, "module").update(name="x"),
+    "no output": lambda h: h["target"]["steps"].pop(),
+    "no steps": lambda h: h["target"].update(steps=[]),
+    "no groups": lambda h: [one["maps"][0].update(groups=0) for one in (h["target"],)],
+    "half a group": lambda h: h["parent"]["layers"][0].update(groups=0.5),
+    "groups that do not divide": lambda h: h["target"]["maps"][0].update(groups=3),
+    "no signs": lambda h: h["target"]["maps"][0].update(signs=""),
+    "signs twice": lambda h: h["target"]["maps"][0].update(signs="++"),
+    "a kind of no layer": lambda h: h["target"]["maps"][0].update(kind="os"),
+    "an option of a conv": lambda h: h["target"]["maps"][0]["options"].update(device="cuda"),
+    "a padding mode": lambda h: h["target"]["maps"][0]["options"].update(padding_mode="evil"),
+    "a kernel of floats": lambda h: h["parent"]["layers"][0].update(kernel=[2.0, 2.0]),
+    "outputs of floats": lambda h: h["parent"]["layers"][0].update(c_out=2.0),
+    "an error of text": lambda h: h["layers"][0].update(error="small"),
+    "an RMS of nothing": lambda h: h["layers"][0].update(relative_rms=None),
+    "an infinite error": lambda h: h["layers"][0].update(error=float("inf")),
+    "usable text": lambda h: h["layers"][0].update(usable="many"),
+}
+
+
+def rename(header: dict, old: str, new: str) -> None:
+    """A kept module under another name, in all places."""
+    for one in (*header["target"]["modules"], *header["target"]["steps"]):
+        for key in ("name", "call"):
+            one[key] = new if one.get(key) == old else one.get(key, "")
+
+
+@pytest.mark.parametrize("what", EXECUTABLE)
+def test_a_forger_who_writes_every_digest_is_refused(what, tiny_file, put, tmp_path, monkeypatch):
+    """With the target at hand and without it: refused when it is opened, nothing built, nothing run."""
+    monkeypatch.chdir(tmp_path)
+    file = put(forge(tiny_file, EXECUTABLE[what]))
+    for _ in range(2):
+        with pytest.raises(TicketFileError, match=r"f\.slth"):
+            load_ticket(file)
+        target_path(file).unlink(missing_ok=True)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_the_forger_s_hash_is_right(tiny_file, put):
+    """A forger may rename a step: that is a target of its own, and a ticket for it."""
+    assert load_ticket(put(forge(tiny_file, lambda header: None))).verify()
+    renamed = load_ticket(put(forge(tiny_file, lambda header: step(header, "output").update(name="end"))))
+    assert renamed.verify()
+
+
+def outsized(header: dict, **changes: Any) -> None:
+    for name, value in changes.items():
+        if name == "outputs":
+            header["target"]["maps"][1]["shape"][0] = header["parent"]["layers"][1]["c_out"] = value
+        elif name == "inputs":
+            header["target"]["maps"][1]["shape"][1] = header["parent"]["layers"][1]["c_in"] = value
+        elif name == "width":
+            header["parent"]["layers"][1]["width"] = header["layers"][1]["width"] = value
+        elif name == "norm":
+            header["target"]["modules"][0]["options"]["normalized_shape"] = [value]
+        elif name == "count":
+            header["codes"][1]["count"] = value
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outputs": 2**31}, {"inputs": 10**12}, {"outputs": 2**70}, {"width": 2**31}, {"width": 2**31 - 1},
+        {"count": 10**12}, {"norm": 10**12},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("structure", ["weight", "channel"])
+def test_claims_beyond_reason_take_no_time_and_no_memory(changes, structure, tiny_file, put):
+    """Without the target nothing bounds the shapes a header claims, but what slth is ready to believe."""
+    file = put(forge(tiny_file, lambda header: (outsized(header, **changes), header.update(structure=structure))))
+    target_path(file).unlink()
+    began = time.process_time()
+    with pytest.raises(TicketFileError, match=r"f\.slth"):
+        load_ticket(file)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("depth", [*range(100, 520, 10), 5000, 100_000])
+def test_nesting_is_refused_or_harmless(depth, tiny_file, tiny_ticket, put):
+    """Deeper than Python's own stack, or just as deep: a stack that runs out is no crash."""
+    tensors = dict(load(tiny_file.read_bytes()))
+    header = read_header(tensors)
+    step(header, "method")["args"] = ["here"]
+    text = json.dumps(header).replace('"here"', '{"tuple": [' * depth + "1" + "]}" * depth)
+    packed = np.frombuffer(zlib.compress(text.encode()), dtype=np.uint8)
+    assert caught(put(seal({**tensors, "header": packed})), tiny_ticket) == "refused"
+
+
+def test_a_header_that_unpacks_to_gigabytes_is_refused(tiny_file, put):
+    tensors = dict(load(tiny_file.read_bytes()))
+    packer = zlib.compressobj(9)
+    bomb = b"".join(packer.compress(b" " * 2**20) for _ in range(2 * MAX_HEADER // 2**20)) + packer.flush()
+    tensors["header"] = np.frombuffer(bomb, dtype=np.uint8)
+    with pytest.raises(TicketFileError, match="header cannot be read"):
+        load_ticket(put(seal(tensors)))
