@@ -37,7 +37,7 @@ from slth.networks import models
 from slth.networks.generator import random_rows
 from slth.tickets import Ticket, certified_agreement, certify_network, evaluate, find_ticket, load_ticket
 from slth.tickets.checks.cost import measure_cost
-from slth.tickets.files.coding import ideal_bits
+from slth.tickets.files.places import ideal_bits
 from slth.tickets.networks.explicit import explicit_parent
 
 CACHE = Path(__file__).parent / "cache"

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 from slth.errors import TicketFileError
 from slth.tickets import Ticket, load_ticket
 from slth.tickets.files.file import target_path
-from slth.tickets.ticket import LayerReport
+from slth.tickets.record.record import LayerReport
 
 
 def same(one: Ticket, other: Ticket) -> bool:

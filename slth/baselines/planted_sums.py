@@ -31,8 +31,9 @@ from slth.networks.parent import Parent, make_parent
 from slth.networks.target import Target
 from slth.rss import Problem, Solution, verify
 from slth.tickets import Ticket
-from slth.tickets.checks.verification import measure_channel
-from slth.tickets.ticket import Block
+from slth.tickets.record.instance import InputChannel, input_channels
+from slth.tickets.record.measure import measure_channel
+from slth.tickets.record.record import Block
 
 Truth = dict[tuple[int, int], Block]
 
@@ -165,8 +166,9 @@ def planted_network(
             with torch.no_grad():
                 _write(parameters, linear.name, channel, linear.channels[0], linear.groups, total)
     target = extract(planted, input_range=input_range)
+    channels = input_channels(parent, target, "channel")
     if make_parent(target, width=width, seed=seed, scale=scale) != parent or not all(
-        _is_rounding(parent, target, key, block) for key, block in truth.items()
+        _is_rounding(channels[i][index], block) for (i, index), block in truth.items()
     ):
         raise InputError(
             "the planted weights are not those of the extracted network: it has layers that are folded, such as "
@@ -189,10 +191,11 @@ def score_ticket(planted: PlantedNetwork, ticket: Ticket) -> dict[str, float]:
     if ticket.parent != planted.parent or ticket.structure != "channel":
         raise InputError("the ticket must have the planted parent and structure channel. Pass PlantedNetwork.options.")
     reached, common, kept, real, errors, known = 0, 0, 0, 0, [], []
-    for (i, channel), block in planted.truth.items():
-        found = ticket.kept[i][channel]
-        errors.append(measure_channel(planted.parent, planted.target, i, channel, found).error)
-        known.append(measure_channel(planted.parent, planted.target, i, channel, block).error)
+    channels = input_channels(planted.parent, planted.target, "channel")
+    for (i, index), block in planted.truth.items():
+        found = ticket.kept[i][index]
+        errors.append(measure_channel(channels[i][index], found).error)
+        known.append(measure_channel(channels[i][index], block).error)
         reached += errors[-1] <= known[-1]
         common += len(np.intersect1d(found.used, block.used))
         kept += len(found.used)
@@ -206,10 +209,9 @@ def score_ticket(planted: PlantedNetwork, ticket: Ticket) -> dict[str, float]:
     }
 
 
-def _is_rounding(parent: Parent, target: Target, key: tuple[int, int], block: Block) -> bool:
+def _is_rounding(channel: InputChannel, block: Block) -> bool:
     """Whether a planted sum is the target's slice up to the rounding of float32, 2⁻²⁴ of an entry."""
-    largest = float(np.abs(target.maps[key[0]].column(key[1])).max())
-    return measure_channel(parent, target, *key, block).error <= 2.0**-23 * largest
+    return measure_channel(channel, block).error <= 2.0**-23 * float(np.abs(channel.goals).max())
 
 
 def _write(

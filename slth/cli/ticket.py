@@ -192,7 +192,7 @@ def export(
 
 def _show(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
     from slth.tickets.checks.cost import measure_cost
-    from slth.tickets.files.coding import ideal_bits
+    from slth.tickets.files.places import ideal_bits
 
     parent, size = ticket.parent, file.stat().st_size
     ideal = ideal_bits(ticket)

@@ -1,12 +1,12 @@
 """Tickets: find them, verify them, certify them, evaluate them, save and load them, turn them into networks."""
 
+from slth.tickets.certify.agreement import certified_agreement
 from slth.tickets.certify.certificate import AgreementCertificate, NetworkCertificate
-from slth.tickets.certify.certify import certified_agreement, certify_network
+from slth.tickets.certify.network import certify_network
 from slth.tickets.checks.evaluate import Score, evaluate
 from slth.tickets.checks.verification import Verification
-from slth.tickets.files.file import load_ticket
-from slth.tickets.search.find import find_ticket
-from slth.tickets.ticket import LayerReport, Ticket
+from slth.tickets.record.record import LayerReport
+from slth.tickets.ticket import Ticket, find_ticket, load_ticket
 
 __all__ = [
     "AgreementCertificate",

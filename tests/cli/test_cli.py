@@ -180,7 +180,7 @@ def test_interrupt_leaves_no_file(slth, user_model: Path, tmp_path: Path, monkey
     def interrupted(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("slth.tickets.search.find._find_channel", interrupted)
+    monkeypatch.setattr("slth.tickets.search.search.search_channel", interrupted)
     code, _, err = slth(
         "ticket", "find", "--model", f"{user_model}:trained", "--width", "100", "--out", tmp_path / "x.slth"
     )

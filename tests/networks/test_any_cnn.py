@@ -12,7 +12,7 @@ from torch import nn
 from slth.networks import extract
 from slth.networks.target import STRUCTURES
 from slth.tickets import find_ticket, load_ticket
-from slth.tickets.networks.compact import compact_module, everything
+from slth.tickets.networks.compact import compact_module, keep_all
 from slth.tickets.networks.explicit import explicit_parent
 
 IMAGES = (1, 8, 8)
@@ -89,7 +89,7 @@ def test_everything_kept_is_the_parent_of_a_network(name):
     parent = find_ticket(target, width=6, seed=6).parent
     x = torch.randn(3, *IMAGES)
     with torch.no_grad():
-        whole = compact_module(parent, target, everything(parent, target))(x)
+        whole = compact_module(keep_all(parent, target))(x)
         assert relative(whole, explicit_parent(parent, target)(x)) < 1e-5
 
 

@@ -58,7 +58,7 @@ def test_no_work_is_done_for_what_is_refused(monkeypatch):
         raise AssertionError("work was started")
 
     monkeypatch.setattr("slth.networks.parent.random_rows", work)
-    monkeypatch.setattr("slth.tickets.search.find.solve_parts", work)
+    monkeypatch.setattr("slth.tickets.search.search.solve_parts", work)
     for bad in (Everything(), nn.Sequential(nn.GRU(2, 2)), nn.Sequential(nn.Linear(0, 2))):
         with pytest.raises(InputError):
             find_ticket(bad, width=5)

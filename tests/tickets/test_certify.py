@@ -23,11 +23,12 @@ from slth.errors import InputError
 from slth.networks import extract
 from slth.tickets import certified_agreement, certify_network, find_ticket
 from slth.tickets.certify import differences
-from slth.tickets.certify.folded import FoldedMap, fold_ticket, networks
+from slth.tickets.certify.enclosed import EnclosedMap, enclose
 from slth.tickets.certify.forms import Box, Form, Unknowns, gamma
 from slth.tickets.certify.norms import map_norm
 from slth.tickets.certify.propagate import Propagation
 from slth.tickets.certify.recheck import recheck_agreement, recheck_network
+from slth.tickets.networks.folded import build_pair, fold_record
 
 
 class Residual(nn.Module):
@@ -119,7 +120,7 @@ def test_nothing_found_exceeds_what_is_proved(name, signs):
     """Over the whole box and over a ball, with and without shared unknowns; every entry of the output by itself."""
     _, ticket, shape = case(name, signs)
     low, high = RANGES[signs]
-    propagation = Propagation(ticket.target, fold_ticket(ticket))
+    propagation = Propagation(ticket.target, enclose(fold_record(ticket)))
     center = torch.rand((1, *shape), dtype=torch.float64) * (high - low) + low
     for radius in (0.02, 2.0):
         box = Box((center - radius).clamp(min=low), (center + radius).clamp(max=high))
@@ -136,14 +137,14 @@ def test_every_step_encloses_both_networks(name, signs):
     """Intervals, affine forms and Euclidean bounds of a, â and δ at every linear map hold for sampled inputs."""
     _, ticket, shape = case(name, signs)
     low, high = RANGES[signs]
-    folded = fold_ticket(ticket)
-    propagation = Propagation(ticket.target, folded)
+    folded = fold_record(ticket)
+    propagation = Propagation(ticket.target, enclose(folded))
     seen: dict[str, differences.Pair] = {}
     box = Box(torch.full((1, *shape), low).double(), torch.full((1, *shape), high).double())
     propagation.run(box, Unknowns(500), lambda step, pair: seen.__setitem__(step.call, pair))
     values: list[dict[str, torch.Tensor]] = [{}, {}]
     x = box.lo + (box.hi - box.lo) * torch.rand((300, *shape), dtype=torch.float64)
-    for network, record in zip(networks(ticket, folded, torch.float64), values, strict=True):
+    for network, record in zip(build_pair(ticket, folded, torch.float64), values, strict=True):
         for linear in ticket.target.maps:
             network.get_submodule(linear.name).register_forward_hook(
                 lambda _, __, out, record=record, name=linear.name: record.__setitem__(name, out)
@@ -166,14 +167,14 @@ def test_the_folded_ticket_is_the_compact_one():
     for name, signs in CASES:
         _, ticket, shape = case(name, signs)
         x = torch.randn((20, *shape), dtype=torch.float64)  # also of signs that the ticket was not found for
-        folded = networks(ticket, fold_ticket(ticket), torch.float64)[1](x)
+        folded = build_pair(ticket, fold_record(ticket), torch.float64)[1](x)
         assert (folded - ticket.to_module().double()(x)).abs().max() < 1e-10
 
 
 def test_one_linear_layer_is_bracketed_exactly():
     """sup over [0, 1]^n of |Σ ΔK x + Δb| is the larger of the sums of positive and of negative errors."""
     ticket = find_ticket(nn.Linear(6, 3), width=40, input_range=(0, 1))
-    folded = fold_ticket(ticket)["layer"]
+    folded = enclose(fold_record(ticket))["layer"]
     error = folded.positive.center - folded.weight.center
     bias = folded.ticket_bias.center - folded.bias.center
     exact = max(float((error.clamp(min=0).sum(1) + bias).max()), float((-error.clamp(max=0).sum(1) - bias).max()) * -1)
@@ -213,7 +214,7 @@ def test_rounding_is_enclosed():
     """At single points the intervals hold the exact rational values and are a few units in the last place wide."""
     torch.manual_seed(1)
     ticket = find_ticket(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), width=40, seed=2)
-    propagation = Propagation(ticket.target, fold_ticket(ticket))
+    propagation = Propagation(ticket.target, enclose(fold_record(ticket)))
     points = torch.randn(10, 3, dtype=torch.float64)
     pair = propagation.run(Box(points, points), Unknowns(0))
     for i, point in enumerate(points.tolist()):
@@ -230,7 +231,7 @@ def test_rounding_is_enclosed():
 
 def test_folded_sums_enclose_the_exact_sums():
     ticket = find_ticket(nn.Linear(3, 4), width=80, seed=5, method="pursuit")
-    folded = fold_ticket(ticket)["layer"]
+    folded = enclose(fold_record(ticket))["layer"]
     for c in range(3):
         rows = ticket.kept[0][c].rows
         u, candidates = ticket.parent.mixing(0, c, rows), ticket.parent.candidates(0, c, rows)
@@ -284,7 +285,7 @@ def test_more_unknowns_and_smaller_boxes_prove_more():
     _, ticket, shape = case("conv-pool", "positive")
     proved = [certify_network(ticket, shape=shape, unknowns=unknowns).proved for unknowns in (0, 1000)]
     assert proved[1] < proved[0]
-    propagation = Propagation(ticket.target, fold_ticket(ticket))
+    propagation = Propagation(ticket.target, enclose(fold_record(ticket)))
     center = torch.full((1, *shape), 0.5).double()
     widths = [
         float(propagation.run(Box(center - r, center + r), Unknowns(1000)).delta_box.largest.max())
@@ -514,7 +515,7 @@ def test_the_command(tmp_path, digits_ticket, monkeypatch):
 def test_a_folded_map_knows_its_norms():
     """The largest row sum and the Euclidean gain bound what the map does to random inputs."""
     _, ticket, shape = case("conv-pool", "both")
-    folded: FoldedMap = fold_ticket(ticket)["0"]
+    folded: EnclosedMap = enclose(fold_record(ticket))["0"]
     x = torch.randn((50, *shape), dtype=torch.float64)
     z = folded.operate(x, folded.weight.center)
     assert z.abs().max() <= folded.gain([folded.weight]) * x.abs().max()

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slth.tickets.files.coding import decode, encode, ideal_bits, optimal_bits
+from slth.tickets.files.coding import decode, encode, optimal_bits
+from slth.tickets.files.places import ideal_bits
 
 
 def plain_decode(alpha: float, beta: float, data: bytes, sizes: list[int]) -> tuple[list[int], int]:
@@ -147,23 +148,23 @@ def test_a_cut_or_padded_code_is_refused():
     chosen, sizes = subset(np.random.default_rng(0), 5000, 300), array([2000, 3000])
     alpha, beta, data = encode(chosen, sizes)
     for cut in range(0, len(data) - 8, 7):
-        with pytest.raises(ValueError, match=r"\d+ bytes were expected"):
+        with pytest.raises(ValueError, match=r"must have \d+ bytes; got"):
             decode(alpha, beta, data[:cut], sizes)
     for more in (1, 100):
-        with pytest.raises(ValueError, match=f"{len(data)} bytes were expected, {len(data) + more} are there"):
+        with pytest.raises(ValueError, match=f"must have {len(data)} bytes; got {len(data) + more}"):
             decode(alpha, beta, np.append(data, np.zeros(more, np.uint8)), sizes)
 
 
 @pytest.mark.parametrize("prior", [0.0, -1.0, 1e9, math.nan, math.inf, -math.inf])
-def test_a_prior_that_is_none_is_refused(prior):
+def test_a_prior_out_of_range_is_refused(prior):
     for alpha, beta in ((prior, 1.0), (1.0, prior)):
-        with pytest.raises(ValueError, match="is none"):
+        with pytest.raises(ValueError, match=r"alpha and beta must lie in \(0, 1e9\)"):
             decode(alpha, beta, np.zeros(4, np.uint8), array([3]))
 
 
 @pytest.mark.parametrize("data", [np.zeros((4, 1), np.uint8), np.zeros(4, np.int64), np.zeros(4), np.uint8(3)])
-def test_what_is_no_row_of_bytes_is_refused(data):
-    with pytest.raises(ValueError, match="is no code"):
+def test_a_code_of_another_type_is_refused(data):
+    with pytest.raises(ValueError, match="code must be uint8"):
         decode(1.0, 1.0, data, array([3]))
 
 
@@ -173,7 +174,7 @@ def test_large_nonsense_is_refused_in_a_moment(fill):
     data = np.full(2**21, fill, dtype=np.uint8)
     began = time.process_time()
     for alpha, beta in ((1.0, 1.0), (1e-9, 1e8), (1e8, 1e-9)):
-        with pytest.raises(ValueError, match="bytes were expected"):
+        with pytest.raises(ValueError, match="code must have"):
             decode(alpha, beta, data, array([2**20]))
     assert time.process_time() - began < 5
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from slth.errors import InputError, MemoryEstimateError
 from slth.networks import extract, models
+from slth.progress import Silent
 from slth.tickets import find_ticket
 
 
@@ -82,7 +83,7 @@ def test_a_huge_width_is_refused_before_any_work(monkeypatch):
     def work(*_, **__):
         raise AssertionError("work was started")
 
-    monkeypatch.setattr("slth.tickets.search.find.solve_parts", work)
+    monkeypatch.setattr("slth.tickets.search.search.solve_parts", work)
     monkeypatch.setattr("slth.networks.parent.random_rows", work)
     with pytest.raises(MemoryEstimateError, match=r"0: width 2147483648, D = 27.*\d+ GB of memory; 1 GB may be used"):
         find_ticket(small_conv(), width=2**31, max_memory=1e9)
@@ -100,32 +101,33 @@ def test_other_options_are_checked(options):
         find_ticket(nn.Sequential(nn.Linear(2, 2)), width=5, **options)
 
 
-class Recorder:
-    """A progress object that writes down what it is told, and can press Ctrl-C."""
+class Recorder(Silent):
+    """A listener that writes down what it is told, and can press Ctrl-C."""
 
     def __init__(self, interrupt_at: int = -1) -> None:
-        self.calls: list[tuple] = []
+        self.calls: list[tuple[str, str, int]] = []
         self.interrupt_at = interrupt_at
 
-    def start(self, names, totals) -> None:
-        self.calls.append(("start", list(names), list(totals)))
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        self.calls.append(("begin", task, total))
 
-    def advance(self, layer: int) -> None:
-        self.calls.append(("advance", layer))
+    def advance(self, task: str, steps: int = 1) -> None:
+        self.calls.append(("advance", task, steps))
         if sum(call[0] == "advance" for call in self.calls) == self.interrupt_at:
             raise KeyboardInterrupt
 
-    def stop(self) -> None:
-        self.calls.append(("stop",))
+    def end(self, task: str) -> None:
+        self.calls.append(("end", task, 0))
 
 
-def test_progress_counts_every_input_channel():
+def test_progress_counts_every_input_channel() -> None:
     recorder = Recorder()
     find_ticket(three_layers(), width=10, progress=recorder)
-    assert recorder.calls[0] == ("start", ["0 (D = 27)", "3 (D = 8)", "5 (D = 3)"], [3, 4, 9])
-    assert recorder.calls[-1] == ("stop",)
-    layers = [call[1] for call in recorder.calls[1:-1]]
-    assert [layers.count(i) for i in range(3)] == [3, 4, 9]
+    layers = {"0 (D = 27)": 3, "3 (D = 8)": 4, "5 (D = 3)": 9}
+    assert recorder.calls[:3] == [("begin", name, total) for name, total in layers.items()]
+    assert recorder.calls[-3:] == [("end", name, 0) for name in layers]
+    for name, total in layers.items():
+        assert recorder.calls.count(("advance", name, 1)) == total
 
 
 def test_progress_bars_are_silent_without_a_terminal(capfd):
@@ -139,7 +141,7 @@ def test_ctrl_c_stops_the_search_and_leaves_no_threads():
     with pytest.raises(KeyboardInterrupt):
         find_ticket(models.mlp(sizes=(200, 20, 5)), width=300, progress=recorder, threads=2)
     assert set(threading.enumerate()) <= before
-    assert recorder.calls[-1] == ("stop",)
+    assert [call[0] for call in recorder.calls[-3:]].count("end") == 2
     assert sum(call[0] == "advance" for call in recorder.calls) == 2
 
 

@@ -16,10 +16,10 @@ from slth.errors import InputError
 from slth.networks import extract, make_parent
 from slth.networks.target import STRUCTURES
 from slth.tickets import Ticket, find_ticket, load_ticket
-from slth.tickets.files.coding import ideal_bits
 from slth.tickets.files.file import target_path
+from slth.tickets.files.places import ideal_bits
 from slth.tickets.networks.explicit import explicit_parent
-from slth.tickets.record.approximation import approximated_weight, channel_sum
+from slth.tickets.record.approximation import approximated_weight, kept_candidates
 
 
 def network() -> nn.Module:
@@ -93,7 +93,7 @@ def test_module_masks_and_approximation_agree(ticket):
         # On inputs of one sign the first layer is a convolution with the approximated weight.
         for sign in "+-":
             weight = approximated_weight(ticket, 0, sign)
-            bias = channel_sum(ticket.parent, 0, 4, ticket.kept[0][4], "+")
+            bias = kept_candidates(ticket.channels[0][4], ticket.kept[0][4])["+"].sum(axis=0)
             inputs = x.abs().double() * (1 if sign == "+" else -1)
             conv = torch.nn.functional.conv2d(inputs, torch.from_numpy(weight), torch.from_numpy(bias), groups=2)
             assert relative(ticket.to_module().double().get_submodule("0")(inputs), conv) < 1e-12

@@ -17,7 +17,8 @@ from slth.errors import TicketFileError
 from slth.networks.generator import random_rows
 from slth.tickets import Ticket, find_ticket, load_ticket
 from slth.tickets.files.file import target_path
-from slth.tickets.ticket import Block, ChannelIndices
+from slth.tickets.record.instance import ChannelIndices
+from slth.tickets.record.record import Block
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +252,7 @@ def test_a_range_that_the_ticket_was_not_found_for_is_found(ticket, tmp_path):
 def test_another_structure_has_other_places_and_is_not_read(ticket, tmp_path):
     """The code of one selection an input channel does not decode as one selection a weight."""
     path = dataclasses.replace(ticket, structure="weight").save(tmp_path / "lie.slth")
-    with pytest.raises(TicketFileError, match="bytes were expected"):
+    with pytest.raises(TicketFileError, match="code must have"):
         load_ticket(path)
 
 

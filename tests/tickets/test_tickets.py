@@ -13,10 +13,10 @@ from torch.nn import functional
 from slth.errors import InputError, MemoryEstimateError
 from slth.networks import extract
 from slth.tickets import find_ticket
-from slth.tickets.networks.compact import compact_module, everything
+from slth.tickets.networks.compact import compact_module, keep_all
 from slth.tickets.networks.explicit import explicit_parent
 from slth.tickets.record.approximation import approximated_weight
-from slth.tickets.ticket import Kept
+from slth.tickets.record.record import Kept
 
 RANGES = {"positive": (0.0, 1.0), "any": None, "negative": (-1.0, 0.0)}
 
@@ -68,7 +68,7 @@ def test_everything_kept_is_the_parent_itself(network):
     parent = find_ticket(target, width=12, seed=3).parent
     x = inputs(None)
     with torch.no_grad():
-        whole = compact_module(parent, target, everything(parent, target))(x)
+        whole = compact_module(keep_all(parent, target))(x)
         assert relative(whole, explicit_parent(parent, target)(x)) < 1e-5
 
 
@@ -205,7 +205,7 @@ def test_a_random_control_has_the_same_counts_and_signs():
     x = torch.rand(20, 2, 8, 8)
     with torch.no_grad():
         expected = ticket.target.to_module()(x)
-        random = compact_module(ticket.parent, ticket.target, control)(x)
+        random = compact_module(dataclasses.replace(ticket, kept=control))(x)
         assert (ticket.to_module()(x) - expected).norm() < 0.2 * (random - expected).norm()
 
 

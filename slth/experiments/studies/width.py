@@ -24,8 +24,7 @@ from slth.experiments.studies.width_sections import sections
 from slth.networks.generator import DEVIATION
 from slth.theory import thresholds
 from slth.tickets import Ticket, evaluate, find_ticket
-from slth.tickets.record.approximation import channel_sum
-from slth.tickets.ticket import instance_signs
+from slth.tickets.record.approximation import kept_candidates
 
 # The box of targets that certified widths are asked for, and the probability; the cost of a proof grows with both D
 # and the box. Targets of tickets are larger, which the figure's label says.
@@ -78,13 +77,14 @@ def output_error(ticket: Ticket, images: torch.Tensor) -> float:
 
 def instance_errors(ticket: Ticket, layer: int) -> list[float]:
     """L∞ error of every input channel and sign of a layer, in units of a candidate entry's standard deviation."""
-    linear = ticket.target.maps[layer]
     unit, errors = unit_of(ticket, layer), []
-    for channel in range(linear.channels[0]):
-        wanted, block = linear.column(channel), ticket.kept[layer][channel]
-        for sign in instance_signs(linear.signs, channel, linear.channels[0]):
-            found = channel_sum(ticket.parent, layer, channel, block, sign)
-            errors.append(float(np.abs(found - (wanted if sign == "+" else -wanted)).max()) / unit)
+    for channel, block in zip(ticket.channels[layer], ticket.kept[layer], strict=True):
+        if channel.is_bias:
+            continue
+        found = kept_candidates(channel, block)
+        for instance in channel.instances:
+            difference = found[instance.sign].sum(axis=0) - instance.goals.reshape(-1)
+            errors.append(float(np.abs(difference).max()) / unit)
     return errors
 
 

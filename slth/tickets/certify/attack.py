@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.tickets.certify.folded import FoldedMap, networks
 from slth.tickets.certify.forms import Box, Tensor
-from slth.tickets.ticket import Ticket
+from slth.tickets.networks.folded import FoldedLayer, build_pair
+from slth.tickets.record.record import Record
 
 # Of each kind of start this many. All of them climb for some steps, the best of them again and for longer.
 STARTS = 32
@@ -19,15 +21,18 @@ KEPT = 8
 
 
 def find_differences(
-    ticket: Ticket, folded: dict[str, FoldedMap], box: Box, *, images: Tensor | None = None, seed: int = 0
+    record: Record, folded: Mapping[str, FoldedLayer], box: Box, *, images: Tensor | None = None, seed: int = 0
 ) -> Tensor:
     r"""Inputs of a box on which the outputs differ most, by projected sign-gradient ascent.
 
     .. math:: \max_{x \in [lo, hi]} \| \hat f(x) − f(x) \|_∞
 
     Args:
-        box: lo and hi, float64 (1, …). images: further starts, (N, …); those that differ most are taken.
-        seed: of the random starts: points of the box and of its corners.
+        record: the ticket.
+        folded: what :func:`~slth.tickets.networks.folded.fold_record` returned for it.
+        box: least and greatest inputs, float64 (1, …).
+        images: further starts, (N, …); those on which the outputs differ most are taken.
+        seed: of the random starts, which are points of the box and of its corners.
 
     Returns:
         Up to 8 inputs, float64 (k, …), each a float32 number exactly, the best first. Nothing is proved of them.
@@ -35,8 +40,8 @@ def find_differences(
     Raises:
         InputError: the box does not fit the network.
     """
-    target, other = networks(ticket, folded, torch.float32)
-    lo, hi = _inside(box)
+    target, other = build_pair(record, folded, torch.float32)
+    lo, hi = _float32_ends(box)
     shape = (STARTS, *lo.shape[1:])
     generator = torch.Generator().manual_seed(seed)
     uniform = lo + (hi - lo) * torch.rand(shape, generator=generator)
@@ -76,7 +81,7 @@ def _difference(target: nn.Module, other: nn.Module, x: Tensor) -> Tensor:
     return out
 
 
-def _inside(box: Box) -> tuple[Tensor, Tensor]:
+def _float32_ends(box: Box) -> tuple[Tensor, Tensor]:
     """The box's ends as float32 numbers that lie in it."""
     lo, hi = box.lo.float(), box.hi.float()
     lo = torch.where(lo.double() < box.lo, torch.nextafter(lo, torch.full_like(lo, torch.inf)), lo)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from slth.theory.propagation import layer_output_bound
-from slth.tickets.certify.folded import Enclosed, FoldedMap, Side
+from slth.tickets.certify.enclosed import Enclosed, EnclosedMap, Side
 from slth.tickets.certify.forms import Box, Form, Tensor, Unknowns, above, below, gamma
 from slth.tickets.certify.norms import Near, around, euclidean
 
@@ -82,7 +82,7 @@ def same_input(box: Box, unknowns: Unknowns) -> Pair:
     return Pair(unknowns.share(box.form()), delta, box, box, Box(zero, zero), near)
 
 
-def linear(folded: FoldedMap, pair: Pair) -> Pair:
+def linear(folded: EnclosedMap, pair: Pair) -> Pair:
     """A linear map on the target's side, its kept channels on the ticket's."""
     box = pair.ticket_box
     signs = "+" if bool((box.lo >= 0).all()) else "-" if bool((box.hi <= 0).all()) else "+-"
@@ -108,7 +108,7 @@ def linear(folded: FoldedMap, pair: Pair) -> Pair:
     return make_pair(target, delta, near, _norm_bound(folded, pair, signs), *known, *bounds)
 
 
-def _linear_near(folded: FoldedMap, side: Side, near: Near) -> tuple[Near | None, tuple[Known, ...]]:
+def _linear_near(folded: EnclosedMap, side: Side, near: Near) -> tuple[Near | None, tuple[Known, ...]]:
     """Euclidean bounds after a linear map, and what they say of every output through the norms of its row."""
     shape = near.center.shape[1:]
     gains = [folded.norm(weight, shape) for weight in (folded.weight, side.error, side.kernel)]
@@ -135,7 +135,7 @@ def _linear_near(folded: FoldedMap, side: Side, near: Near) -> tuple[Near | None
     return Near(z.center, radius * room, delta * room), ((ours, None, difference),)
 
 
-def _norm_bound(folded: FoldedMap, pair: Pair, signs: str) -> float:
+def _norm_bound(folded: EnclosedMap, pair: Pair, signs: str) -> float:
     """theory.md section 2 for this layer, plus ‖K̂‖∞ times what came in."""
     used = [{"+": folded.positive, "-": folded.negative}[sign] for sign in signs]
     own = layer_output_bound(

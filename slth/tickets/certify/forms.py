@@ -28,7 +28,7 @@ TINY = 2.0**-1000
 
 def gamma(terms: int) -> float:
     """2γ of a sum of ``terms`` products (and of a few more): its relative rounding error, with room."""
-    return 2.0 * (terms + 8) * UNIT
+    return (terms + 8) * (2.0 * UNIT)
 
 
 def below(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from slth.networks.graph import Ref, Step, fill
 from slth.networks.operations import FUNCTIONS
 from slth.networks.target import Target
 from slth.tickets.certify.differences import Pair, linear, relu, same_input, smooth
-from slth.tickets.certify.folded import FoldedMap, fold_kept
+from slth.tickets.certify.enclosed import EnclosedMap, enclose_kept
 from slth.tickets.certify.forms import UNIT, Box, Unknowns
 from slth.tickets.certify.operators import add, hard, leaky, lift, negative, pairs_in, scaled
 from slth.tickets.certify.pooling import adaptive_spans, max_pool, strided_spans, window_table
@@ -62,14 +62,14 @@ class Propagation:
         InputError: steps that have no sound transformer (all of them named), several inputs or outputs.
     """
 
-    def __init__(self, target: Target, folded: Mapping[str, FoldedMap]) -> None:
+    def __init__(self, target: Target, folded: Mapping[str, EnclosedMap]) -> None:
         self.target = target
         self.modules = {module.name: module for module in target.modules}
         self.folded = dict(folded)
         self.built: dict[str, nn.Module] = {}
         for module in target.modules:
             if module.type in ("Linear", "Conv1d", "Conv2d", "Conv3d"):
-                self.folded[module.name] = fold_kept(module)
+                self.folded[module.name] = enclose_kept(module)
             else:
                 self.built[module.name] = module.build().double().eval()
         self.steps = _pool_first(target.steps, self.operation)
@@ -80,6 +80,10 @@ class Propagation:
         if step.kind == "module":
             return "" if step.call in self.folded else self.modules[step.call].type.lower()
         return step.call.rsplit(".", 1)[-1]
+
+    def is_linear(self, step: Step) -> bool:
+        """Whether a step applies a linear map: one of the ticket's, or one that was left out of the search."""
+        return step.kind == "module" and not self.operation(step)
 
     def gives_unknowns(self, step: Step) -> bool:
         """Whether a step's relaxation adds unknowns of its own."""

@@ -12,26 +12,34 @@ import numpy as np
 import torch
 
 from slth.errors import InputError
-from slth.tickets.certify.certify import certified_agreement, largest_difference, prove_network
+from slth.tickets.certify.agreement import certified_agreement
 from slth.tickets.certify.forms import Tensor
-from slth.tickets.ticket import Ticket
+from slth.tickets.certify.network import largest_difference, prove_network
+from slth.tickets.record.record import Record
 
 # The proof's last bits depend on the order of float64 sums, and so on the machine: a bound within this of the record
 # is the recorded bound. (Each of them is rigorous by itself.)
 TOLERANCE = 1e-6
 
 
-def recheck_network(ticket: Ticket, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """What does not hold of :meth:`NetworkCertificate.describe`'s record: one sentence each.
+def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]:
+    """Prove a recorded network certificate again.
 
     ``proved`` is computed again with as many unknowns, ``found`` at the recorded worst input; no search is repeated.
-    ``observed`` is about data and is left alone.
+    ``observed`` is about data and is not checked.
+
+    Args:
+        record: the ticket.
+        claim: what :meth:`~slth.tickets.certify.certificate.NetworkCertificate.describe` returned.
+
+    Returns:
+        One sentence for each thing that does not hold.
     """
     try:
-        shape = tuple(int(side) for side in record["shape"])
-        low, high, unknowns = float(record["low"]), float(record["high"]), int(record["unknowns"])
-        claimed = {name: float(record[name]) for name in ("proved", "found", "norm_bound")}
-        worst = np.frombuffer(base64.b64decode(record["worst_input"], validate=True), dtype="<f4").reshape(1, *shape)
+        shape = tuple(int(side) for side in claim["shape"])
+        low, high, unknowns = float(claim["low"]), float(claim["high"]), int(claim["unknowns"])
+        claimed = {name: float(claim[name]) for name in ("proved", "found", "norm_bound")}
+        worst = np.frombuffer(base64.b64decode(claim["worst_input"], validate=True), dtype="<f4").reshape(1, *shape)
     except (KeyError, TypeError, ValueError, binascii.Error) as cause:
         return (f"the certificate's record is not whole ({cause})",)
     if not (0 <= unknowns <= 10**6 and -math.inf < low <= high < math.inf and all(side > 0 for side in shape)):
@@ -40,11 +48,11 @@ def recheck_network(ticket: Ticket, record: Mapping[str, Any]) -> tuple[str, ...
     if not bool(((low <= x) & (x <= high)).all()):
         return ("the certificate's worst input is outside its box",)
     try:
-        result = prove_network(ticket, low, high, shape, unknowns)
+        result = prove_network(record, low, high, shape, unknowns)
         got = {
             "proved": float(result.delta_box.largest.max()),
             "norm_bound": result.norm_bound,
-            "found": largest_difference(ticket, x),
+            "found": largest_difference(record, x),
         }
     except InputError as cause:
         return (f"the certificate's record does not fit the network: {cause}",)
@@ -55,17 +63,26 @@ def recheck_network(ticket: Ticket, record: Mapping[str, Any]) -> tuple[str, ...
     )
 
 
-def recheck_agreement(ticket: Ticket, record: Mapping[str, Any], images: Tensor) -> tuple[str, ...]:
-    """What does not hold of :meth:`AgreementCertificate.describe`'s record, on the images it is about (the first N)."""
+def recheck_agreement(record: Record, claim: Mapping[str, Any], images: Tensor) -> tuple[str, ...]:
+    """Prove a recorded certified agreement again.
+
+    Args:
+        record: the ticket.
+        claim: what :meth:`~slth.tickets.certify.certificate.AgreementCertificate.describe` returned.
+        images: the data it is about, float32 (N, …); the first of them are used.
+
+    Returns:
+        One sentence for each thing that does not hold.
+    """
     try:
-        count, radius, unknowns = int(record["examples"]), float(record["radius"]), int(record["unknowns"])
-        low, high, certified = float(record["low"]), float(record["high"]), int(record["certified"])
+        count, radius, unknowns = int(claim["examples"]), float(claim["radius"]), int(claim["unknowns"])
+        low, high, certified = float(claim["low"]), float(claim["high"]), int(claim["certified"])
     except (KeyError, TypeError, ValueError) as cause:
         return (f"the certificate's record is not whole ({cause})",)
     if not 0 < count <= len(images):
         return (f"the certificate is about {count} examples; {len(images)} are at hand",)
     try:
-        again = certified_agreement(ticket, images[:count], radius=radius, low=low, high=high, unknowns=unknowns)
+        again = certified_agreement(record, images[:count], radius=radius, low=low, high=high, unknowns=unknowns)
     except InputError as cause:
         return (f"the certificate's record does not fit: {cause}",)
     got = int(again.certified.sum())

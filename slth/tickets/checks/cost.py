@@ -12,7 +12,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slth.errors import InputError
-from slth.tickets.ticket import Ticket
+from slth.tickets.networks.compact import compact_module
+from slth.tickets.record.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +21,10 @@ class Cost:
     """One network on one input.
 
     Attributes:
-        name: what it is. weights: numbers it holds. flops: of its matrix products and convolutions, a multiplication
-            and an addition counted as two. milliseconds: median wall time of one pass.
+        name: which network: ``target`` or ``ticket``.
+        weights: numbers it holds.
+        flops: operations of its matrix products and convolutions; a multiplication and an addition count as two.
+        milliseconds: median wall time of one pass.
     """
 
     name: str
@@ -30,23 +33,27 @@ class Cost:
     milliseconds: float
 
 
-def measure_cost(ticket: Ticket, inputs: Sequence[torch.Tensor] | None = None, *, runs: int = 11) -> list[Cost]:
+def measure_cost(record: Record, inputs: Sequence[torch.Tensor] | None = None, *, runs: int = 11) -> list[Cost]:
     """The costs of the target and of the ticket on one input.
 
     Args:
+        record: the ticket.
         inputs: with their batch axis; default: zeros of the shapes of the example the ticket was found with.
         runs: timed passes, after one that is not timed.
+
+    Returns:
+        The target's cost and the ticket's.
 
     Raises:
         InputError: no inputs, and no example when the ticket was found.
     """
-    shapes = ticket.info.get("input_shapes")
+    shapes = record.info.get("input_shapes")
     if inputs is None and shapes is None:
         raise InputError("the ticket does not know its input's shape: it was found without example_input. Pass inputs.")
     given = [torch.zeros(1, *shape) for shape in shapes or ()] if inputs is None else list(inputs)
     return [
-        _cost("target", ticket.target.to_module(), given, runs),
-        _cost("ticket", ticket.to_module(), given, runs),
+        _cost("target", record.target.to_module(), given, runs),
+        _cost("ticket", compact_module(record), given, runs),
     ]
 
 

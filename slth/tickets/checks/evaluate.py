@@ -6,14 +6,17 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 
 from slth.data import Split
 from slth.errors import InputError
-from slth.tickets.networks.compact import compact_module, everything
-from slth.tickets.ticket import Ticket
+from slth.tickets.networks.compact import compact_module, keep_all
+from slth.tickets.networks.folded import folded_module
+from slth.tickets.record.control import random_kept
+from slth.tickets.record.record import Record
 
 # The unpruned parent is evaluated up to this many bytes of weights; a larger one only costs time.
 PARENT_BYTES = 5e8
@@ -52,38 +55,48 @@ def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.
         ) from cause
 
 
-def evaluate(ticket: Ticket, data: Split, *, controls: bool = True, seed: int = 0, folded: bool = False) -> list[Score]:
+def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 0, folded: bool = False) -> list[Score]:
     """Scores of the target, the ticket and, with ``controls``, of what the ticket must be told apart from.
 
     The controls are a random ticket (as many usable hidden channels in every block and sign, drawn at random) and
     the unpruned random parent, where that fits memory. Both should be near chance.
 
     Args:
+        record: the ticket.
+        data: images and labels.
+        controls: whether the controls are evaluated too.
+        seed: of the random ticket.
         folded: sum each block's kept candidates first: the same function at its target's cost, apart from float32
-            rounding, for tickets of so many channels that :meth:`Ticket.to_module` is slow. No unpruned parent then.
+            rounding, for tickets of so many channels that :meth:`slth.tickets.Ticket.to_module` is slow. The unpruned
+            parent is left out then.
+
+    Returns:
+        One :class:`Score` for each network, the target's first.
 
     Raises:
         InputError: images or labels that do not fit, or a ticket without its target.
     """
-    parent, target = ticket.parent, ticket.target
+    parent, target = record.parent, record.target
     if not target.known:
         raise InputError("the target's weights are not at hand: a ticket is evaluated beside it. Pass the target.")
     reference = target.to_module()
     wanted = predict(reference, data.images)
     # The last map need not be the last layer: that one may be left out, or be read by other steps.
     check_labels(data, int(reference(data.images[:1]).shape[-1]))
-    random = dataclasses.replace(ticket, kept=ticket.random_like(seed)) if controls else None
-    named = [("ticket", ticket), *([("random ticket", random)] if random is not None else [])]
+    build = folded_module if folded else compact_module
+    named = [("ticket", record)]
+    if controls:
+        named.append(("random ticket", dataclasses.replace(record, kept=random_kept(record, seed))))
     networks: list[tuple[str, Callable[[], nn.Module], int]] = [("target", target.to_module, 0)]
-    networks += [(name, one.folded if folded else one.to_module, ticket.kept_channels) for name, one in named]
+    networks += [(name, partial(build, one), record.kept_channels) for name, one in named]
     if controls and not folded and 4.0 * sum(layer.weight_count for layer in parent.layers) < PARENT_BYTES:
-        whole = everything(parent, target)
-        count = sum(len(block.rows) for layer in whole for block in layer)
-        networks.append(("unpruned parent", lambda: compact_module(parent, target, whole), count))
+        whole = keep_all(parent, target)
+        count = sum(len(block.rows) for layer in whole.kept for block in layer)
+        networks.append(("unpruned parent", partial(compact_module, whole), count))
     scores = []
-    for name, build, channels in networks:
+    for name, make, channels in networks:
         began = time.perf_counter()
-        predicted = predict(build(), data.images)
+        predicted = predict(make(), data.images)
         scores.append(
             Score(
                 name=name,

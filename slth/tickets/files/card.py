@@ -6,22 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from slth.files import write_whole
-from slth.tickets.ticket import Ticket
+from slth.tickets.record.record import Record
 
-# What a card says of these comes from the ticket's info; nobody but its finder knows them.
+# What the card says of these is taken from the ticket's info: only the person who found it knows them.
 STATED = ("task", "data", "licence")
 
 
-def write_card(ticket: Ticket, path: Path) -> Path:
-    """Write the card of the ticket saved at ``path`` beside it (``name.md``)."""
-    return write_whole(path.with_suffix(".md"), card(ticket, path.name))
+def write_card(record: Record, path: Path) -> Path:
+    """Write the card of a ticket beside its file, as ``name.md``.
+
+    Args:
+        record: the ticket.
+        path: where it is saved.
+
+    Returns:
+        The card's path.
+    """
+    return write_whole(path.with_suffix(".md"), card(record, path.name))
 
 
-def card(ticket: Ticket, name: str) -> str:
-    """The card's text; ``name`` is the ticket's file."""
-    parent, info = ticket.parent, ticket.info
-    weights = sum(layer.weights for layer in ticket.layers)
-    random = sum(layer.random for layer in ticket.layers)
+def card(record: Record, name: str) -> str:
+    """The card's text, in Markdown.
+
+    Args:
+        record: the ticket.
+        name: the name of the ticket's file.
+    """
+    parent, info = record.parent, record.info
+    weights = sum(layer.weights for layer in record.layers)
+    random = sum(layer.random for layer in record.layers)
     span = info.get("input_range", "not stated")
     lines = [
         f"# {name}: a strong lottery ticket",
@@ -30,12 +43,12 @@ def card(ticket: Ticket, name: str) -> str:
         "seed and the numbers of what is kept.",
         "",
         *(f"- {key}: {info.get(key, 'not stated')}" for key in STATED),
-        f"- target: {ticket.target.weight_count:,} weights in {len(ticket.target.maps)} layers, SHA-256 "
-        f"`{info.get('target_hash', ticket.target.hash())}`"
-        + (f"; {ticket.target.kept_count:,} trained numbers stay as they are" if ticket.target.kept_count else ""),
+        f"- target: {record.target.weight_count:,} weights in {len(record.target.maps)} layers, SHA-256 "
+        f"`{info.get('target_hash', record.target.hash())}`"
+        + (f"; {record.target.kept_count:,} trained numbers stay as they are" if record.target.kept_count else ""),
         f"- parent: seed {parent.seed}, {parent.law} law, {random:,} random weights, never stored",
-        f"- kept: {ticket.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
-        f"structure {ticket.structure}",
+        f"- kept: {record.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
+        f"structure {record.structure}",
         f"- inputs: {_span(span)}",
         f"- certificate: {_certificate(info.get('certificate'))}",
         f"- found with slth {info.get('environment', {}).get('packages', {}).get('slth', '?')}, method "
@@ -46,7 +59,7 @@ def card(ticket: Ticket, name: str) -> str:
         *(
             f"| {one.name} | {one.dimension} | {one.width:,} | {one.kept:,} | {one.density:.2%} | {one.error:.3g} "
             f"| {one.relative_rms:.2%} |"
-            for one in ticket.layers
+            for one in record.layers
         ),
         "",
         "```",

@@ -21,8 +21,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln
 
-from slth.tickets.ticket import Ticket, instance_signs
-
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
@@ -33,10 +31,17 @@ _16 = np.uint64(16)
 
 
 def encode(positions: Places, sizes: Places) -> tuple[float, float, Bytes]:
-    """(α, β, bytes) of increasing positions among instances of ``sizes`` places, numbered one after the other.
+    """Code the kept places of some instances.
+
+    Args:
+        positions: kept places, int64, increasing; places are numbered through all instances one after the other.
+        sizes: number of places of each instance, int64.
+
+    Returns:
+        (α, β, bytes).
 
     Raises:
-        ValueError: the positions do not increase, or there are no such places.
+        ValueError: the positions do not increase, or lie outside the instances.
     """
     if len(positions) and ((np.diff(positions) <= 0).any() or positions[0] < 0 or positions[-1] >= sizes.sum()):
         raise ValueError(f"positions must increase from 0 to below {int(sizes.sum())}")
@@ -48,41 +53,39 @@ def encode(positions: Places, sizes: Places) -> tuple[float, float, Bytes]:
 
 
 def decode(alpha: float, beta: float, data: Bytes, sizes: Places) -> Places:
-    """The positions that :func:`encode` wrote.
+    """The positions that :func:`encode` coded.
+
+    Args:
+        alpha: α of the code.
+        beta: β of the code.
+        data: the code, uint8 (n,).
+        sizes: number of places of each instance, int64.
+
+    Returns:
+        Kept places, int64, increasing.
 
     Raises:
-        ValueError: α or β is not positive, no bytes, too few of them or too many.
+        ValueError: α or β out of range, data of another type, too few bytes or too many.
     """
     if not (0 < alpha < 1e9 and 0 < beta < 1e9):
-        raise ValueError(f"a prior of {alpha} and {beta} is none")
+        raise ValueError(f"alpha and beta must lie in (0, 1e9); got {alpha} and {beta}")
     if data.ndim != 1 or data.dtype != np.uint8:
-        raise ValueError(f"{data.dtype} of shape {data.shape} is no code")
+        raise ValueError(f"code must be uint8 of shape (n,); got {data.dtype} of shape {data.shape}")
     positions = np.empty(int(sizes.sum()), dtype=np.int64)
     count, used = _read(data, sizes, float(alpha), float(beta), positions)
     if used != len(data):
-        raise ValueError(f"{used} bytes were expected, {len(data)} are there")
+        raise ValueError(f"code must have {used} bytes; got {len(data)}")
     return positions[:count].copy()
 
 
 def optimal_bits(total: int, kept: int) -> float:
-    """log2 of the number of ways to keep ``kept`` of ``total``."""
+    """log2 of the number of ways to keep some of several things.
+
+    Args:
+        total: how many there are.
+        kept: how many are kept.
+    """
     return (math.lgamma(total + 1) - math.lgamma(kept + 1) - math.lgamma(total - kept + 1)) / math.log(2)
-
-
-def ideal_bits(ticket: Ticket) -> float:
-    """Σ over the ticket's instances of log2 C(n, k): what the choice of its kept channels takes at least."""
-    total = 0.0
-    for i, linear in enumerate(ticket.target.maps):
-        for channel, block in enumerate(ticket.kept[i]):
-            positive, negative = ticket.parent.count_signs(i, channel)
-            mixing = ticket.parent.mixing(i, channel, block.rows)
-            parts = np.repeat(np.arange(len(block.counts)), block.counts)
-            for sign in instance_signs(linear.signs, channel, linear.channels[0]):
-                inside = mixing > 0 if sign == "+" else mixing < 0
-                kept = np.bincount(parts[inside], minlength=len(block.counts))
-                size = positive if sign == "+" else negative
-                total += sum(optimal_bits(size, int(k)) for k in kept)
-    return total
 
 
 def _prior(counts: Places, sizes: Places) -> tuple[float, float, float]:

@@ -38,48 +38,59 @@ from slth.networks.example import as_recorded
 from slth.networks.parent import Parent
 from slth.networks.target import STRUCTURES, Array, Target, assemble, conv_like
 from slth.tickets.files.card import write_card
-from slth.tickets.files.coding import Places, decode, encode
-from slth.tickets.ticket import Block, LayerReport, Ticket, instance_signs
+from slth.tickets.files.coding import encode
+from slth.tickets.files.places import places_of, read_blocks
+from slth.tickets.record.instance import input_channels
+from slth.tickets.record.record import LayerReport, Record
 
 FORMAT_VERSION = 2
 # Mixing weights that opening a file may regenerate: 2³² take a minute, more are a forged header.
 MAX_MIXING = 2**32
-# Places that a layer's code may have; the coder reads some 150 million a second (measured at a density of 4 %).
-MAX_PLACES = 2**31
 # Weights of a target, each of which may have a selection of its own.
 MAX_WEIGHTS = 2**28
 # Bytes a header may unpack to: ResNet-20 takes 26 kB (4 kB packed).
 MAX_HEADER = 2**26
-# What building a ticket from a header that is none may raise.
-_NO_TICKET = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
+# Exceptions raised on a malformed header.
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
 Tensors = dict[str, npt.NDArray[Any]]
 Weights = Mapping[str, tuple[Array, Array | None]]
 
 
-def save_ticket(ticket: Ticket, path: str | Path) -> Path:
-    """Write ``ticket`` to ``path``, its target and its card beside it, each whole or not at all; return ``path``."""
+def save_record(record: Record, path: str | Path) -> Path:
+    """Write a ticket, its target and its card beside it, each whole or not at all.
+
+    Args:
+        record: the record.
+        path: the ``.slth`` file.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: a name that the card would take, or a folder that cannot be written to.
+    """
     path = Path(path)
     if path.suffix == ".md":
         raise InputError(f"a ticket must not end in .md, which its card does; got {path}. Call it {path.stem}.slth.")
-    tensors: Tensors = {f"stays.{name}": values for name, values in ticket.target.kept_tensors().items()}
+    tensors: Tensors = {f"stays.{name}": values for name, values in record.target.kept_tensors().items()}
     codes = []
-    for i, _ in enumerate(ticket.target.maps):
-        alpha, beta, tensors[f"kept.{i}"] = encode(*_positions(ticket, i))
+    for i, (channels, blocks) in enumerate(zip(record.channels, record.kept, strict=True)):
+        alpha, beta, tensors[f"kept.{i}"] = encode(*places_of(channels, blocks))
         codes.append({"alpha": alpha, "beta": beta})
     header = {
         "format_version": FORMAT_VERSION,
-        "parent": ticket.parent.describe(),
-        "target": {**ticket.target.describe(), "hash": ticket.info.get("target_hash", ticket.target.hash())},
-        "structure": ticket.structure,
+        "parent": record.parent.describe(),
+        "target": {**record.target.describe(), "hash": record.info.get("target_hash", record.target.hash())},
+        "structure": record.structure,
         "codes": codes,
-        "layers": [asdict(report) for report in ticket.layers],
-        "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
+        "layers": [asdict(report) for report in record.layers],
+        "info": {key: value for key, value in record.info.items() if key != "target_hash"},
     }
     tensors["header"] = np.frombuffer(zlib.compress(json.dumps(header).encode(), 9), dtype=np.uint8)
-    if ticket.target.known:
-        _save_target(ticket.target, target_path(path))
+    if record.target.known:
+        _save_target(record.target, target_path(path))
     write_whole(path, save_tensors(tensors, {"slth": _digest(tensors)}))
-    write_card(ticket, path)
+    write_card(record, path)
     return path
 
 
@@ -88,12 +99,16 @@ def target_path(path: Path) -> Path:
     return path.with_suffix(".target.safetensors")
 
 
-def load_ticket(path: str | Path, target: str | Path | Weights | None = None) -> Ticket:
+def load_record(path: str | Path, target: str | Path | Weights | None = None) -> Record:
     """Read a ``.slth`` file.
 
     Args:
+        path: the file.
         target: the target's weights: their file, or (weight, bias) by layer name; default: the file beside the
             ticket's, if it is there. Without one the ticket can be run, not verified.
+
+    Returns:
+        The ticket's record.
 
     Raises:
         TicketFileError: missing, truncated, altered, not a ticket, of another format version, or another's target.
@@ -108,16 +123,16 @@ def load_ticket(path: str | Path, target: str | Path | Weights | None = None) ->
         target = target_path(path)
     given = _load_target(Path(target)) if isinstance(target, str | Path) else target
     try:
-        ticket = _build(header, tensors, given)
-    except _NO_TICKET as cause:
+        record = _build(header, tensors, given)
+    except _MALFORMED as cause:
         # Intact, yet not what this version writes: somebody else's file, or an edited one with a new digest.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
-    if given is not None and ticket.target.hash() != ticket.info["target_hash"]:
+    if given is not None and record.target.hash() != record.info["target_hash"]:
         raise TicketFileError(
-            f"the target given for {path.name} must have the hash {ticket.info['target_hash'][:16]}… that the ticket "
-            f"states; it has {ticket.target.hash()[:16]}…. Pass the target that the ticket was found for."
+            f"the target given for {path.name} must have the hash {record.info['target_hash'][:16]}… that the ticket "
+            f"states; it has {record.target.hash()[:16]}…. Pass the target that the ticket was found for."
         )
-    return ticket
+    return record
 
 
 def _save_target(target: Target, path: Path) -> None:
@@ -180,7 +195,7 @@ def _header(path: Path, tensors: Tensors) -> dict[str, Any]:
     return header
 
 
-def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Ticket:
+def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Record:
     def weights(one: dict[str, Any]) -> tuple[Array, Array | None]:
         shape = tuple(check_int("shape", side, 1) for side in one["shape"])
         groups = check_int("groups", one["groups"], 1)
@@ -208,66 +223,18 @@ def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> T
     info = dict(header["info"])
     if "input_range" in info:
         info["input_range"] = as_recorded(info["input_range"])
-    return Ticket(
+    channels = input_channels(parent, target, structure)
+    return Record(
         parent=parent,
         target=target,
         structure=structure,
         kept=tuple(
-            _blocks(parent, target, structure, i, tensors[f"kept.{i}"], code) for i, code in enumerate(header["codes"])
+            read_blocks(layer, code["alpha"], code["beta"], tensors[f"kept.{i}"])
+            for i, (layer, code) in enumerate(zip(channels, header["codes"], strict=True))
         ),
         layers=tuple(LayerReport(**report) for report in header["layers"]),
         info={**info, "target_hash": str(header["target"]["hash"])},
     )
-
-
-def _positions(ticket: Ticket, layer: int) -> tuple[Places, Places]:
-    """The kept channels of a layer as places among everything that could be kept, and the sizes of its instances."""
-    linear = ticket.target.maps[layer]
-    positions, sizes, start = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], 0
-    for channel, block in enumerate(ticket.kept[layer]):
-        for sign in instance_signs(linear.signs, channel, linear.channels[0]):
-            group = ticket.parent.sign_group(layer, channel, sign)
-            places = np.full(ticket.parent.layers[layer].width, -1)
-            places[group] = np.arange(len(group))
-            ranks = places[block.rows]
-            parts = np.repeat(np.arange(len(block.counts)), block.counts)
-            inside = ranks >= 0
-            positions.append(start + parts[inside] * len(group) + ranks[inside])
-            sizes.append(np.full(len(block.counts), len(group)))
-            start += len(group) * len(block.counts)
-    return np.concatenate(positions), np.concatenate(sizes)
-
-
-def _blocks(
-    parent: Parent, target: Target, structure: str, layer: int, data: npt.NDArray[np.uint8], code: dict[str, float]
-) -> tuple[Block, ...]:
-    """The blocks of a layer from its coded positions."""
-    linear = target.maps[layer]
-    entries = [linear.channels[1] if c == linear.channels[0] else linear.dimension for c in linear.instances]
-    parts = [size // linear.part_size(structure, c) for c, size in enumerate(entries)]
-    groups = []
-    for channel in linear.instances:
-        counts = dict(zip("+-", parent.count_signs(layer, channel), strict=True))
-        groups += [(channel, s, counts[s]) for s in instance_signs(linear.signs, channel, linear.channels[0])]
-    if sum(parts[channel] * size for channel, _, size in groups) > MAX_PLACES:
-        raise ValueError(f"layer {layer} claims more than {MAX_PLACES} places")
-    sizes = np.concatenate([np.full(parts[channel], size, dtype=np.int64) for channel, _, size in groups])
-    positions = decode(code["alpha"], code["beta"], data, sizes)
-    found: list[list[Places]] = [[] for _ in linear.instances]
-    places: list[list[Places]] = [[] for _ in linear.instances]
-    start = 0
-    for channel, sign, size in groups:
-        first, last = np.searchsorted(positions, [start, start + parts[channel] * size])
-        part, ranks = np.divmod(positions[first:last] - start, max(size, 1))
-        needed, place = np.unique(ranks, return_inverse=True)
-        found[channel].append(parent.rows_of_ranks(layer, channel, sign, needed)[place])
-        places[channel].append(part)
-        start += parts[channel] * size
-    blocks = []
-    for channel in linear.instances:
-        rows, part = np.concatenate(found[channel]), np.concatenate(places[channel])
-        blocks.append(Block(rows[np.lexsort((rows, part))], np.bincount(part, minlength=parts[channel])))
-    return tuple(blocks)
 
 
 def _digest(tensors: Tensors) -> str:

@@ -13,7 +13,8 @@ from torch.nn import functional
 from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent
 from slth.networks.target import LinearMap, Target, assemble, conv_like
-from slth.tickets.ticket import Block, ChannelIndices, Kept
+from slth.tickets.record.instance import ChannelIndices, InputChannel
+from slth.tickets.record.record import Block, Record
 
 Numbers = npt.NDArray[np.float32]
 
@@ -98,15 +99,19 @@ class PrunedBias(nn.Module):
         return functional.linear(functional.relu(self.mixing), self.weight)
 
 
-def compact_module(parent: Parent, target: Target, kept: Kept) -> GraphNetwork:
-    """The network of the kept hidden channels, weights regenerated from the parent's seed."""
-    index = {linear.name: i for i, linear in enumerate(target.maps)}
+def compact_module(record: Record) -> GraphNetwork:
+    """The network of the kept hidden channels, weights regenerated from the parent's seed.
+
+    See :meth:`slth.tickets.Ticket.to_module`.
+    """
+    layers = {
+        linear.name: (channels, blocks)
+        for linear, channels, blocks in zip(record.target.maps, record.channels, record.kept, strict=True)
+    }
 
     def build(linear: LinearMap) -> nn.Module:
-        layer = index[linear.name]
-        c_in = linear.channels[0]
-        blocks = [_regenerate(parent, layer, c, kept[layer][c]) for c in range(c_in)]
-        source, mixing, slices = _level(linear, blocks)
+        regenerated = [_regenerate(channel, block) for channel, block in zip(*layers[linear.name], strict=True)]
+        source, mixing, slices = _level(linear, regenerated[: linear.channels[0]])
         # (groups, K, c_out/groups, d, …) → the (c_out, K, d, …) that a convolution wants
         shape = linear.groups, len(source) // linear.groups, linear.channels[1] // linear.groups, *linear.kernel
         kernels = slices.reshape(shape).swapaxes(1, 2).reshape(linear.channels[1], shape[1], *linear.kernel)
@@ -114,29 +119,38 @@ def compact_module(parent: Parent, target: Target, kept: Kept) -> GraphNetwork:
         plain = linear.kind == "linear" and linear.groups == 1
         block = PrunedLinear(*parts) if plain else PrunedConv(linear, *parts)
         if linear.bias is not None:
-            factor, weight = _regenerate(parent, layer, c_in, kept[layer][c_in])
+            factor, weight = regenerated[-1]
             block.bias = PrunedBias(torch.from_numpy(factor), torch.from_numpy(np.ascontiguousarray(weight.T)))
         return block
 
-    return assemble(target, build)
+    return assemble(record.target, build)
 
 
-def everything(parent: Parent, target: Target) -> Kept:
-    """All hidden channels of every block: ``compact_module`` of it is the unpruned parent."""
-    return tuple(
+def keep_all(parent: Parent, target: Target) -> Record:
+    """A record that keeps every hidden channel: ``compact_module`` of it is the unpruned parent.
+
+    Args:
+        parent: the random network.
+        target: the network whose graph it takes.
+
+    Returns:
+        A record without reports, of structure ``channel``.
+    """
+    kept = tuple(
         tuple(Block.of([np.arange(layer.width)]) for _ in linear.instances)
         for linear, layer in zip(target.maps, parent.layers, strict=True)
     )
+    return Record(parent=parent, target=target, structure="channel", kept=kept, layers=(), info={})
 
 
-def _regenerate(parent: Parent, layer: int, channel: int, block: Block) -> tuple[Numbers, Numbers]:
+def _regenerate(channel: InputChannel, block: Block) -> tuple[Numbers, Numbers]:
     """(u, V) of a block's hidden channels, V zero where a part does not keep it: float32 (m,), (m, D)."""
     used = block.used
-    slices = parent.slices(layer, channel, used)
+    slices = channel.slices(used)
     if len(block.counts) > 1:
-        pieces = slices.reshape(len(used), len(block.counts), slices.shape[1] // len(block.counts))
+        pieces = slices.reshape(len(used), len(block.counts), channel.part_size)
         slices = (pieces * block.mask()[:, :, None]).reshape(slices.shape)
-    return parent.mixing(layer, channel, used), slices
+    return channel.mixing(used), slices
 
 
 def _level(linear: LinearMap, blocks: list[tuple[Numbers, Numbers]]) -> tuple[ChannelIndices, Numbers, Numbers]:

@@ -17,7 +17,8 @@ from slth.errors import check_memory
 from slth.networks.graph import GraphNetwork
 from slth.networks.parent import Parent, ParentLayer
 from slth.networks.target import LinearMap, Target, assemble, conv_like
-from slth.tickets.ticket import Block, Kept
+from slth.tickets.record.instance import InputChannel
+from slth.tickets.record.record import Block, Record
 
 Masks = dict[str, dict[str, torch.Tensor]]
 
@@ -91,9 +92,9 @@ def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -
     return assemble(target, build)
 
 
-def masks(parent: Parent, kept: Kept) -> Masks:
-    """See :meth:`slth.tickets.Ticket.masks`."""
-    needed = sum(1.0 * (_mixing_size(layer) + layer.weight_count) for layer in parent.layers)
+def make_masks(record: Record) -> Masks:
+    """0/1 masks over the explicit parent; see :meth:`slth.tickets.Ticket.masks`."""
+    needed = sum(1.0 * (_mixing_size(layer) + layer.weight_count) for layer in record.parent.layers)
     check_memory(
         "the masks",
         needed,
@@ -101,30 +102,31 @@ def masks(parent: Parent, kept: Kept) -> Masks:
         "They are for small widths; use ticket.kept, which lists the kept channels.",
     )
     result: Masks = {}
-    for layer, blocks in zip(parent.layers, kept, strict=True):
+    for layer, channels, blocks in zip(record.parent.layers, record.channels, record.kept, strict=True):
         hidden = np.zeros((layer.c_in, layer.width), dtype=bool)
         for c in range(layer.c_in):
             hidden[c, blocks[c].used] = True
         mixing = np.zeros((layer.c_in, layer.width, layer.c_in), dtype=bool)
-        channel = np.arange(layer.c_in)
-        mixing[channel, :, channel] = hidden
+        index = np.arange(layer.c_in)
+        mixing[index, :, index] = hidden
         inside, outputs = layer.c_in // layer.groups, layer.c_out // layer.groups
-        entries = np.concatenate([_entries(layer, c, blocks[c]) for c in range(layer.c_in)])
+        entries = [_entries(channel, block) for channel, block in zip(channels, blocks, strict=True)]
         shape = layer.groups, inside * layer.width, outputs, *layer.kernel
-        kernel = entries.reshape(shape).swapaxes(1, 2).reshape(layer.c_out, inside * layer.width, *layer.kernel)
+        kernel = np.concatenate(entries[: layer.c_in]).reshape(shape).swapaxes(1, 2)
+        kernel = kernel.reshape(layer.c_out, inside * layer.width, *layer.kernel)
         found = {"mixing": mixing.reshape(layer.c_in * layer.width, layer.c_in), "kernel": kernel}
         if layer.bias:
             found["bias"] = np.isin(np.arange(layer.width), blocks[layer.c_in].used)
-            found["bias_kernel"] = _entries(layer, layer.c_in, blocks[layer.c_in]).T.copy()
+            found["bias_kernel"] = entries[layer.c_in].T.copy()
         result[layer.name] = {name: torch.from_numpy(values) for name, values in found.items()}
     return result
 
 
-def _entries(layer: ParentLayer, channel: int, block: Block) -> npt.NDArray[np.bool_]:
+def _entries(channel: InputChannel, block: Block) -> npt.NDArray[np.bool_]:
     """bool (width, D): which entries of the d×d layer an input channel's block keeps."""
-    kept = np.zeros((layer.width, len(block.counts)), dtype=bool)
+    kept = np.zeros((channel.width, len(block.counts)), dtype=bool)
     kept[block.used] = block.mask()
-    return np.repeat(kept, layer.dimension(channel) // len(block.counts), axis=1)
+    return np.repeat(kept, channel.part_size, axis=1)
 
 
 def _mixing_size(layer: ParentLayer) -> float:

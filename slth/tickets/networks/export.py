@@ -18,7 +18,8 @@ import torch
 from slth.errors import InputError, SlthError
 from slth.files import write_whole
 from slth.networks.graph import GraphNetwork
-from slth.tickets.ticket import Ticket
+from slth.tickets.networks.compact import compact_module
+from slth.tickets.record.record import Record
 
 # An exported network may differ from the ticket's module by the order of its float32 sums, and by no more than this,
 # relative to the largest output.
@@ -27,10 +28,12 @@ TOLERANCE = 1e-4
 _BATCH = 2
 
 
-def export_ticket(ticket: Ticket, path: str | Path, form: str, *, shapes: list[tuple[int, ...]] | None = None) -> float:
+def export_ticket(record: Record, path: str | Path, form: str, *, shapes: list[tuple[int, ...]] | None = None) -> float:
     """Write the compact network to ``path`` in another program's form, whole or not at all.
 
     Args:
+        record: the ticket.
+        path: the file to write.
         form: ``onnx`` (needs slth[export]), ``torch-export`` (``torch.export.load`` reads it) or ``safetensors``
             (the state dict of ``to_module()``).
         shapes: of the inputs, without batch axis; default: those the ticket was found with. The batch stays free.
@@ -44,11 +47,11 @@ def export_ticket(ticket: Ticket, path: str | Path, form: str, *, shapes: list[t
     """
     if form not in FORMS:
         raise InputError(f"form must be one of {', '.join(FORMS)}; got {form!r}.")
-    known = [tuple(shape) for shape in ticket.info.get("input_shapes") or ()]
+    known = [tuple(shape) for shape in record.info.get("input_shapes") or ()]
     chosen = shapes or known
     if not chosen:
         raise InputError("the ticket does not know its input's shape: it was found without example_input. Pass shapes.")
-    module = ticket.to_module()
+    module = compact_module(record)
     generator = torch.Generator().manual_seed(0)
     inputs = tuple(torch.rand(_BATCH, *shape, generator=generator) for shape in chosen)
     with torch.no_grad():

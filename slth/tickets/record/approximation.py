@@ -1,4 +1,4 @@
-"""The kernels a ticket amounts to: the sums of its kept candidates."""
+"""The kernels that a ticket amounts to: the sums of its kept candidates."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.errors import InputError
-from slth.networks.parent import Parent
 from slth.networks.target import LinearMap
-from slth.tickets.ticket import Block, Ticket
+from slth.tickets.record.instance import InputChannel
+from slth.tickets.record.record import Block, Record
 
 
-def approximated_weight(ticket: Ticket, layer: int, sign: str = "+") -> npt.NDArray[np.float64]:
+def approximated_weight(record: Record, layer: int, sign: str = "+") -> npt.NDArray[np.float64]:
     r"""The weight that a layer of the ticket applies to the positive (or negative) part of its input.
 
     .. math:: \hat K_c = \sum_{t \text{ kept},\, u_t > 0} |u_t| V_t, \qquad
               \text{or } −\sum_{t \text{ kept},\, u_t < 0} |u_t| V_t \text{ for sign "-"}
+
+    Args:
+        record: the ticket.
+        layer: index of the layer.
+        sign: ``+`` or ``-``.
 
     Returns:
         float64, the shape of the target's weight.
@@ -23,34 +28,44 @@ def approximated_weight(ticket: Ticket, layer: int, sign: str = "+") -> npt.NDAr
     Raises:
         InputError: a layer the ticket does not have, or a sign the layer's input cannot have.
     """
-    if not 0 <= layer < len(ticket.target.maps):
-        raise InputError(f"layer must lie between 0 and {len(ticket.target.maps) - 1}; got {layer}.")
-    linear = ticket.target.maps[layer]
+    if not 0 <= layer < len(record.target.maps):
+        raise InputError(f"layer must lie between 0 and {len(record.target.maps) - 1}; got {layer}.")
+    linear = record.target.maps[layer]
     if sign not in tuple(linear.signs):
         raise InputError(f"sign must be one of {', '.join(linear.signs)} for layer {linear.name}; got {sign!r}.")
-    c_in = linear.channels[0]
-    columns = np.stack([channel_sum(ticket.parent, layer, c, ticket.kept[layer][c], sign) for c in range(c_in)])
-    weight = as_weight(linear, columns)
+    pairs = zip(record.channels[layer], record.kept[layer], strict=True)
+    columns = [kept_candidates(channel, block)[sign].sum(axis=0) for channel, block in pairs if not channel.is_bias]
+    weight = as_weight(linear, np.stack(columns))
     return weight if sign == "+" else -weight
 
 
 def as_weight(linear: LinearMap, columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """What every input channel contributes, (c_in, D), in the shape of the map's weight."""
+    """Put the contributions of all input channels into the shape of the map's weight.
+
+    Args:
+        linear: the linear map.
+        columns: float64 (c_in, D), one row for each input channel.
+
+    Returns:
+        float64 (c_out, c_in/groups, d, …).
+    """
     c_in, outputs = linear.channels[0], linear.channels[1] // linear.groups
     shaped = columns.reshape(linear.groups, c_in // linear.groups, outputs, *linear.kernel)
     return np.ascontiguousarray(shaped.swapaxes(1, 2)).reshape(linear.weight.shape)
 
 
-def channel_sum(parent: Parent, layer: int, channel: int, block: Block, sign: str) -> npt.NDArray[np.float64]:
-    """Σ |u_t|·V_t over the kept hidden channels of one sign, each entry over its own part's: float64 (D,)."""
-    return np.asarray(kept_candidates(parent, layer, channel, block)[sign].sum(axis=0))
+def kept_candidates(channel: InputChannel, block: Block) -> dict[str, npt.NDArray[np.float64]]:
+    """Candidates |u_t|·V_t of a block's used hidden channels, by the sign of u_t.
 
+    Args:
+        channel: the input channel.
+        block: what is kept of it.
 
-def kept_candidates(parent: Parent, layer: int, channel: int, block: Block) -> dict[str, npt.NDArray[np.float64]]:
-    """By sign of u_t: |u_t|·V_t of a block's used hidden channels, zero where a part does not keep it, (used, D)."""
+    Returns:
+        Sign → float64 (used, D), zero where the sign is another one or a part does not keep the hidden channel.
+    """
     used, mask = block.used, block.mask()
-    positive = (parent.mixing(layer, channel, used) > 0)[:, None]
-    candidates = parent.candidates(layer, channel, used)
-    size = candidates.shape[1] // mask.shape[1]
+    positive = (channel.mixing(used) > 0)[:, None]
+    candidates = channel.candidates(used)
     groups = {"+": mask & positive, "-": mask & ~positive}
-    return {sign: candidates * np.repeat(chosen, size, axis=1) for sign, chosen in groups.items()}
+    return {sign: candidates * np.repeat(chosen, channel.part_size, axis=1) for sign, chosen in groups.items()}

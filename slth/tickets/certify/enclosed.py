@@ -1,34 +1,18 @@
-r"""A ticket as a real function, of its target's size: each layer's kept candidates summed, rounding enclosed.
-
-Hidden channel t computes relu(u_t x); those with u_t > 0 see x⁺ = max(x, 0) alone, the others x⁻ = max(−x, 0), so
-
-.. math:: \hat z = \hat K^+ x^+ − \hat K^- x^- + \hat b, \qquad
-          \hat K^± = ± \sum_{t:\, ± u_t > 0} |u_t| V_t, \qquad \hat b = \sum_{t:\, u_t > 0} |u_t| V^b_t
-
-Source: propagation
-"""
+"""Weights of a ticket with their rounding enclosed: what a target's linear map and its folded ticket really apply."""
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
-from torch.func import functional_call
-from torch.nn import functional
 
-from slth.errors import InputError
-from slth.networks.graph import GraphNetwork
-from slth.networks.parent import Parent
-from slth.networks.target import KeptModule, LinearMap, assemble, conv_like
+from slth.networks.target import KeptModule, LinearMap
 from slth.tickets.certify.forms import TINY, UNIT, Form, Tensor, above, gamma
 from slth.tickets.certify.norms import entry_norm, euclidean, map_norm
-from slth.tickets.record.approximation import as_weight, kept_candidates
-from slth.tickets.ticket import Block, Ticket
+from slth.tickets.networks.folded import FoldedLayer, FoldedSum, MapOperation
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +63,19 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class FoldedMap:
-    """A linear map of the target and what the ticket has in its place.
+class EnclosedMap(MapOperation):
+    """A linear map of the target and what the ticket has in its place, both enclosed.
 
     Attributes:
-        linear: the map. weight, bias: the target's K and b. positive, negative: K̂⁺ and K̂⁻. ticket_bias: b̂.
+        linear: the map.
+        weight: the target's K.
+        bias: the target's b; None without a bias.
+        positive: the ticket's K̂⁺.
+        negative: the ticket's K̂⁻.
+        ticket_bias: the ticket's b̂; None without a bias.
+        known_norms: operator norms that were computed already.
     """
 
-    linear: LinearMap
     weight: Enclosed
     bias: Enclosed | None
     positive: Enclosed
@@ -121,26 +110,6 @@ class FoldedMap:
         """Products in one output."""
         return int(np.prod(self.linear.weight.shape[1:]))
 
-    @functools.cached_property
-    def conv(self) -> nn.Module:
-        """The map's convolution, without a weight."""
-        return conv_like(self.linear, self.linear.channels[0])
-
-    def operate(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The linear operation with another weight: stride, padding, dilation and groups of the map, no bias."""
-        linear = self.linear
-        if linear.kind == "linear" and linear.groups == 1:
-            return functional.linear(x, weight)
-        flat = linear.kind == "linear" and x.ndim == 2
-        tied = weight.unsqueeze(-1) if linear.kind == "linear" else weight
-        out: Tensor = functional_call(self.conv, {"weight": tied}, (x.unsqueeze(-1) if flat else x,))
-        return out.squeeze(-1) if flat else out
-
-    def beside(self, bias: Tensor) -> Tensor:
-        """A bias in the shape that adds to an output."""
-        last = self.linear.kind == "linear" and self.linear.groups == 1
-        return bias if last else bias.reshape(-1, *[1] * len(self.linear.kernel))
-
     def apply(self, form: Form, weight: Enclosed) -> Form:
         """The operation on a form: every unknown through the weight, the rest and all rounding through its moduli."""
         spread = form.spread
@@ -170,35 +139,25 @@ class FoldedMap:
         return float(largest.flatten(1).sum(dim=1).max()) * (1 + gamma(self.terms))
 
 
-class FoldedLayer(nn.Module):
-    """A ticket's layer as arithmetic on K̂⁺, K̂⁻ and b̂: what the compact module computes, without its channels."""
+def enclose(folded: Mapping[str, FoldedLayer]) -> dict[str, EnclosedMap]:
+    """The enclosed maps of a folded ticket, by the target's names.
 
-    def __init__(self, folded: FoldedMap) -> None:
-        super().__init__()
-        self.operate, self.beside = folded.operate, folded.beside
-        self.positive = nn.Parameter(folded.positive.center)
-        self.negative = nn.Parameter(folded.negative.center) if folded.negative.center.any() else None
-        self.bias = None if folded.ticket_bias is None else nn.Parameter(folded.ticket_bias.center)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.operate(x.relu(), self.positive)
-        if self.negative is not None:
-            out = out - self.operate((-x).relu(), self.negative)
-        return out if self.bias is None else out + self.beside(self.bias)
-
-
-def fold_ticket(ticket: Ticket) -> dict[str, FoldedMap]:
-    """Every linear map of a ticket's target by name, kept channels regenerated from the parent's seed.
-
-    Raises:
-        InputError: the target's weights are not at hand.
+    The candidates are exact products, so only their summation rounds.
     """
-    if not ticket.target.known:
-        raise InputError("the target's weights are not at hand: pass the target, or keep its file beside the ticket's.")
-    return {linear.name: _fold(ticket, i) for i, linear in enumerate(ticket.target.maps)}
+    return {
+        name: EnclosedMap(
+            layer.linear,
+            Enclosed.exact(layer.linear.weight),
+            None if layer.linear.bias is None else Enclosed.exact(layer.linear.bias),
+            _rounded(layer.positive),
+            -_rounded(layer.negative),
+            None if layer.bias is None else _rounded(layer.bias),
+        )
+        for name, layer in folded.items()
+    }
 
 
-def fold_kept(module: KeptModule) -> FoldedMap:
+def enclose_kept(module: KeptModule) -> EnclosedMap:
     """A conv or linear layer that was left out of the search: the same in target and ticket."""
     conv = module.type != "Linear"
     options = {name: module.options[name] for name in ("stride", "padding", "dilation", "padding_mode") if conv}
@@ -212,40 +171,10 @@ def fold_kept(module: KeptModule) -> FoldedMap:
     )
     weight = Enclosed.exact(linear.weight)
     bias = None if linear.bias is None else Enclosed.exact(linear.bias)
-    return FoldedMap(linear, weight, bias, weight, weight, bias)
+    return EnclosedMap(linear, weight, bias, weight, weight, bias)
 
 
-def networks(ticket: Ticket, folded: dict[str, FoldedMap], dtype: torch.dtype) -> tuple[GraphNetwork, GraphNetwork]:
-    """Target and folded ticket as modules, for searches and plain evaluation."""
-    pair = ticket.target.to_module(), assemble(ticket.target, lambda linear: FoldedLayer(folded[linear.name]))
-    first, second = (copy.deepcopy(module).to(dtype) for module in pair)
-    return first, second
-
-
-def _fold(ticket: Ticket, layer: int) -> FoldedMap:
-    linear, blocks = ticket.target.maps[layer], ticket.kept[layer]
-    c_in = linear.channels[0]
-    sums = [_sums(ticket.parent, layer, c, blocks[c]) for c in linear.instances]
-
-    def weight(values: Callable[[tuple[np.ndarray, ...]], np.ndarray]) -> Tensor:
-        return torch.from_numpy(as_weight(linear, np.stack([values(one) for one in sums[:c_in]])))
-
-    return FoldedMap(
-        linear,
-        Enclosed.exact(linear.weight),
-        None if linear.bias is None else Enclosed.exact(linear.bias),
-        Enclosed(weight(lambda one: one[0]), weight(lambda one: one[1])),
-        Enclosed(-weight(lambda one: one[2]), weight(lambda one: one[3])),
-        None if linear.bias is None else Enclosed(*(torch.from_numpy(values) for values in sums[c_in][:2])),
-    )
-
-
-def _sums(parent: Parent, layer: int, channel: int, block: Block) -> tuple[np.ndarray, ...]:
-    """Σ|u_t|V_t over kept u_t > 0, how far that may be off, and the same two for u_t < 0: float64 (D,) each.
-
-    The candidates are exact products, so only their summation rounds.
-    """
-    found = []
-    for kept in kept_candidates(parent, layer, channel, block).values():
-        found += [kept.sum(axis=0), gamma(len(kept)) * np.abs(kept).sum(axis=0)]
-    return tuple(found)
+def _rounded(total: FoldedSum) -> Enclosed:
+    """A computed sum, and how far it may be off."""
+    radius = np.vectorize(gamma, otypes=[np.float64])(total.terms) * total.moduli
+    return Enclosed(torch.from_numpy(total.values), torch.from_numpy(radius))

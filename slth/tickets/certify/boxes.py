@@ -1,0 +1,135 @@
+"""Which inputs a certificate is about: range, shape and boxes; and how many unknowns a proof may share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from slth.errors import InputError
+from slth.networks.graph import Step
+from slth.tickets.certify.differences import Pair
+from slth.tickets.certify.forms import Box, Tensor, Unknowns
+from slth.tickets.certify.propagate import Propagation
+from slth.tickets.record.record import Record
+
+# Copies of the affine forms that a step holds at its peak, in float64.
+FORM_COPIES = 10
+# Examples of one pass without shared unknowns: they stay near the cache.
+POINT_BATCH = 32
+
+
+def input_range(record: Record, low: float | None, high: float | None) -> tuple[float, float]:
+    """The range of every input entry.
+
+    Args:
+        record: the ticket; its ``input_range`` is the default.
+        low: least value of an entry; None for the ticket's.
+        high: greatest value of an entry; None for the ticket's.
+
+    Returns:
+        (low, high), both finite.
+
+    Raises:
+        InputError: no finite range is known.
+    """
+    known = record.info.get("input_range")
+    if (low is None or high is None) and isinstance(known, tuple | list):
+        low, high = known[0] if low is None else low, known[1] if high is None else high
+    if low is None or high is None or not -np.inf < low <= high < np.inf:
+        raise InputError(f"a certificate needs a finite range of inputs, low ≤ high; got {low} and {high}. Pass both.")
+    return float(low), float(high)
+
+
+def input_shape(record: Record, shape: tuple[int, ...] | None, images: Tensor | None) -> tuple[int, ...]:
+    """The shape of one input, without its batch axis.
+
+    Args:
+        record: the ticket; the shape of its example input is the last resort.
+        shape: what the caller stated, or None.
+        images: data (N, …), whose shape is taken when none was stated; or None.
+
+    Returns:
+        Sides, all positive.
+
+    Raises:
+        InputError: no such shape is known.
+    """
+    if shape is None and images is not None:
+        shape = tuple(images.shape[1:])
+    known = record.info.get("input_shapes")
+    if shape is None and known:
+        shape = tuple(known[0])
+    if shape is None or not all(isinstance(side, int) and side > 0 for side in shape):
+        raise InputError(f"a certificate needs the shape of one input; got {shape}. Pass shape=(channels, height, …).")
+    return tuple(shape)
+
+
+def input_box(low: float, high: float, shape: tuple[int, ...]) -> Box:
+    """All inputs with entries in [low, high], as one example.
+
+    Args:
+        low: least value of an entry.
+        high: greatest value of an entry.
+        shape: of one input.
+    """
+    return Box(torch.full((1, *shape), low, dtype=torch.float64), torch.full((1, *shape), high, dtype=torch.float64))
+
+
+def ball_box(x: Tensor, radius: float, low: float | None, high: float | None) -> Box:
+    """A box that holds an L∞ ball, clipped to a range.
+
+    Args:
+        x: centre of the ball, float64 (1, …).
+        radius: of the ball.
+        low: least value of an entry, or None.
+        high: greatest value of an entry, or None.
+    """
+    box = Box(x - radius, x + radius)
+    wide = Box(torch.nextafter(box.lo, box.lo - 1), torch.nextafter(box.hi, box.hi + 1))
+    return wide.map(lambda end: end.clamp(low, high))
+
+
+def run_points(propagation: Propagation, images: Tensor) -> Iterator[Pair]:
+    """The outputs at single inputs, in batches; only rounding is enclosed.
+
+    Args:
+        propagation: target and ticket.
+        images: inputs (N, …).
+
+    Yields:
+        The pair of outputs of each batch.
+    """
+    for part in images.double().split(POINT_BATCH):
+        yield propagation.run(Box(part, part), Unknowns(0))
+
+
+def difference_floor(pair: Pair) -> Tensor:
+    """A lower bound on ‖δ‖∞ of each example: float64 (B,)."""
+    box = pair.delta_box
+    return torch.maximum(box.lo, -box.hi).clamp(min=0).flatten(1).amax(dim=1)
+
+
+def unknowns_budget(propagation: Propagation, box: Box, max_memory: float) -> int:
+    """How many shared unknowns fit memory.
+
+    Unknowns begin at activations and pools, and every later entry of a form has a coefficient for each of them.
+
+    Args:
+        propagation: target and ticket.
+        box: the inputs of one example.
+        max_memory: bytes.
+    """
+    begun, budget = box.lo[0].numel(), int(max_memory / (8 * FORM_COPIES * box.lo[0].numel()))
+
+    def count(step: Step, pair: Pair) -> None:
+        nonlocal begun, budget
+        size = pair.target.center[0].numel()
+        fit = int(max_memory / (8 * FORM_COPIES * size))
+        if begun > fit:
+            budget = min(budget, fit)
+        begun += 2 * size if propagation.gives_unknowns(step) else 0
+
+    propagation.run(box, Unknowns(0), count)
+    return min(budget, begun)

@@ -1,0 +1,137 @@
+"""The certificate of a network: what is proved of a ticket as a function, and how near the proof comes to the truth.
+
+The ticket is taken as a real function, its kept channels summed (:mod:`slth.tickets.networks.folded`). Rounding inside
+the proof is included. A float32 evaluation of the ticket differs from that function by its own rounding, as any
+network's does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from slth.errors import available_memory, check_int
+from slth.networks.graph import Step
+from slth.tickets.certify.attack import find_differences
+from slth.tickets.certify.boxes import (
+    difference_floor,
+    input_box,
+    input_range,
+    input_shape,
+    run_points,
+    unknowns_budget,
+)
+from slth.tickets.certify.certificate import Limit, NetworkCertificate
+from slth.tickets.certify.differences import Pair
+from slth.tickets.certify.enclosed import enclose
+from slth.tickets.certify.forms import Box, Tensor, Unknowns
+from slth.tickets.certify.propagate import Propagation
+from slth.tickets.networks.folded import fold_record
+from slth.tickets.record.record import Record
+
+
+def certify_network(
+    record: Record,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    shape: tuple[int, ...] | None = None,
+    images: Tensor | None = None,
+    unknowns: int | None = None,
+    max_memory: float = 1e9,
+    seed: int = 0,
+) -> NetworkCertificate:
+    r"""Bracket the largest difference between a ticket's and its target's outputs over all inputs in [low, high].
+
+    .. math:: \sup_{x \in [low, high]^{shape}} \| \hat f(x) − f(x) \|_∞
+
+    Args:
+        record: the ticket.
+        low: least value of an input entry; default: that of the ticket's ``input_range``.
+        high: greatest value of an input entry; default: that of the ticket's ``input_range``.
+        shape: of one input, without its batch axis; default: that of ``images``, or of the ticket's example input.
+        images: data (N, …), on which the difference is observed and from which the search starts.
+        unknowns: number of unknowns that the affine forms share; default: what ``max_memory`` bytes hold. More is
+            tighter and slower.
+        max_memory: bytes for the affine forms.
+        seed: of the search for the worst input.
+
+    Returns:
+        A :class:`NetworkCertificate`.
+
+    Raises:
+        InputError: a step without a sound transformer (named), several inputs or outputs, no range or shape.
+
+    Source: propagation
+    """
+    began = time.perf_counter()
+    low, high = input_range(record, low, high)
+    shape = input_shape(record, shape, images)
+    folded = fold_record(record)
+    propagation = Propagation(record.target, enclose(folded))
+    box = input_box(low, high, shape)
+    budget = unknowns_budget(propagation, box, max_memory) if unknowns is None else check_int("unknowns", unknowns, 0)
+    proved: list[tuple[str, float, float]] = []
+    result = propagation.run(box, Unknowns(budget), _recorder(propagation, proved))
+    observed = None
+    if images is not None:
+        observed = max(difference_floor(pair).max().item() for pair in run_points(propagation, images))
+    points = find_differences(record, folded, box, images=images, seed=seed)
+    found: list[tuple[str, float, float]] = []
+    there = difference_floor(propagation.run(Box(points, points), Unknowns(0), _recorder(propagation, found)))
+    limits = tuple(
+        Limit(name=name, found=seen, proved=bound, open=share)
+        for (name, bound, share), (_, seen, _) in zip(proved, found, strict=True)
+    )
+    return NetworkCertificate(
+        low=low,
+        high=high,
+        shape=shape,
+        proved=float(result.delta_box.largest.max()),
+        found=float(there.max()),
+        norm_bound=result.norm_bound,
+        observed=observed,
+        worst=points[int(there.argmax())].float().numpy(),
+        limits=limits,
+        unknowns=budget,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def prove_network(record: Record, low: float, high: float, shape: tuple[int, ...], unknowns: int) -> Pair:
+    """The proof alone: the pair of outputs for all inputs of a box.
+
+    Args:
+        record: the ticket.
+        low: least value of an input entry.
+        high: greatest value of an input entry.
+        shape: of one input, without its batch axis.
+        unknowns: number of unknowns that the affine forms share; fewer where this machine holds fewer.
+    """
+    propagation, box = Propagation(record.target, enclose(fold_record(record))), input_box(low, high, shape)
+    # A record from elsewhere may ask for more than this machine holds; fewer unknowns are sound too.
+    budget = unknowns_budget(propagation, box, available_memory() / 2)
+    return propagation.run(box, Unknowns(min(unknowns, budget)))
+
+
+def largest_difference(record: Record, points: Tensor) -> float:
+    """A rigorous lower bound on the largest ‖f̂(x) − f(x)‖∞ over some inputs.
+
+    Args:
+        record: the ticket.
+        points: the inputs, float64 (N, …).
+    """
+    propagation = Propagation(record.target, enclose(fold_record(record)))
+    return max(float(difference_floor(pair).max()) for pair in run_points(propagation, points))
+
+
+def _recorder(propagation: Propagation, found: list[tuple[str, float, float]]) -> Callable[[Step, Pair], None]:
+    """Writes down (name, ‖δ‖∞, fraction of open signs) after every linear map."""
+
+    def visit(step: Step, pair: Pair) -> None:
+        if propagation.is_linear(step):
+            box = pair.target_box
+            share = float(((box.lo < 0) & (box.hi > 0)).double().mean())
+            found.append((step.call, float(pair.delta_box.largest.max()), share))
+
+    return visit

@@ -1,0 +1,196 @@
+r"""The folded ticket: the kept candidates of every block summed, a function of the target's size.
+
+Hidden channel t computes relu(u_t x). Those with u_t > 0 see x⁺ = max(x, 0) alone, the others x⁻ = max(−x, 0), so
+
+.. math:: \hat z = \hat K^+ x^+ − \hat K^- x^- + \hat b, \qquad
+          \hat K^± = ± \sum_{t:\, ± u_t > 0} |u_t| V_t, \qquad \hat b = \sum_{t:\, u_t > 0} |u_t| V^b_t
+
+Source: propagation
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from slth.errors import InputError
+from slth.networks.graph import GraphNetwork
+from slth.networks.target import LinearMap, assemble, conv_like
+from slth.tickets.record.approximation import as_weight, kept_candidates
+from slth.tickets.record.instance import InputChannel
+from slth.tickets.record.record import Block, Record
+
+Sums = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedSum:
+    """A sum of kept candidates, in the shape of a weight or a bias.
+
+    Attributes:
+        values: Σ|u_t|V_t, float64, summed in an order that is not specified.
+        moduli: Σ|u_t||V_t|, float64: the rounding error of ``values`` is a small multiple of it.
+        terms: number of summands behind each entry, int64, of a shape that broadcasts to that of ``values``.
+    """
+
+    values: Sums
+    moduli: Sums
+    terms: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedLayer:
+    """What a ticket has in the place of one linear map, folded.
+
+    Attributes:
+        linear: the linear map.
+        positive: the sum over hidden channels with u_t > 0, in the shape of the weight.
+        negative: the same over u_t < 0; its sign is not yet turned.
+        bias: the sum of the bias channel, in the shape of the bias; None without a bias.
+    """
+
+    linear: LinearMap
+    positive: FoldedSum
+    negative: FoldedSum
+    bias: FoldedSum | None
+
+
+@dataclass(frozen=True, eq=False)
+class MapOperation:
+    """The linear operation of a map, with any weight: its stride, padding, dilation and groups.
+
+    Attributes:
+        linear: the linear map.
+    """
+
+    linear: LinearMap
+
+    @functools.cached_property
+    def conv(self) -> nn.Module:
+        """The map's convolution, without a weight."""
+        return conv_like(self.linear, self.linear.channels[0])
+
+    def operate(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Apply the operation, without a bias.
+
+        Args:
+            x: inputs (N, c_in, …).
+            weight: of the shape of the map's weight.
+
+        Returns:
+            Outputs (N, c_out, …).
+        """
+        linear = self.linear
+        if linear.kind == "linear" and linear.groups == 1:
+            return functional.linear(x, weight)
+        flat = linear.kind == "linear" and x.ndim == 2
+        tied = weight.unsqueeze(-1) if linear.kind == "linear" else weight
+        out: torch.Tensor = functional_call(self.conv, {"weight": tied}, (x.unsqueeze(-1) if flat else x,))
+        return out.squeeze(-1) if flat else out
+
+    def beside(self, bias: torch.Tensor) -> torch.Tensor:
+        """A bias (c_out,) in the shape that adds to an output."""
+        last = self.linear.kind == "linear" and self.linear.groups == 1
+        return bias if last else bias.reshape(-1, *[1] * len(self.linear.kernel))
+
+
+class FoldedModule(nn.Module):
+    """A folded layer as a module: what the compact module computes, without its hidden channels.
+
+    Args:
+        folded: the layer.
+    """
+
+    def __init__(self, folded: FoldedLayer) -> None:
+        super().__init__()
+        self.operation = MapOperation(folded.linear)
+        self.positive = nn.Parameter(torch.from_numpy(folded.positive.values))
+        negative = -folded.negative.values
+        self.negative = nn.Parameter(torch.from_numpy(negative)) if negative.any() else None
+        self.bias = None if folded.bias is None else nn.Parameter(torch.from_numpy(folded.bias.values))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """K̂⁺ x⁺ − K̂⁻ x⁻ + b̂ of inputs (N, c_in, …)."""
+        out = self.operation.operate(x.relu(), self.positive)
+        if self.negative is not None:
+            out = out - self.operation.operate((-x).relu(), self.negative)
+        return out if self.bias is None else out + self.operation.beside(self.bias)
+
+
+def fold_record(record: Record) -> dict[str, FoldedLayer]:
+    """Every layer of a ticket folded, kept channels regenerated from the parent's seed.
+
+    Returns:
+        The target's name of the layer → the folded layer.
+
+    Raises:
+        InputError: the target's weights are not at hand.
+    """
+    if not record.target.known:
+        raise InputError("the target's weights are not at hand: pass the target, or keep its file beside the ticket's.")
+    return {
+        linear.name: _fold(linear, channels, blocks)
+        for linear, channels, blocks in zip(record.target.maps, record.channels, record.kept, strict=True)
+    }
+
+
+def folded_module(
+    record: Record, folded: Mapping[str, FoldedLayer] | None = None, dtype: torch.dtype = torch.float32
+) -> GraphNetwork:
+    """The folded ticket as a network; see :meth:`slth.tickets.Ticket.folded`.
+
+    Args:
+        record: the ticket.
+        folded: what :func:`fold_record` returned, if it is at hand.
+        dtype: of its weights.
+    """
+    layers = fold_record(record) if folded is None else folded
+    network = assemble(record.target, lambda linear: FoldedModule(layers[linear.name]))
+    return copy.deepcopy(network).to(dtype)
+
+
+def build_pair(
+    record: Record, folded: Mapping[str, FoldedLayer], dtype: torch.dtype
+) -> tuple[GraphNetwork, GraphNetwork]:
+    """Target and folded ticket as networks of one precision, to run side by side.
+
+    Args:
+        record: the ticket.
+        folded: what :func:`fold_record` returned.
+        dtype: of the weights of both.
+
+    Returns:
+        (target, folded ticket).
+    """
+    return copy.deepcopy(record.target.to_module()).to(dtype), folded_module(record, folded, dtype)
+
+
+def _fold(linear: LinearMap, channels: Sequence[InputChannel], blocks: Sequence[Block]) -> FoldedLayer:
+    sums = [_sums(channel, block) for channel, block in zip(channels, blocks, strict=True)]
+    c_in = linear.channels[0]
+    terms = np.array([len(block.used) for block in blocks])
+
+    def weight(sign: str) -> FoldedSum:
+        values, moduli = (as_weight(linear, np.stack([one[sign][i] for one in sums[:c_in]])) for i in range(2))
+        # Every entry of an input channel's slice has as many summands.
+        counts = as_weight(linear, np.repeat(terms[:c_in, None].astype(np.float64), linear.dimension, axis=1))
+        return FoldedSum(values, moduli, counts.astype(np.int64))
+
+    bias = None if linear.bias is None else FoldedSum(*sums[c_in]["+"], np.asarray(terms[c_in]))
+    return FoldedLayer(linear, weight("+"), weight("-"), bias)
+
+
+def _sums(channel: InputChannel, block: Block) -> dict[str, tuple[Sums, Sums]]:
+    """By sign of u_t: Σ|u_t|V_t and Σ|u_t||V_t| over the kept hidden channels, float64 (D,) each."""
+    return {
+        sign: (kept.sum(axis=0), np.abs(kept).sum(axis=0)) for sign, kept in kept_candidates(channel, block).items()
+    }

@@ -1,0 +1,35 @@
+"""The control of a ticket: as much kept, but drawn at random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slth.tickets.record.record import Block, Kept, Record
+
+
+def random_kept(record: Record, seed: int = 0) -> Kept:
+    """Draw the same number of usable units in every part and sign at random.
+
+    Args:
+        record: the ticket whose numbers are kept.
+        seed: of the draw.
+
+    Returns:
+        Blocks of the same sizes; a ticket with them should predict no better than chance.
+    """
+    rng = np.random.default_rng([seed, 7])
+    layers = []
+    for channels, blocks in zip(record.channels, record.kept, strict=True):
+        drawn_blocks = []
+        for channel, block in zip(channels, blocks, strict=True):
+            groups = [instance.group() for instance in channel.instances]
+            drawn = []
+            for part in block.parts():
+                chosen = [np.empty(0, dtype=np.int64)]
+                for group in groups:
+                    count = int(np.isin(part, group, assume_unique=True).sum())
+                    chosen.append(rng.choice(group, size=count, replace=False))
+                drawn.append(np.sort(np.concatenate(chosen)))
+            drawn_blocks.append(Block.of(drawn))
+        layers.append(tuple(drawn_blocks))
+    return tuple(layers)

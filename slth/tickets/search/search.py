@@ -1,0 +1,177 @@
+"""The search: one task for each input channel, spread over the cores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slth.errors import check_memory
+from slth.networks.parent import Parent
+from slth.networks.target import Target
+from slth.progress import Progress, follow
+from slth.rss.relax import thin, thinned_size
+from slth.rss.threads import map_threads
+from slth.tickets.record.instance import ChannelIndices, InputChannel, Instance, input_channels
+from slth.tickets.record.measure import Measure, account_layer, measure_channel
+from slth.tickets.record.record import Block, LayerReport, Record
+from slth.tickets.search.parts import solve_parts
+
+# Of a large sign group this many times D of the smallest |u| are generated: the relax method takes 4D as its core
+# and 16D densely, by norm; a norm differs from |u|·√D by a small factor.
+SCREEN_RATIO = 24
+# Bytes a worker holds at its peak, per candidate entry: float32 slices, float64 candidates, one working copy.
+BYTES_PER_ENTRY = 8 + 4 + 8
+
+
+@dataclass(frozen=True)
+class ChannelResult:
+    """What was found for one input channel.
+
+    Attributes:
+        block: what is kept.
+        usable: channels, kernels or weights whose hidden channel's sign can contribute.
+        measure: the errors of the block.
+        seconds: time spent on it.
+    """
+
+    block: Block
+    usable: int
+    measure: Measure
+    seconds: float
+
+
+def search(
+    parent: Parent,
+    target: Target,
+    *,
+    structure: str,
+    method: str,
+    workers: int,
+    max_memory: float | None = None,
+    progress: bool | Progress = False,
+    info: dict[str, Any] | None = None,
+) -> Record:
+    """Choose hidden channels for every input channel of every layer.
+
+    Args:
+        parent: the random network to choose from.
+        target: the network to approximate.
+        structure: ``channel``, ``kernel`` or ``weight``.
+        method: of :func:`slth.rss.solve`.
+        workers: number of threads; the result does not depend on it.
+        max_memory: bytes to stay within; None for 80 % of free memory.
+        progress: who is told every finished input channel, a task for each layer.
+        info: what the record says of where it came from.
+
+    Returns:
+        The :class:`~slth.tickets.record.record.Record` of what was found.
+
+    Raises:
+        MemoryEstimateError: the search would not fit memory; nothing was done.
+    """
+    refuse_if_too_large(parent, target, structure, workers, max_memory)
+    channels = input_channels(parent, target, structure)
+    # The most expensive first, so that no core waits for one of them at the end.
+    tasks = sorted((one for layer in channels for one in layer), key=lambda one: -one.parts * one.part_size)
+    names = [f"{layer[0].linear.name} (D = {layer[0].part_size})" for layer in channels]
+    with follow(progress, dict(zip(names, map(len, channels), strict=True)), unit="channels") as listener:
+        found = map_threads(
+            lambda channel: search_channel(channel, method),
+            tasks,
+            workers,
+            lambda i, _: listener.advance(names[tasks[i].layer]),
+        )
+    results = {(task.layer, task.index): result for task, result in zip(tasks, found, strict=True)}
+    by_layer = [[results[one.layer, one.index] for one in layer] for layer in channels]
+    return Record(
+        parent=parent,
+        target=target,
+        structure=structure,
+        kept=tuple(tuple(result.block for result in layer) for layer in by_layer),
+        layers=tuple(_report(layer, found) for layer, found in zip(channels, by_layer, strict=True)),
+        info=dict(info or {}),
+    )
+
+
+def refuse_if_too_large(parent: Parent, target: Target, structure: str, workers: int, max_memory: float | None) -> None:
+    """Refuse a search whose largest instance, once for each worker, exceeds what may be used.
+
+    Args:
+        parent: the random network.
+        target: the network to approximate.
+        structure: ``channel``, ``kernel`` or ``weight``.
+        workers: number of threads.
+        max_memory: bytes; None for 80 % of free memory.
+
+    Raises:
+        MemoryEstimateError: it does not fit.
+    """
+    needed, worst = 0.0, ""
+    for linear, layer in zip(target.maps, parent.layers, strict=True):
+        # A sign group has width/2 ± a few deviations, of which the screen lets this many through; the mixing
+        # weights of both signs are needed whole, with the bookkeeping of sorting them.
+        dimension = linear.part_size(structure, 0)
+        rows = thinned_size(0.55 * layer.width + 200, SCREEN_RATIO * dimension)
+        size = rows * linear.dimension * BYTES_PER_ENTRY + 48.0 * layer.width
+        # Gram matrices of the core (4D candidates) and their update.
+        size += 3 * 8 * (4.0 * dimension) ** 2
+        if size > needed:
+            needed, worst = size, f"{linear.name}: width {layer.width}, D = {dimension}"
+    check_memory(
+        f"the search ({worst}, on {workers} threads)",
+        needed * workers,
+        max_memory,
+        "Use a smaller width for this layer, or fewer threads.",
+    )
+
+
+def search_channel(channel: InputChannel, method: str) -> ChannelResult:
+    """Choose hidden channels for one input channel, and measure the choice.
+
+    Args:
+        channel: the input channel.
+        method: of :func:`slth.rss.solve`.
+
+    Returns:
+        Its :class:`ChannelResult`.
+    """
+    began = time.perf_counter()
+    chosen: list[list[ChannelIndices]] = [[np.empty(0, dtype=np.int64)] for _ in range(channel.parts)]
+    usable = 0
+    for instance in channel.instances:
+        goals, rows = instance.goals, instance.group()
+        usable += len(rows) * len(goals)
+        if not len(rows) or not goals.any():
+            continue  # nothing to choose from, or a goal of zero: the empty selection is exact
+        rows = _screen(instance, rows)
+        selections = solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed)
+        for part, selected in enumerate(selections):
+            chosen[part].append(rows[selected])
+    block = Block.of([np.sort(np.concatenate(part)) for part in chosen])
+    measure = measure_channel(channel, block)
+    return ChannelResult(block=block, usable=usable, measure=measure, seconds=time.perf_counter() - began)
+
+
+def _screen(instance: Instance, rows: ChannelIndices) -> ChannelIndices:
+    """The hidden channels worth generating, chosen by |u| alone (a candidate's norm is about |u|·√D).
+
+    The error of a selection is set by the smallest candidates. The large ones only bring the target within their
+    reach, for which some of every size do as well as all (:func:`slth.rss.relax.thin`). The rest is not generated.
+    """
+    places = thin(len(rows), SCREEN_RATIO * instance.channel.part_size)
+    if len(places) == len(rows):
+        return rows
+    order = np.argsort(np.abs(instance.channel.mixing(rows)), kind="stable")
+    return np.sort(rows[order[places]])
+
+
+def _report(channels: Sequence[InputChannel], found: Sequence[ChannelResult]) -> LayerReport:
+    return LayerReport(
+        usable=sum(one.usable for one in found),
+        seconds=sum(one.seconds for one in found),
+        **account_layer(channels, [one.block for one in found], [one.measure for one in found]),
+    )
