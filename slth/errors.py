@@ -23,6 +23,10 @@ class InputError(SlthError, ValueError):
     """An argument, option or model that cannot be worked with."""
 
 
+class UnregisteredError(InputError):
+    """An operation that is not in the registry: somebody's own, which this program did not register."""
+
+
 class TicketFileError(SlthError, ValueError):
     """A ``.slth`` file that is damaged, foreign, or of a newer format."""
 

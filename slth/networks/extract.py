@@ -1,8 +1,8 @@
 """From a torch model to a target: which parts become random blocks, and what stays between them.
 
-The model is traced (:mod:`slth.networks.trace`); convolutions and linear layers become
-:class:`~slth.networks.target.LinearMap`, BatchNorm is folded into the one before it or becomes a depthwise map of its
-own, and everything else stays as it is.
+The model is traced (:mod:`slth.networks.trace`). Convolutions and linear layers become linear maps
+(:class:`~slth.networks.linear_map.LinearMap`). BatchNorm is folded into the map before it, or becomes a depthwise map
+by itself. Everything else stays as it is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from slth.errors import InputError
 from slth.networks.example import Range, check_example
 from slth.networks.folding import as_float32, as_map, fold
 from slth.networks.graph import Ref, Step, resolve
-from slth.networks.operations import KEPT_MODULES
+from slth.networks.kept_module import KeptModule
+from slth.networks.linear_map import LinearMap
+from slth.networks.operations import REGISTRY
 from slth.networks.signs import input_signs, propagate_signs, seen_by
-from slth.networks.target import KeptModule, LinearMap, Target
+from slth.networks.target import Target
 from slth.networks.trace import LINEAR, NORMS, plain_kind, trace
 
 # The name of a target that is a single layer.
@@ -63,7 +65,7 @@ def extract(
     if not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
     whole = model
-    if plain_kind(model, *LINEAR, *NORMS, *KEPT_MODULES):
+    if plain_kind(model, *LINEAR, *NORMS, *REGISTRY.modules):
         model = nn.Sequential(OrderedDict({LONE: model}))
     training = {module: module.training for module in model.modules()}
     attributes = set(vars(model))
@@ -187,12 +189,12 @@ def _left_out(maps: Mapping[str, LinearMap], only: Iterable[str] | None, skip: I
 
 def _kept(name: str, modules: dict[str, nn.Module]) -> KeptModule:
     module = modules[name]
-    kind = KEPT_MODULES[plain_kind(module, *KEPT_MODULES) or type(module)]
-    present = {key: getattr(module, key) for key in kind.tensors}
+    form = REGISTRY.modules[plain_kind(module, *REGISTRY.modules) or type(module)]
+    present = {key: getattr(module, key) for key in form.tensors}
     return KeptModule(
         name=name,
-        type=kind.module.__name__,
-        options=_options(module, kind.options),
+        type=form.module.__name__,
+        options=_options(module, form.options),
         tensors={key: as_float32(f"{name}.{key}", value) for key, value in present.items() if value is not None},
     )
 

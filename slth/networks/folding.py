@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.target import Array, LinearMap
+from slth.networks.linear_map import Array, LinearMap
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 

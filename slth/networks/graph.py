@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.operations import ATTRIBUTES, FUNCTIONS, METHODS
+from slth.networks.operations import ATTRIBUTES, REGISTRY
 
 STEPS = ("input", "constant", "module", "function", "method", "output")
 
@@ -32,8 +32,9 @@ class Step:
             ``method`` or ``output``.
         call: the module's path, the function's or method's name in :mod:`slth.networks.operations`, or the
             constant's name; "" otherwise.
-        args, options: positional and keyword arguments: literals, :class:`Ref`, and tuples, lists, dicts, slices of
-            them. Those of ``output`` are what the network returns; those of ``input`` its default, if it has one.
+        args: positional arguments: literals, :class:`Ref`, and tuples, lists, dicts, slices of them. Those of
+            ``output`` are what the network returns; those of ``input`` its default, if it has one.
+        options: keyword arguments, of the same kinds.
     """
 
     name: str
@@ -58,7 +59,12 @@ class Step:
 
     @staticmethod
     def from_description(data: dict[str, Any]) -> Step:
-        """The step that :meth:`describe` described; ValueError when it is none of ours."""
+        """The step that :meth:`describe` described.
+
+        Raises:
+            ValueError: the description is malformed.
+            UnregisteredError: it calls a function or method that is not registered.
+        """
         step = Step(
             name=str(data["name"]),
             kind=data["kind"],
@@ -66,11 +72,10 @@ class Step:
             args=tuple(_decode(value) for value in data["args"]),
             options={str(name): _decode(value) for name, value in data["options"].items()},
         )
-        unknown = (step.kind == "function" and step.call not in FUNCTIONS) or (
-            step.kind == "method" and step.call not in METHODS
-        )
-        if step.kind not in STEPS or unknown:
-            raise ValueError(f"step {step.name!r} ({step.kind} {step.call!r}) is not one slth knows")
+        if step.kind not in STEPS:
+            raise ValueError(f"step {step.name!r} must be one of {', '.join(STEPS)}; got {step.kind!r}")
+        if step.kind in ("function", "method"):
+            REGISTRY.get(step.kind, step.call)
         if step.call == "builtins.getattr" and step.args[1:] not in [(name,) for name in ATTRIBUTES]:
             raise ValueError(f"step {step.name!r} reads an attribute other than {', '.join(ATTRIBUTES)}")
         return step
@@ -80,7 +85,11 @@ class GraphNetwork(nn.Module):
     """The steps as a module: same inputs and outputs as the network they were taken from.
 
     Args:
-        steps: in order. modules: by path. constants: by name. Everything is frozen and in evaluation mode.
+        steps: what is computed, in order.
+        modules: path → module.
+        constants: name → tensor.
+
+    Everything is frozen and in evaluation mode.
     """
 
     def __init__(
@@ -112,7 +121,7 @@ class GraphNetwork(nn.Module):
             if step.kind == "module":
                 values[step.name] = self.get_submodule(step.call)(*given, **named)
             elif step.kind == "function":
-                values[step.name] = FUNCTIONS[step.call].call(*given, **named)
+                values[step.name] = REGISTRY.functions[step.call](*given, **named)
             elif step.kind == "method":
                 values[step.name] = getattr(given[0], step.call)(*given[1:], **named)
             else:
@@ -133,7 +142,12 @@ class GraphNetwork(nn.Module):
 
 
 def resolve(value: Any, change: Mapping[str, str]) -> Any:
-    """A value with its references renamed."""
+    """A value with its references renamed.
+
+    Args:
+        value: literals, :class:`Ref`, and containers of them.
+        change: old name → new name; names that are not in it stay.
+    """
     return fill(value, {name: Ref(new) for name, new in change.items()}, keep=True)
 
 
@@ -150,7 +164,13 @@ def _owner(root: nn.Module, path: str) -> tuple[nn.Module, str]:
 
 
 def fill(value: Any, values: Mapping[str, Any], keep: bool = False) -> Any:
-    """A value with every reference replaced by what it refers to (``keep``: where that is known)."""
+    """A value with every reference replaced by what it refers to.
+
+    Args:
+        value: literals, :class:`Ref`, and containers of them.
+        values: name → what it refers to.
+        keep: whether a reference that is not in ``values`` stays; otherwise it is an error.
+    """
     if isinstance(value, Ref):
         return values.get(value.name, value) if keep else values[value.name]
     if isinstance(value, tuple | list):

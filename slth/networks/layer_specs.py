@@ -2,50 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from slth.errors import InputError
-from slth.networks.target import Target
+from slth.networks.graph import Step
+from slth.networks.kept_module import KeptModule
+from slth.networks.linear_map import LinearMap
+from slth.networks.operations import REGISTRY
 from slth.theory.composition import LayerSpec
 
-# What may stand between linear maps for an error not to grow in the maximum norm, and zero to stay zero.
-_MODULES = (
-    "ReLU", "ReLU6", "Identity", "Flatten", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "MaxPool1d", "MaxPool2d",
-    "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d",
-    "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "Tanh", "ZeroPad2d",
-)  # fmt: skip
 
-
-def layer_specs(target: Target) -> tuple[LayerSpec, ...]:
+def layer_specs(
+    steps: Sequence[Step], maps: Sequence[LinearMap], modules: Sequence[KeptModule]
+) -> tuple[LayerSpec, ...]:
     """The layers of a sequential target, for :func:`slth.theory.certified.network_width`.
 
+    Args:
+        steps: what the target computes, in order.
+        maps: its linear maps.
+        modules: the modules that stay.
+
+    Returns:
+        One entry for each use of a linear map, in order.
+
     Raises:
-        InputError: a target that is no chain of ungrouped linear maps and maps that are 1-Lipschitz in the maximum
-            norm and keep zero at zero: the propagation of errors is proved for those.
+        InputError: the target is no chain of ungrouped linear maps with modules between them that are 1-Lipschitz in
+            the maximum norm and keep zero at zero: the propagation of errors is proved for those only.
     """
-    kinds = {
-        module.name: "an average that divides by another number"
-        if module.options.get("divisor_override")
-        else module.type
-        for module in target.modules
-    }
+    linear_maps = {linear.name: linear for linear in maps}
+    kept = {module.name: module for module in modules}
     before = None
-    for step in target.steps:
+    for step in steps:
         if list(step.references()) != ([before] if before else []):
             raise InputError(
                 f"step {step.name} is not one of a chain; expected layers one after the other, as in nn.Sequential. "
                 "Certified network widths are proved for chains only."
             )
-        linear = next((one for one in target.maps if one.name == step.call), None)
-        known = step.kind in ("input", "output") or (step.kind == "module" and kinds.get(step.call, "ReLU") in _MODULES)
+        linear = linear_maps.get(step.call) if step.kind == "module" else None
+        known = step.kind in ("input", "output") or linear is not None
+        known = known or (step.kind == "module" and _contracts(kept[step.call]))
         if not known or (linear is not None and linear.groups > 1):
-            what = f"{step.call} with groups" if linear is not None else kinds.get(step.call, step.call)
             raise InputError(
-                f"step {step.name} ({what}) is not covered by the proof; expected ungrouped convolutions, linear "
-                f"layers, and between them {', '.join(_MODULES)}."
+                f"step {step.name} ({_described(step, linear, kept.get(step.call))}) is not covered by the proof; "
+                "expected ungrouped convolutions and linear layers, and between them operations that never increase a "
+                "difference in the maximum norm and keep zero at zero, such as ReLU, Tanh, pooling and Flatten."
             )
         before = step.name
     return tuple(
         LayerSpec.from_weights(linear.name, linear.weight, linear.bias, signs=len(linear.signs))
-        for step in target.steps
-        for linear in target.maps
+        for step in steps
+        for linear in maps
         if step.kind == "module" and step.call == linear.name
     )
+
+
+def _contracts(module: KeptModule) -> bool:
+    """Whether a module is 1-Lipschitz in the maximum norm and keeps zero at zero."""
+    operation = REGISTRY.get("module", module.type)
+    constant = operation.lipschitz_constant(module.options)
+    return constant is not None and constant <= 1 and operation.keeps_zero
+
+
+def _described(step: Step, linear: LinearMap | None, module: KeptModule | None) -> str:
+    if linear is not None:
+        return f"{linear.name} with groups"
+    if module is None:
+        return step.call
+    return "an average that divides by another number" if module.options.get("divisor_override") else module.type

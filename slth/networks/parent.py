@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_choice, check_int, check_positive
 from slth.networks.generator import DEVIATION, LAWS, random_rows
-from slth.networks.target import STRUCTURES, LinearMap, Target
+from slth.networks.linear_map import STRUCTURES, LinearMap
+from slth.networks.target import Target
 
 # "auto" scale: the target's root mean square in units of one candidate entry. The absolute error of a subset sum
 # depends on (n, D) and hardly on the target, so a large target in these units has a small relative error. From 3

@@ -9,8 +9,8 @@ from typing import Any
 from slth.errors import InputError
 from slth.networks.example import Range
 from slth.networks.graph import Step
-from slth.networks.operations import FUNCTIONS, KEPT_BY_NAME, METHODS
-from slth.networks.target import KeptModule
+from slth.networks.kept_module import KeptModule
+from slth.networks.operations import REGISTRY
 
 
 def propagate_signs(
@@ -19,7 +19,13 @@ def propagate_signs(
     """The signs ("+", "-" or "+-") that each step's value can have; a linear map's value can have any.
 
     Args:
-        steps: in order. inputs: signs of each input. modules: the kept ones by path. constants: by name.
+        steps: what is computed, in order.
+        inputs: name of an input → its signs.
+        modules: path → module that stays.
+        constants: name → tensor.
+
+    Returns:
+        Name of a step → its signs.
     """
     signs: dict[str, str] = {}
     for step in steps:
@@ -30,27 +36,40 @@ def propagate_signs(
             signs[step.name] = _of(constants[step.call])
         elif step.kind == "module":
             kept = modules.get(step.call)
-            effect = KEPT_BY_NAME[kept.type].effect if kept and not _reverses(kept.options) else "any"
-            signs[step.name] = _apply(effect, given, ())
+            rule = REGISTRY.get("module", kept.type).signs if kept and not _reverses(kept.options) else "any"
+            signs[step.name] = _apply(rule, given, ())
         elif step.kind != "output":
-            effect = FUNCTIONS[step.call].effect if step.kind == "function" else METHODS[step.call]
-            numbers = (*step.args, *step.options.values()) if _is_arithmetic(step.call) else ()
+            operation = REGISTRY.get(step.kind, step.call)
+            numbers = (*step.args, *step.options.values()) if operation.operands else ()
             below = not numbers and any(isinstance(value, float) and value < 0 for value in step.args)
-            effect = "any" if below or _reverses(step.options) else effect
-            signs[step.name] = _apply(effect, given, numbers if effect in ("keep", "product") else ())
+            rule = "any" if below or _reverses(step.options) else operation.signs
+            signs[step.name] = _apply(rule, given, numbers if rule in ("keep", "product") else ())
     return signs
 
 
 def seen_by(name: str, steps: tuple[Step, ...], signs: Mapping[str, str]) -> str:
-    """The signs of everything that a map is applied to."""
+    """The signs of everything that a map is applied to.
+
+    Args:
+        name: of the map.
+        steps: what is computed, in order.
+        signs: name of a step → its signs.
+    """
     return _join("".join(signs[source] for step in steps if step.call == name for source in step.references()))
 
 
 def input_signs(steps: tuple[Step, ...], ranges: Range | Mapping[str, Range] | None) -> dict[str, str]:
-    """The signs that each input can have, from one range for all or one for each name; None: any sign.
+    """The signs that each input can have.
+
+    Args:
+        steps: what is computed, in order.
+        ranges: (lo, hi) of all inputs, or of each by name; None for values of any sign.
+
+    Returns:
+        Name of an input → its signs.
 
     Raises:
-        InputError: no pair (lo, hi) with lo ≤ hi, or a name that no input has.
+        InputError: a range that is not a pair with lo ≤ hi, or a name that no input has.
     """
     names = [step.name for step in steps if step.kind == "input"]
     if isinstance(ranges, Mapping):
@@ -76,15 +95,15 @@ def _of_range(input_range: Range | None) -> str:
     return ("+" if high > 0 else "") + ("-" if low < 0 else "") or "+"
 
 
-def _apply(effect: str, given: list[str], literals: tuple[Any, ...]) -> str:
-    if effect == "plus":
+def _apply(rule: str, given: list[str], literals: tuple[Any, ...]) -> str:
+    if rule == "plus":
         return "+"
     given = given + [_of(value) for value in literals if isinstance(value, int | float) and not isinstance(value, bool)]
-    if effect == "any" or not given:
+    if rule == "any" or not given:
         return "+-"
-    if effect == "keep":
+    if rule == "keep":
         return _join("".join(given))
-    if effect == "flip":
+    if rule == "flip":
         return given[0].translate(str.maketrans("+-", "-+"))
     result = given[0]
     for other in given[1:]:
@@ -96,11 +115,6 @@ def _reverses(options: Mapping[str, Any]) -> bool:
     """Whether a parameter is below zero: then a − b is called a + α·b, and ELU takes negative numbers to positive."""
     given = (options.get(name, 0) for name in ("alpha", "beta", "k", "divisor_override"))
     return any(isinstance(value, int | float) and value < 0 for value in given)
-
-
-def _is_arithmetic(name: str) -> bool:
-    """Whether number arguments are operands (and not axes or sizes)."""
-    return name.rsplit(".", 1)[-1] in ("add", "mul", "truediv", "div", "multiply", "divide", "true_divide")
 
 
 def _of(value: Any) -> str:

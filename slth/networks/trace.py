@@ -10,7 +10,8 @@ from torch import fx, nn
 
 from slth.errors import InputError
 from slth.networks.graph import Ref, Step
-from slth.networks.operations import ATTRIBUTES, FUNCTION_NAMES, KEPT_MODULES, METHODS
+from slth.networks.operations import ATTRIBUTES, REGISTRY, Operation
+from slth.networks.operations.operation import Identity
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -23,14 +24,6 @@ _IN_PLACE = {
     operator.imul: operator.mul,
     operator.itruediv: operator.truediv,
 }
-# What may give back the memory it was given, in evaluation mode: overwriting the one overwrites the other.
-_SAME_MEMORY = {
-    "getitem", "flatten", "unflatten", "reshape", "view", "view_as", "permute", "transpose", "t", "squeeze",
-    "unsqueeze", "chunk", "split", "unbind", "expand", "expand_as", "contiguous", "detach", "float", "select", "narrow",
-    "movedim", "swapaxes", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
-    "Flatten", "Unflatten", "Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
-    "FeatureAlphaDropout",
-}  # fmt: skip
 
 
 def trace(model: nn.Module) -> tuple[Step, ...]:
@@ -62,8 +55,8 @@ def trace(model: nn.Module) -> tuple[Step, ...]:
         raise InputError(
             f"{'a part' if one else f'{len(wrong)} parts'} of the model {'is' if one else 'are'} not supported: "
             f"{'; '.join(wrong)}. slth replaces convolutions, linear layers and BatchNorm, and keeps "
-            "element-wise activations, pooling, additions, concatenations and reshapes; replace these parts, or wrap "
-            "the model without them."
+            "element-wise activations, pooling, additions, concatenations and reshapes; replace these parts, wrap the "
+            "model without them, or register operations of your own (slth.networks.register)."
         )
     return tuple(steps)
 
@@ -91,7 +84,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Torch's own layers are leaves, and so are subclasses that only add a constructor."""
-        leaves = (*LINEAR, *NORMS, *KEPT_MODULES)
+        leaves = (*LINEAR, *NORMS, *REGISTRY.modules)
         return plain_kind(m, *leaves) is not None or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -113,7 +106,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
     if node.op == "call_module":
         path = str(node.target)
         module = modules[path]
-        kind = plain_kind(module, *LINEAR, *NORMS, *KEPT_MODULES)
+        kind = plain_kind(module, *LINEAR, *NORMS, *REGISTRY.modules)
         if kind is None:
             wrong.append(f"layer {path} ({type(module).__name__})")
         elif getattr(module, "return_indices", False):
@@ -122,7 +115,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
     if node.op == "call_method":
         method = str(node.target)
         method = method[:-1] if method.endswith("_") else method
-        if method not in METHODS:
+        if REGISTRY.find("method", method) is None:
             wrong.append(f"method Tensor.{method}{_where(node)}")
         options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
         return Step(name=node.name, kind="method", call=method, args=args, options=options)
@@ -130,7 +123,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Ste
     if call is torch._assert:
         return None
     options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
-    name = FUNCTION_NAMES.get(_IN_PLACE.get(call, call), "")
+    name = REGISTRY.function_names.get(_IN_PLACE.get(call, call), "")
     if not name or (name == "builtins.getattr" and args[1] not in ATTRIBUTES) or options.get("return_indices"):
         wrong.append(f"function {getattr(call, '__name__', call)}{_where(node)}{_advice(call)}")
     return Step(name=node.name, kind="function", call=name, args=args, options=options)
@@ -177,7 +170,9 @@ def _find_overwritten(graph: fx.Graph, modules: dict[str, nn.Module], wrong: lis
         old = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else node
         writes = old is not node and _writes(node, modules) and not _is_size(old)
         views = {old} | {one for one, root in base.items() if writes and root is base[old]}
-        base[node] = base[old] if writes or (old is not node and _kind(node, modules) in _SAME_MEMORY) else node
+        operation = _operation(node, modules)
+        shares = operation is not None and operation.shares_memory
+        base[node] = base[old] if writes or (old is not node and shares) else node
         if not writes:
             continue
         if base[old].op in ("placeholder", "get_attr"):
@@ -186,11 +181,16 @@ def _find_overwritten(graph: fx.Graph, modules: dict[str, nn.Module], wrong: lis
             wrong.append(f"{node.name} (overwrites {old.name}, which is read again later)")
 
 
-def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> str:
-    """The name of what a node calls."""
+def _operation(node: fx.Node, modules: dict[str, nn.Module]) -> Operation | None:
+    """The operation that a node calls; None for a linear map, an input, or what is not registered."""
     if node.op == "call_module":
-        return type(modules[str(node.target)]).__name__
-    return str(getattr(node.target, "__name__", node.target))
+        kind = plain_kind(modules[str(node.target)], *REGISTRY.modules)
+        return None if kind is None else REGISTRY.find("module", kind.__name__)
+    if node.op == "call_method":
+        return REGISTRY.find("method", str(node.target))
+    if node.op == "call_function":
+        return REGISTRY.find("function", REGISTRY.function_names.get(node.target, ""))
+    return None
 
 
 def _is_size(node: fx.Node) -> bool:
@@ -203,8 +203,9 @@ def _is_size(node: fx.Node) -> bool:
 
 
 def _writes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    if "dropout" in _kind(node, modules).lower():
-        return False  # nothing is dropped in evaluation mode
+    operation = _operation(node, modules)
+    if operation is not None and isinstance(operation.relaxation, Identity):
+        return False  # dropout in place: nothing is dropped in evaluation mode
     if node.op == "call_module":
         return bool(getattr(modules[str(node.target)], "inplace", False))
     if node.op == "call_method":

@@ -15,8 +15,9 @@ from slth.errors import InputError, check_choice, check_int
 from slth.networks.example import Range, as_recorded
 from slth.networks.extract import extract
 from slth.networks.graph import GraphNetwork
+from slth.networks.linear_map import STRUCTURES
 from slth.networks.parent import make_parent
-from slth.networks.target import STRUCTURES, Target
+from slth.networks.target import Target
 from slth.progress import Progress
 from slth.rss import SOLVERS
 from slth.rss.threads import thread_count

@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from slth.networks import extract
-from slth.networks.operations import FUNCTIONS, KEPT_MODULES, METHODS
+from slth.networks.operations import REGISTRY
 
+METHODS = [method for operation in REGISTRY.operations.values() for method in operation.methods]
 SPANS = {"+": (0.0, 100.0), "-": (-100.0, 0.0), "+-": (-100.0, 100.0)}
 
 
@@ -45,11 +46,11 @@ def check(operation, signs: str, shape: tuple[int, ...], **options) -> str:
     return claim
 
 
-def by_effect(effect: str, signs: str) -> str:
-    """The claim that an effect makes of one input, or of the same input twice."""
+def by_rule(rule: str, signs: str) -> str:
+    """The claim that a sign rule makes of one input, or of the same input twice."""
     turned = {"+": "-", "-": "+", "+-": "+-"}[signs]
     product = "+" if len(signs) == 1 else "+-"
-    return {"keep": signs, "plus": "+", "flip": turned, "product": product, "any": "+-"}[effect]
+    return {"keep": signs, "plus": "+", "flip": turned, "product": product, "any": "+-"}[rule]
 
 
 FLAT, LINE, IMAGE, VOLUME = (2, 4), (2, 4, 8), (2, 4, 8, 8), (2, 4, 4, 4, 4)
@@ -76,13 +77,13 @@ def make(kind: type[nn.Module]) -> tuple[nn.Module, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("signs", SPANS)
-@pytest.mark.parametrize("kind", KEPT_MODULES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", REGISTRY.modules, ids=lambda kind: kind.__name__)
 def test_modules_do_to_signs_what_the_table_says(kind, signs):
     module, shape = make(kind)
     left_out = (
-        {"skip": ["0"]} if KEPT_MODULES[kind].tensors and kind.__name__.startswith(("Conv", "Lin", "Bat")) else {}
+        {"skip": ["0"]} if REGISTRY.modules[kind].tensors and kind.__name__.startswith(("Conv", "Lin", "Bat")) else {}
     )
-    assert check(module, signs, shape, **left_out) == by_effect(KEPT_MODULES[kind].effect, signs)
+    assert check(module, signs, shape, **left_out) == by_rule(REGISTRY.get("module", kind.__name__).signs, signs)
 
 
 # Arguments after the input, for the functions and methods that take more than it.
@@ -127,10 +128,10 @@ def shape_of(name: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("signs", SPANS)
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "builtins.getattr"])
+@pytest.mark.parametrize("name", [name for name in REGISTRY.functions if name != "builtins.getattr"])
 def test_functions_do_to_signs_what_the_table_says(name, signs):
-    claim = check(calling(name, FUNCTIONS[name].call), signs, shape_of(name))
-    assert claim == by_effect(FUNCTIONS[name].effect, signs)
+    claim = check(calling(name, REGISTRY.functions[name]), signs, shape_of(name))
+    assert claim == by_rule(REGISTRY.get("function", name).signs, signs)
 
 
 @pytest.mark.parametrize("signs", SPANS)
@@ -139,7 +140,7 @@ def test_methods_do_to_signs_what_the_table_says(name, signs):
     call = calling(name, lambda x, *more: getattr(x, name)(*more))
     claim = check(call, signs, shape_of(name))
     if name not in SIZES:
-        assert claim == by_effect(METHODS[name], signs)
+        assert claim == by_rule(REGISTRY.get("method", name).signs, signs)
 
 
 def test_what_is_read_of_a_shape_is_no_negative_number():

@@ -326,7 +326,7 @@ def unsound(monkeypatch):
         box = small.box()
         return dataclasses.replace(out, delta=small, delta_box=box, near=None)
 
-    monkeypatch.setattr("slth.tickets.certify.propagate.relu", wrong)
+    monkeypatch.setattr("slth.tickets.certify.transformers.relu", wrong)
 
 
 def test_an_unsound_transformer_would_be_caught(monkeypatch):

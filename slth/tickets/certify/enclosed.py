@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from slth.networks.target import KeptModule, LinearMap
-from slth.tickets.certify.forms import TINY, UNIT, Form, Tensor, above, gamma
+from slth.networks.kept_module import KeptModule
+from slth.networks.linear_map import LinearMap
+from slth.tickets.certify.forms import TINY, UNIT, Form, Tensor, above, gamma, gamma_each
 from slth.tickets.certify.norms import entry_norm, euclidean, map_norm
 from slth.tickets.networks.folded import FoldedLayer, FoldedSum, MapOperation
 
@@ -176,5 +177,5 @@ def enclose_kept(module: KeptModule) -> EnclosedMap:
 
 def _rounded(total: FoldedSum) -> Enclosed:
     """A computed sum, and how far it may be off."""
-    radius = np.vectorize(gamma, otypes=[np.float64])(total.terms) * total.moduli
+    radius = gamma_each(total.terms) * total.moduli
     return Enclosed(torch.from_numpy(total.values), torch.from_numpy(radius))

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 Tensor = torch.Tensor
@@ -28,7 +30,12 @@ TINY = 2.0**-1000
 
 def gamma(terms: int) -> float:
     """2γ of a sum of ``terms`` products (and of a few more): its relative rounding error, with room."""
-    return (terms + 8) * (2.0 * UNIT)
+    return 2.0 * (terms + 8) * UNIT
+
+
+def gamma_each(terms: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """:func:`gamma` of each entry."""
+    return np.asarray(2.0 * (terms + 8) * UNIT, dtype=np.float64)
 
 
 def below(x: Tensor) -> Tensor:

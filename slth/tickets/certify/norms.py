@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import torch
 
-from slth.networks.target import LinearMap
+from slth.networks.linear_map import LinearMap
 from slth.tickets.certify.forms import TINY, Box, Tensor, above, gamma
 
 # Gram iterations: 2⁻¹⁰ in the exponent leaves 0.4 % for a rank of a thousand.

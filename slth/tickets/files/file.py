@@ -32,11 +32,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from slth.errors import InputError, SlthError, TicketFileError, check_choice, check_int
+from slth.errors import InputError, SlthError, TicketFileError, UnregisteredError, check_choice, check_int
 from slth.files import write_whole
 from slth.networks.example import as_recorded
+from slth.networks.linear_map import STRUCTURES, Array, conv_like
 from slth.networks.parent import Parent
-from slth.networks.target import STRUCTURES, Array, Target, assemble, conv_like
+from slth.networks.target import Target, assemble
 from slth.tickets.files.card import write_card
 from slth.tickets.files.coding import encode
 from slth.tickets.files.places import places_of, read_blocks
@@ -124,6 +125,8 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
     given = _load_target(Path(target)) if isinstance(target, str | Path) else target
     try:
         record = _build(header, tensors, given)
+    except UnregisteredError as cause:
+        raise TicketFileError(f"{path.name} needs an operation that this program does not know: {cause}") from cause
     except _MALFORMED as cause:
         # Intact, yet not what this version writes: somebody else's file, or an edited one with a new digest.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause

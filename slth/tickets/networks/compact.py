@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from slth.networks.graph import GraphNetwork
+from slth.networks.linear_map import LinearMap, conv_like
 from slth.networks.parent import Parent
-from slth.networks.target import LinearMap, Target, assemble, conv_like
+from slth.networks.target import Target, assemble
 from slth.tickets.record.instance import ChannelIndices, InputChannel
 from slth.tickets.record.record import Block, Record
 

@@ -15,8 +15,9 @@ from torch.nn.utils import prune
 
 from slth.errors import check_memory
 from slth.networks.graph import GraphNetwork
+from slth.networks.linear_map import LinearMap, conv_like
 from slth.networks.parent import Parent, ParentLayer
-from slth.networks.target import LinearMap, Target, assemble, conv_like
+from slth.networks.target import Target, assemble
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.record import Block, Record
 

@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from slth.errors import InputError
 from slth.networks.graph import GraphNetwork
-from slth.networks.target import LinearMap, assemble, conv_like
+from slth.networks.linear_map import LinearMap, conv_like
+from slth.networks.target import assemble
 from slth.tickets.record.approximation import as_weight, kept_candidates
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.record import Block, Record

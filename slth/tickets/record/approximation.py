@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.errors import InputError
-from slth.networks.target import LinearMap
+from slth.networks.linear_map import LinearMap
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.record import Block, Record
 

@@ -16,8 +16,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from slth.networks.linear_map import LinearMap
 from slth.networks.parent import Parent
-from slth.networks.target import LinearMap, Target
+from slth.networks.target import Target
 
 ChannelIndices = npt.NDArray[np.int64]
 Candidates = npt.NDArray[np.float64]

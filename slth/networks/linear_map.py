@@ -1,0 +1,154 @@
+"""A linear map of a target: one convolution or linear layer, to be replaced by a random block."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from slth.errors import InputError
+
+Array = npt.NDArray[np.float32]
+
+# What a mask may remove of the d×d layer: single weights, whole d×d kernels, or whole hidden channels.
+STRUCTURES = ("weight", "kernel", "channel")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearMap:
+    """One conv or linear layer of the target.
+
+    Attributes:
+        name: its path in the model.
+        kind: ``conv`` or ``linear``.
+        weight: float32 (c_out, c_in/groups, d, …) with one to three d's for a conv, (c_out, c_in/groups) for a linear
+            layer; NaN throughout in a ticket that was loaded without its target.
+        bias: float32 (c_out,) or None.
+        options: stride, padding, dilation, padding_mode of a conv; empty for a linear layer.
+        signs: which signs its inputs can have: ``"+"`` or ``"+-"`` (or ``"-"``).
+        groups: groups of channels that do not see each other (c_in of them: depthwise).
+    """
+
+    name: str
+    kind: str
+    weight: Array
+    bias: Array | None
+    options: dict[str, Any] = field(default_factory=dict)
+    signs: str = "+-"
+    groups: int = 1
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """(c_in, c_out)."""
+        return int(self.weight.shape[1]) * self.groups, int(self.weight.shape[0])
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """(d, …) of a conv, () of a linear layer."""
+        return tuple(int(side) for side in self.weight.shape[2:])
+
+    @property
+    def dimension(self) -> int:
+        """D = d²·c_out/groups: the length of one input channel's slice of the weight."""
+        return math.prod(self.kernel) * self.channels[1] // self.groups
+
+    def part_size(self, structure: str, channel: int) -> int:
+        """Dimension of one subset-sum instance: 1, d² or d²·c_out/groups (of the bias channel 1, 1 or c_out).
+
+        Args:
+            structure: ``weight``, ``kernel`` or ``channel``.
+            channel: number of the input channel; c_in is the bias channel.
+        """
+        bias = channel == self.channels[0]
+        if structure == "channel":
+            return self.channels[1] if bias else self.dimension
+        return 1 if bias or structure == "weight" else math.prod(self.kernel)
+
+    def column(self, channel: int) -> npt.NDArray[np.float64]:
+        """What an input channel contributes: its slice of the weight, or the bias at c_in; float64 (D,)."""
+        if channel == self.channels[0]:
+            if self.bias is None:
+                raise InputError(f"layer {self.name} has no bias channel.")
+            return self.bias.astype(np.float64)
+        group, inside = divmod(channel, int(self.weight.shape[1]))
+        outputs = self.channels[1] // self.groups
+        return self.weight[group * outputs : (group + 1) * outputs, inside].reshape(-1).astype(np.float64)
+
+    @property
+    def instances(self) -> range:
+        """Input channels, the bias channel (number c_in) included if there is one."""
+        return range(self.channels[0] + (self.bias is not None))
+
+    @property
+    def weight_count(self) -> int:
+        """Weights and biases."""
+        return self.weight.size + (0 if self.bias is None else self.bias.size)
+
+    def describe(self) -> dict[str, Any]:
+        """The map as JSON, weights left out."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "options": self.options,
+            "signs": self.signs,
+            "groups": self.groups,
+            "shape": list(self.weight.shape),
+            "bias": self.bias is not None,
+        }
+
+    def to_module(self) -> nn.Module:
+        """The layer itself, in torch."""
+        c_in, c_out = self.channels
+        module: nn.Module
+        if self.kind == "linear" and self.groups == 1:
+            module = nn.Linear(c_in, c_out, bias=False)
+        else:
+            module = conv_like(self, c_in)
+        module.weight = nn.Parameter(torch.from_numpy(self.weight.copy()).reshape(module.weight.shape))
+        module.bias = None if self.bias is None else nn.Parameter(torch.from_numpy(self.bias.copy()))
+        return module if self.kind == "conv" or self.groups == 1 else Pointwise(module)
+
+
+class Pointwise(nn.Module):
+    """A grouped linear layer on (N, c) or (N, c, length): a 1-D convolution of one pixel."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.conv(x) if x.ndim == 3 else self.conv(x.unsqueeze(-1)).squeeze(-1)
+        return out
+
+
+def conv_like(linear: LinearMap, channels: int) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
+    """A convolution with the map's outputs, kernel, options and groups; it takes no memory and has no bias.
+
+    Args:
+        linear: the linear map.
+        channels: number of input channels.
+
+    Returns:
+        The module, on the meta device.
+    """
+    kind: Any = (nn.Conv1d, nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(linear.kernel)]
+    conv: nn.Conv1d | nn.Conv2d | nn.Conv3d = kind(
+        channels,
+        linear.channels[1],
+        linear.kernel or (1,),
+        groups=linear.groups,
+        bias=False,
+        device="meta",
+        **as_arguments(linear.options),
+    )
+    return conv
+
+
+def as_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as a constructor wants them (lists from JSON become tuples)."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

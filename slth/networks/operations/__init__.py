@@ -1,0 +1,6 @@
+"""Operations: the one table of what a network may contain between its linear maps, and how to add to it."""
+
+from slth.networks.operations.operation import ModuleForm, Operation
+from slth.networks.operations.registry import ATTRIBUTES, REGISTRY, Registry, register
+
+__all__ = ["ATTRIBUTES", "REGISTRY", "ModuleForm", "Operation", "Registry", "register"]

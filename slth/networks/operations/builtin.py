@@ -1,0 +1,241 @@
+"""The operations that slth knows from the start: one row for each, in all its forms."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from slth.networks.operations.operation import (
+    Addition,
+    Average,
+    Clamp,
+    Identity,
+    LeakyRelu,
+    MaxPool,
+    ModuleForm,
+    Monotone,
+    Negation,
+    Operation,
+    Rearrangement,
+    Relu,
+    Scaling,
+    SizeOnly,
+)
+
+_SOURCES = {"operator": operator, "builtins": builtins, "torch": torch, "functional": functional}
+
+_POOL = ("kernel_size", "stride", "padding")
+_MAX = (*_POOL, "dilation", "ceil_mode")
+_AVERAGE = (*_POOL, "ceil_mode", "count_include_pad")
+_CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+_NORM = ("num_features", "eps", "affine", "track_running_stats")
+_STATISTICS = ("weight", "bias", "running_mean", "running_var")
+_AFFINE = ("weight", "bias")
+
+# Facts that several rows share.
+_CONTRACTS: dict[str, Any] = {"lipschitz": 1.0, "keeps_zero": True}
+_EXACT: dict[str, Any] = {"relaxation": Rearrangement(), **_CONTRACTS}
+_VIEW: dict[str, Any] = {**_EXACT, "shares_memory": True}
+_PADS: dict[str, Any] = {"relaxation": Rearrangement(pads=True), **_CONTRACTS}
+_IDLE: dict[str, Any] = {"relaxation": Identity(), "shares_memory": True, **_CONTRACTS}
+
+
+def _op(name: str, signs: str, *modules: ModuleForm, functions: str = "", methods: str = "", **facts: Any) -> Operation:
+    """An operation; functions (by their names in files) and methods are listed with spaces between them."""
+    found = {}
+    for path in functions.split():
+        source, _, attribute = path.partition(".")
+        if hasattr(_SOURCES[source], attribute):  # an older torch may lack it
+            found[path] = getattr(_SOURCES[source], attribute)
+    return Operation(name=name, signs=signs, modules=modules, functions=found, methods=tuple(methods.split()), **facts)
+
+
+def _form(module: type[nn.Module], *options: str, tensors: tuple[str, ...] = ()) -> ModuleForm:
+    return ModuleForm(module, options, tensors)
+
+
+def _both(names: str, signs: str = "keep", **facts: Any) -> tuple[Operation, ...]:
+    """Operations that torch has as a function and as a method of one name."""
+    return tuple(_op(name, signs, functions=f"torch.{name}", methods=name, **facts) for name in names.split())
+
+
+def _average_constant(options: Mapping[str, Any]) -> float | None:
+    """An average over windows is 1-Lipschitz, unless it divides by another number."""
+    return None if options.get("divisor_override") else 1.0
+
+
+def _leaky_constant(options: Mapping[str, Any]) -> float | None:
+    return max(1.0, abs(float(options["negative_slope"])))
+
+
+def _max_pool(axes: int, pool: type[nn.Module], adaptive: type[nn.Module]) -> tuple[Operation, ...]:
+    name, adaptive_name = f"max_pool{axes}d", f"adaptive_max_pool{axes}d"
+    return (
+        _op(name, "keep", _form(pool, *_MAX), functions=f"functional.{name}", relaxation=MaxPool(axes), **_CONTRACTS),
+        _op(adaptive_name, "keep", _form(adaptive, "output_size"), functions=f"functional.{adaptive_name}",
+            relaxation=MaxPool(axes, adaptive=True), **_CONTRACTS),
+    )  # fmt: skip
+
+
+def _average_pool(axes: int, pool: type[nn.Module], adaptive: type[nn.Module]) -> tuple[Operation, ...]:
+    name, adaptive_name = f"avg_pool{axes}d", f"adaptive_avg_pool{axes}d"
+    options = _AVERAGE if axes == 1 else (*_AVERAGE, "divisor_override")
+    # torch.adaptive_avg_pool1d and functional's are one function, which files call by its first name.
+    sources = ("torch", "functional") if axes == 1 else ("functional",)
+    return (
+        _op(name, "keep", _form(pool, *options), functions=f"functional.{name}", relaxation=Average(),
+            lipschitz=_average_constant, keeps_zero=True),
+        _op(adaptive_name, "keep", _form(adaptive, "output_size"),
+            functions=" ".join(f"{source}.{adaptive_name}" for source in sources),
+            relaxation=Average(), **_CONTRACTS),
+    )  # fmt: skip
+
+
+def _padding(*fills: type[nn.Module]) -> tuple[Operation, ...]:
+    """Padding by zeros, by reflection, by replication and around the circle."""
+    return tuple(_op(fill.__name__.lower(), "keep", _form(fill, "padding"), **_PADS) for fill in fills)
+
+
+def _dropout(name: str, module: type[nn.Module], functions: str) -> Operation:
+    return _op(name, "keep", _form(module, "p"), functions=functions, **_IDLE)
+
+
+# Where one class inherits another's forward, the special one stands before the general one: ReLU6 before Hardtanh.
+ACTIVATIONS = (
+    _op("relu", "plus", _form(nn.ReLU), functions="torch.relu functional.relu", methods="relu", relaxation=Relu(),
+        **_CONTRACTS),
+    _op("relu6", "plus", _form(nn.ReLU6), functions="functional.relu6", relaxation=Clamp(0.0, 6.0, fixed=True),
+        **_CONTRACTS),
+    _op("sigmoid", "plus", _form(nn.Sigmoid), functions="torch.sigmoid functional.sigmoid", methods="sigmoid",
+        relaxation=Monotone((0.0, 0.25)), lipschitz=0.25),
+    _op("hardsigmoid", "plus", _form(nn.Hardsigmoid), functions="functional.hardsigmoid", lipschitz=1 / 6),
+    _op("softplus", "plus", _form(nn.Softplus, "beta", "threshold"), functions="functional.softplus"),
+    # These take negative numbers to negative ones and positive to positive.
+    _op("elu", "keep", _form(nn.ELU, "alpha"), functions="functional.elu"),
+    _op("selu", "keep", _form(nn.SELU), functions="torch.selu functional.selu", relaxation=Monotone((0.0, 1.7581)),
+        lipschitz=1.7581, keeps_zero=True),
+    _op("celu", "keep", _form(nn.CELU, "alpha"), functions="torch.celu functional.celu"),
+    _op("gelu", "keep", _form(nn.GELU, "approximate"), functions="functional.gelu"),
+    _op("silu", "keep", _form(nn.SiLU), functions="functional.silu"),
+    _op("mish", "keep", _form(nn.Mish), functions="functional.mish"),
+    _op("tanh", "keep", _form(nn.Tanh), functions="torch.tanh functional.tanh", methods="tanh",
+        relaxation=Monotone((0.0, 1.0)), **_CONTRACTS),
+    _op("softsign", "keep", _form(nn.Softsign), functions="functional.softsign", relaxation=Monotone((0.0, 1.0)),
+        **_CONTRACTS),
+    _op("hardswish", "keep", _form(nn.Hardswish), functions="functional.hardswish"),
+    _op("tanhshrink", "keep", _form(nn.Tanhshrink), functions="functional.tanhshrink", **_CONTRACTS),
+    _op("hardshrink", "keep", _form(nn.Hardshrink, "lambd"), functions="functional.hardshrink"),
+    _op("softshrink", "keep", _form(nn.Softshrink, "lambd"), functions="functional.softshrink"),
+    _op("leaky_relu", "any", _form(nn.LeakyReLU, "negative_slope"), functions="functional.leaky_relu",
+        relaxation=LeakyRelu(), lipschitz=_leaky_constant, keeps_zero=True),
+    _op("hardtanh", "any", _form(nn.Hardtanh, "min_val", "max_val"), functions="functional.hardtanh",
+        relaxation=Clamp(-1.0, 1.0), lipschitz=1.0),
+    _op("threshold", "any", _form(nn.Threshold, "threshold", "value"), functions="functional.threshold"),
+    _op("logsigmoid", "any", _form(nn.LogSigmoid), functions="functional.logsigmoid",
+        relaxation=Monotone((0.0, 1.0)), lipschitz=1.0),
+    _op("prelu", "any", _form(nn.PReLU, "num_parameters", tensors=("weight",))),
+)  # fmt: skip
+
+NORMALISATIONS = (
+    _op("softmax", "plus", _form(nn.Softmax, "dim"), functions="torch.softmax functional.softmax", methods="softmax"),
+    _op("log_softmax", "any", _form(nn.LogSoftmax, "dim"), functions="torch.log_softmax functional.log_softmax",
+        methods="log_softmax"),
+    _op("layer_norm", "any", _form(nn.LayerNorm, "normalized_shape", "eps", "elementwise_affine", tensors=_AFFINE)),
+    _op("group_norm", "any", _form(nn.GroupNorm, "num_groups", "num_channels", "eps", "affine", tensors=_AFFINE)),
+    *(_op(f"instance_norm{axes}d", "any", _form(norm, *_NORM, tensors=_STATISTICS))
+      for axes, norm in enumerate((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), start=1)),
+    _op("local_response_norm", "keep", _form(nn.LocalResponseNorm, "size", "alpha", "beta", "k"),
+        functions="functional.local_response_norm"),
+    _op("normalize", "keep", functions="functional.normalize"),
+)  # fmt: skip
+
+POOLING = (
+    *_max_pool(1, nn.MaxPool1d, nn.AdaptiveMaxPool1d),
+    *_max_pool(2, nn.MaxPool2d, nn.AdaptiveMaxPool2d),
+    *_max_pool(3, nn.MaxPool3d, nn.AdaptiveMaxPool3d),
+    *_average_pool(1, nn.AvgPool1d, nn.AdaptiveAvgPool1d),
+    *_average_pool(2, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
+    *_average_pool(3, nn.AvgPool3d, nn.AdaptiveAvgPool3d),
+    *_both("mean sum", relaxation=Average()),
+    *_both("amax amin maximum minimum"),
+)
+
+PADDING = (
+    *_padding(nn.ZeroPad1d, nn.ReflectionPad1d, nn.ReplicationPad1d, nn.CircularPad1d),
+    *_padding(nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d),
+    *_padding(nn.ZeroPad3d, nn.ReflectionPad3d, nn.ReplicationPad3d, nn.CircularPad3d),
+    *(_op(pad.__name__.lower(), "any", _form(pad, "padding", "value"), relaxation=Rearrangement(pads=True))
+      for pad in (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)),
+    _op("pad", "any", functions="functional.pad", relaxation=Rearrangement(pads=True)),
+)  # fmt: skip
+
+SHAPES = (
+    _op("flatten", "keep", _form(nn.Flatten, "start_dim", "end_dim"), functions="torch.flatten", methods="flatten",
+        **_VIEW),
+    _op("unflatten", "keep", _form(nn.Unflatten, "dim", "unflattened_size"), functions="torch.unflatten",
+        methods="unflatten", **_VIEW),
+    *_both("reshape permute transpose squeeze unsqueeze chunk split unbind select narrow movedim swapaxes", **_VIEW),
+    *(_op(name, "keep", methods=name, **_VIEW)
+      for name in ("view", "view_as", "t", "expand", "expand_as", "contiguous", "detach")),
+    _op("getitem", "keep", functions="operator.getitem", **_VIEW),
+    *_both("flip roll clone", **_EXACT),
+    *(_op(name, "keep", functions=f"torch.{name}", **_EXACT) for name in ("stack", "tile", "conj")),
+    _op("cat", "keep", functions="torch.cat torch.concat torch.concatenate", **_EXACT),
+    _op("repeat", "keep", methods="repeat", **_EXACT),
+    _op("pixel_shuffle", "keep", _form(nn.PixelShuffle, "upscale_factor"),
+        functions="torch.pixel_shuffle functional.pixel_shuffle", **_EXACT),
+    _op("pixel_unshuffle", "keep", _form(nn.PixelUnshuffle, "downscale_factor"),
+        functions="torch.pixel_unshuffle functional.pixel_unshuffle", **_EXACT),
+    _op("channel_shuffle", "keep", _form(nn.ChannelShuffle, "groups"), functions="torch.channel_shuffle", **_EXACT),
+    _op("upsampling_nearest2d", "keep", _form(nn.UpsamplingNearest2d, "size", "scale_factor"), **_EXACT),
+    _op("interpolate", "any", _form(nn.Upsample, "size", "scale_factor", "mode", "align_corners"),
+        functions="functional.interpolate"),
+    *(_op(name, "plus", methods=name, relaxation=SizeOnly()) for name in ("size", "dim", "numel")),
+    _op("getattr", "any", functions="builtins.getattr", relaxation=SizeOnly()),
+)  # fmt: skip
+
+IDLE = (
+    _op("identity", "keep", _form(nn.Identity), **_VIEW),
+    _op("float", "keep", methods="float", **_IDLE),
+    _dropout("dropout", nn.Dropout, "torch.dropout functional.dropout"),
+    _dropout("dropout1d", nn.Dropout1d, "functional.dropout1d"),
+    _dropout("dropout2d", nn.Dropout2d, "functional.dropout2d"),
+    _dropout("dropout3d", nn.Dropout3d, "functional.dropout3d"),
+    _dropout("alpha_dropout", nn.AlphaDropout, "functional.alpha_dropout"),
+    _dropout("feature_alpha_dropout", nn.FeatureAlphaDropout, "functional.feature_alpha_dropout"),
+)
+
+ARITHMETIC = (
+    _op("add", "keep", functions="operator.add torch.add", methods="add", operands=True, relaxation=Addition()),
+    _op("sub", "any", functions="operator.sub torch.sub torch.subtract", methods="sub", relaxation=Addition(-1)),
+    _op("mul", "product", functions="operator.mul torch.mul torch.multiply", methods="mul multiply", operands=True,
+        relaxation=Scaling()),
+    _op("div", "product", functions="operator.truediv torch.div torch.divide torch.true_divide", methods="div divide",
+        operands=True, relaxation=Scaling(divides=True)),
+    _op("neg", "flip", functions="operator.neg torch.neg torch.negative", methods="neg negative",
+        relaxation=Negation(), **_CONTRACTS),
+    _op("pos", "keep", functions="operator.pos", **_EXACT),
+    *(_op(name, "any", functions=f"operator.{name}") for name in ("floordiv", "mod")),
+    _op("pow", "any", functions="operator.pow torch.pow", methods="pow"),
+    _op("clamp", "any", functions="torch.clamp torch.clip", methods="clamp clip"),
+    *_both("abs exp square sqrt", "plus"),
+    *_both("log rsqrt", "any"),
+    *(_op(name, "any", functions=f"torch.{name}") for name in ("sin", "cos")),
+)  # fmt: skip
+
+# Linear maps that were left out of the search. Certificates follow convolutions and linear layers as linear maps.
+LINEAR = (
+    *(_op(f"conv{axes}d", "any", _form(conv, *_CONV, tensors=_AFFINE))
+      for axes, conv in enumerate((nn.Conv1d, nn.Conv2d, nn.Conv3d), start=1)),
+    _op("linear", "any", _form(nn.Linear, "in_features", "out_features", tensors=_AFFINE)),
+    *(_op(f"batch_norm{axes}d", "any", _form(norm, *_NORM, tensors=_STATISTICS))
+      for axes, norm in enumerate((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), start=1)),
+)  # fmt: skip
+
+BUILTIN = (*ACTIVATIONS, *NORMALISATIONS, *POOLING, *PADDING, *SHAPES, *IDLE, *ARITHMETIC, *LINEAR)

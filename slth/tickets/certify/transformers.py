@@ -1,0 +1,172 @@
+"""One transformer for each relaxation of the operations registry: how a pair passes through a step of the graph.
+
+To teach certificates a new kind of relaxation, derive it from
+:class:`~slth.networks.operations.operation.Relaxation` and add its transformer to ``TRANSFORMERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from slth.errors import InputError
+from slth.networks.graph import Step
+from slth.networks.operations.operation import (
+    Addition,
+    Average,
+    Clamp,
+    Identity,
+    LeakyRelu,
+    MaxPool,
+    Monotone,
+    Negation,
+    Rearrangement,
+    Relaxation,
+    Relu,
+    Scaling,
+    SizeOnly,
+)
+from slth.tickets.certify.differences import Pair, relu, smooth
+from slth.tickets.certify.forms import UNIT, Unknowns
+from slth.tickets.certify.operators import add, hard, leaky, lift, negative, pairs_in, scaled
+from slth.tickets.certify.pooling import adaptive_spans, max_pool, strided_spans, window_table
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Call:
+    """A step with the values of its arguments.
+
+    Attributes:
+        step: the step.
+        function: what it computes, on tensors.
+        module: its module, for steps of kind ``module``.
+        args: positional arguments; pairs stand where activations do.
+        options: keyword arguments, likewise.
+    """
+
+    step: Step
+    function: Callable[..., Any]
+    module: nn.Module | None
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """The pairs among the arguments, in order."""
+        return pairs_in((self.args, self.options))
+
+    def settings(self, **defaults: Any) -> dict[str, Any]:
+        """Settings from the module or the call.
+
+        Args:
+            **defaults: names of the settings with their defaults, in the order that the function takes them.
+        """
+        if self.step.kind == "module":
+            return {name: getattr(self.module, name, value) for name, value in defaults.items()}
+        given = dict(zip(defaults, self.args[1:], strict=False))
+        return defaults | given | {name: value for name, value in self.options.items() if name in defaults}
+
+    def operands(self) -> tuple[Any, Any]:
+        """(left, right) of an operation of two arguments."""
+        return self.args[0], self.args[1] if len(self.args) > 1 else self.options["other"]
+
+
+def _identity(_: Identity, call: Call, unknowns: Unknowns) -> Any:
+    return call.pairs[0]
+
+
+def _rearrange(kind: Rearrangement, call: Call, unknowns: Unknowns) -> Any:
+    if call.step.call == "operator.getitem" and isinstance(call.args[0], tuple | list):
+        return call.args[0][call.args[1]]
+    return lift(call.function, call.args, call.options, exact=True, pads=kind.pads)
+
+
+def _average(_: Average, call: Call, unknowns: Unknowns) -> Any:
+    return lift(call.function, call.args, call.options, exact=False)
+
+
+def _size(_: SizeOnly, call: Call, unknowns: Unknowns) -> Any:
+    return call.function(call.pairs[0].target.center, *call.args[1:], **call.options)
+
+
+def _add(kind: Addition, call: Call, unknowns: Unknowns) -> Pair:
+    return add(*call.operands(), kind.sign)
+
+
+def _negate(_: Negation, call: Call, unknowns: Unknowns) -> Pair:
+    return negative(call.pairs[0])
+
+
+def _scale(kind: Scaling, call: Call, unknowns: Unknowns) -> Pair:
+    left, right = call.operands()
+    if isinstance(left, Pair) == isinstance(right, Pair) or (kind.divides and isinstance(right, Pair)):
+        raise InputError(
+            f"no sound transformer for {call.step.name} ({call.step.call}): activations can be scaled by numbers, not "
+            "by each other. Scale by a number or a constant tensor."
+        )
+    pair, factor = (left, right) if isinstance(left, Pair) else (right, left)
+    return scaled(pair, 1 / torch.as_tensor(factor).double(), 2 * UNIT) if kind.divides else scaled(pair, factor)
+
+
+def _relu(_: Relu, call: Call, unknowns: Unknowns) -> Pair:
+    return relu(call.pairs[0], unknowns)
+
+
+def _leaky(kind: LeakyRelu, call: Call, unknowns: Unknowns) -> Pair:
+    slope = call.settings(negative_slope=kind.slope)["negative_slope"]
+    return leaky(call.pairs[0], float(slope), unknowns)
+
+
+def _clamp(kind: Clamp, call: Call, unknowns: Unknowns) -> Pair:
+    ends = {"min_val": kind.low, "max_val": kind.high}
+    ends = ends if kind.fixed else call.settings(**ends)
+    return hard(call.pairs[0], ends["min_val"], ends["max_val"], unknowns)
+
+
+def _monotone(kind: Monotone, call: Call, unknowns: Unknowns) -> Pair:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = call.function(x.clone(), *call.args[1:], **call.options)
+        return out
+
+    return smooth(call.pairs[0], function, kind.slopes, unknowns, kind.error)
+
+
+def _max_pool(kind: MaxPool, call: Call, unknowns: Unknowns) -> Pair:
+    pair = call.pairs[0]
+    center = pair.target.center
+    sides = tuple(center.shape[-kind.axes :])
+    args = (center if one is pair else one for one in call.args)
+    options = {key: center if one is pair else one for key, one in call.options.items()}
+    outputs = tuple(call.function(*args, **options).shape[-kind.axes :])
+    if kind.adaptive:
+        spans = adaptive_spans(sides, outputs)
+    else:
+        given = call.settings(kernel_size=1, stride=None, padding=0, dilation=1)
+        given["stride"] = given["stride"] or given["kernel_size"]
+        each = {key: (value,) * kind.axes if isinstance(value, int) else tuple(value) for key, value in given.items()}
+        spans = strided_spans(sides, outputs, each["kernel_size"], each["stride"], each["padding"], each["dilation"])
+    return max_pool(pair, window_table(sides, outputs, spans), outputs, unknowns)
+
+
+Transformer = Callable[[Any, Call, Unknowns], Any]
+TRANSFORMERS: Mapping[type[Relaxation], Transformer] = {
+    Identity: _identity,
+    Rearrangement: _rearrange,
+    Average: _average,
+    SizeOnly: _size,
+    Addition: _add,
+    Negation: _negate,
+    Scaling: _scale,
+    Relu: _relu,
+    LeakyRelu: _leaky,
+    Clamp: _clamp,
+    Monotone: _monotone,
+    MaxPool: _max_pool,
+}
+# Relaxations with a corner or a curve: their error becomes new unknowns.
+ADDS_UNKNOWNS = (Relu, LeakyRelu, Clamp, Monotone, MaxPool)
