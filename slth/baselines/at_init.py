@@ -33,6 +33,7 @@ from slth.baselines.masks import Masks, check_density, keep_top, maskable, weigh
 from slth.baselines.training import History, mixed
 from slth.data import Split
 from slth.errors import InputError, check_choice, check_int, check_positive
+from slth.progress import Progress
 
 CRITERIA = ("random", "magnitude", "snip", "grasp", "synflow")
 
@@ -51,7 +52,7 @@ def find(
     method: str,
     seed: int = 0,
     per_class: int = PER_CLASS,
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
     """A sparse network at initialisation; it is trained by :func:`slth.baselines.found.fine_tuned`.
 
@@ -72,7 +73,7 @@ def find(
         method=method, network=network.eval(), masks=masks, history=History(), asked=density,
         seconds=time.perf_counter() - began, weights=(before, weights_hash(network)),
     )  # fmt: skip
-    warn(found, say)
+    warn(found, progress)
     return found
 
 

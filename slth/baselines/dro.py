@@ -15,7 +15,7 @@ Source: sapkota2023
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import Moment, Objective
 from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
+from slth.progress import Progress, listening
 
 # As published for CIFAR-10, density 0.03 to 0.05; momentum is our assumption.
 PUBLISHED = Recipe(epochs=200, batch=128, learning_rate=0.1, weight_decay=1e-4)
@@ -137,7 +138,7 @@ def tickets(
     scale_fan: bool = False,
     folder: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> list[Found]:
     """edge-popup tickets, one for each (λ, seed): the members of an :class:`Ensemble`, and its single rivals.
 
@@ -156,11 +157,12 @@ def tickets(
     if len(lams) != len(seeds):
         raise InputError(f"lams and seeds must be as long as each other; got {len(lams)} and {len(seeds)}.")
     objectives = [robust(lam, detach=detach) for lam in lams]
+    listener = listening(progress)
     return [
         edge_popup.find(
             model, data, density=density, recipe=replace(recipe, seed=seed), seed=seed, init=init, scale_fan=scale_fan,
             objective=objective, checkpoint=None if folder is None else folder / f"member-{i}.pt", device=device,
-            say=say,
+            progress=listener,
         )
         for i, (objective, seed) in enumerate(zip(objectives, seeds, strict=True))
     ]  # fmt: skip

@@ -9,7 +9,6 @@ Source: ramanujan2020
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
 from slth.baselines.training import Objective, mixed
 from slth.data import Split
+from slth.progress import Progress
 
 # Weight decay acts on the scores. Published for 100 epochs of CIFAR-10.
 PUBLISHED = Recipe(epochs=100, batch=128, learning_rate=0.1, momentum=0.9, weight_decay=1e-4, schedule="cosine")
@@ -74,7 +74,7 @@ def find(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
     """A strong ticket of a random network by edge-popup.
 
@@ -83,7 +83,7 @@ def find(
         density: kept of every layer. recipe: of the scores. seed: of weights and scores; the recipe's of the data.
         init, scale_fan: of the weights, see :func:`slth.baselines.frozen.frozen_form`; ``scale_fan`` makes up for
             the density. objective: None for plain cross-entropy. validation: looked at, decides nothing.
-            checkpoint, device, say: see :func:`slth.baselines.training.train`.
+            checkpoint, device, progress: see :func:`slth.baselines.training.train`.
 
     Raises:
         InputError: density outside (0, 1], or what training refuses. TrainingError: the loss is not finite.
@@ -94,7 +94,7 @@ def find(
     scored = EdgePopup(network, density=density, seed=seed)
     return search(
         "edge-popup", scored, data, asked=density, recipe=recipe, objective=objective, validation=validation,
-        checkpoint=checkpoint, device=device, say=say,
+        checkpoint=checkpoint, device=device, progress=progress,
     )  # fmt: skip
 
 

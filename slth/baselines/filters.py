@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import train
 from slth.data import Split
 from slth.errors import InputError, check_positive
+from slth.progress import Progress, listening
 
 # Bisection of the ratio stops here: between two ratios this near, no layer of these networks loses another filter.
 NEAR = 1e-3
@@ -99,7 +99,7 @@ def find(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
     """A trained network without its weakest filters.
 
@@ -108,7 +108,7 @@ def find(
         density: at most so much of the weights stays, and nearly so much. recipe: of the dense network.
         fine_tuning: of the small one. seed: of the weights. ratio: of filters removed; None for the smallest that
             reaches ``density``. validation: looked at, decides nothing. checkpoint: file of the dense training; that
-            of the small network has ``.tuned`` after it. device, say: see :func:`slth.baselines.training.train`.
+            of the small network has ``.tuned`` after it. device, progress: see :func:`slth.baselines.training.train`.
 
     Returns:
         ``compact`` is the small network; ``history`` holds both trainings. Notes: ``ratio``, and ``parameters`` and
@@ -129,7 +129,8 @@ def find(
         ratio = ratio_for(network, shape, density)
     else:
         _check_ratio(ratio)
-    options: dict[str, Any] = {"validation": validation, "device": device, "say": say}
+    listener = listening(progress)
+    options: dict[str, Any] = {"validation": validation, "device": device, "progress": listener}
     dense = train(network, data, recipe=recipe, checkpoint=checkpoint, **options)
     network.cpu()
     removal = remove_filters(network, shape, ratio)
@@ -149,7 +150,7 @@ def find(
             "ratio": ratio, "parameters": [whole[0], small[0]], "flops": [whole[1], small[1]],
         },
     )  # fmt: skip
-    warn(found, say)
+    warn(found, listener)
     return found
 
 

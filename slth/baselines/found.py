@@ -17,12 +17,10 @@ from slth.baselines.scored import Scored
 from slth.baselines.training import History, Objective, train
 from slth.data import Split
 from slth.errors import InputError, check_int
+from slth.progress import Progress, listening
 
 # Inputs that BatchNorm is recalibrated on: more no longer move means and variances that a test would notice.
 INPUTS = 5000
-
-
-def _quiet(line: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +82,7 @@ def fine_tuned(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = _quiet,
+    progress: bool | Progress = False,
 ) -> tuple[nn.Module, History]:
     """Train what is kept, from the values it has; what is not kept stays zero.
 
@@ -99,7 +97,14 @@ def fine_tuned(
         parameter.requires_grad_(True)
     masks = found.masks if found.compact is None else None
     history = train(
-        module, data, recipe=recipe, masks=masks, validation=validation, checkpoint=checkpoint, device=device, say=say
+        module,
+        data,
+        recipe=recipe,
+        masks=masks,
+        validation=validation,
+        checkpoint=checkpoint,
+        device=device,
+        progress=progress,
     )
     return module.cpu(), history
 
@@ -151,7 +156,7 @@ def search(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = _quiet,
+    progress: bool | Progress = False,
     notes: Callable[[Masks], Mapping[str, Any]] = lambda masks: {},
 ) -> Found:
     """Train scores, and gather what they keep, with BatchNorm recalibrated for it on ``data``.
@@ -159,10 +164,11 @@ def search(
     Raises:
         InputError: the checkpoint holds other random weights, or what training refuses.
     """
+    listener = listening(progress)
     before = weights_hash(scored.network)
     history = train(
         scored, data, recipe=recipe, objective=objective, validation=validation, checkpoint=checkpoint, device=device,
-        say=say,
+        progress=listener,
     )  # fmt: skip
     scored.cpu()
     masks = scored.masks()
@@ -174,12 +180,13 @@ def search(
         method=method, network=network, masks=masks, history=history, asked=asked, seconds=history.seconds,
         weights=(before, after), notes=notes(masks),
     )  # fmt: skip
-    warn(found, say)
+    warn(found, listener)
     return found
 
 
-def warn(found: Found, say: Callable[[str], None]) -> None:
+def warn(found: Found, progress: bool | Progress) -> None:
     """Say what a reader of the result must not overlook."""
+    say = listening(progress).say
     count = sum(int(mask.sum()) for mask in found.masks.values())
     wanted = max(1, round(found.asked * sum(mask.numel() for mask in found.masks.values())))
     if count > wanted + len(found.masks):  # layers may round up

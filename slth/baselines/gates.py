@@ -16,7 +16,7 @@ Source: yamada2020
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from slth.baselines.scored import Scored
 from slth.baselines.training import Moment, Objective
 from slth.data import Split
 from slth.errors import InputError, check_choice, check_positive
+from slth.progress import Progress
 
 # For MNIST on a laptop. Chosen on 5,000 validation images after training LeNet-5 on 10,000: Adam 0.01, 0.03, 0.1 with
 # λ = 0.1, 1, 10 held (seven runs), then steered with PUSH = 10 and 100 (five runs), and on 5,000 images all three
@@ -145,7 +146,7 @@ def find(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
     """A strong ticket of a random network by stochastic gates.
 
@@ -155,7 +156,7 @@ def find(
             data and noise. structure: ``weight``, ``filter`` or ``channel``, see :class:`Gated`.
         penalty: λ > 0, held throughout, and the density is what comes of it; None to steer λ towards ``density``.
         sigma: σ > 0. init: of the weights. validation: of the network of soft gates;
-            decides nothing. checkpoint, device, say: see :func:`slth.baselines.training.train`.
+            decides nothing. checkpoint, device, progress: see :func:`slth.baselines.training.train`.
 
     Returns:
         Notes: ``structure``, ``sigma``, ``steered``, ``penalty`` (λ at the end), ``connected`` (the density without
@@ -190,7 +191,7 @@ def find(
     return search(
         f"gates of {structure}s", scored, data, asked=density, recipe=recipe,
         objective=Objective(loss=loss, after_step=after_step), validation=validation, checkpoint=checkpoint,
-        device=device, say=say, notes=notes,
+        device=device, progress=progress, notes=notes,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ Source: sreenivasan2022
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from slth.baselines.scored import Scored
 from slth.baselines.training import Moment, Objective, mixed
 from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
+from slth.progress import Progress
 
 # Published for ResNet-20 on CIFAR-10: λ at density 0.59 % (5e-5 at 1.4 %), and T = 5.
 PUBLISHED = Recipe(epochs=150, batch=128, learning_rate=0.1, momentum=0.9, weight_decay=0.0, schedule="cosine")
@@ -113,7 +114,7 @@ def find(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
     """A strong ticket of a random network by Gem-Miner; what follows is :func:`slth.baselines.found.fine_tuned`.
 
@@ -124,7 +125,7 @@ def find(
         penalty: λ > 0. period: T, epochs between freezes, fewer than the recipe has. horizon: epochs after which the
             flags would be down to s; None for the last freeze, the recipe's epochs for the paper's c = ln(1/s)/E.
         init: of the weights.
-        validation: looked at, decides nothing. checkpoint, device, say: see :func:`slth.baselines.training.train`.
+        validation: looked at, decides nothing. checkpoint, device, progress: see :func:`slth.baselines.training.train`.
 
     Returns:
         Notes: ``flags`` (fraction still in play at the end), ``penalty``, ``period``, ``horizon``.
@@ -160,7 +161,7 @@ def find(
 
     return search(
         "gem-miner", scored, data, asked=density, recipe=recipe, objective=objective, validation=validation,
-        checkpoint=checkpoint, device=device, say=say, notes=notes,
+        checkpoint=checkpoint, device=device, progress=progress, notes=notes,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import History, train
 from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
+from slth.progress import Progress, Several, listening
 
 # For LeNet-5 on 5,000 images of MNIST. Tried, on 5,000 validation images and one seed: learning rates 0.02, 0.05 and
 # 0.1 (taken: the best dense network). Epochs, batch and decay were not tuned.
@@ -62,7 +63,7 @@ def find(
     validation: Split | None = None,
     folder: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
     """The trained ticket of one density, with all that was spent on the levels before it.
 
@@ -79,13 +80,13 @@ def find(
 
     Source: frankle2020
     """
-    began = time.perf_counter()
+    began, listener = time.perf_counter(), listening(progress)
     first = drawn(model, seed)
-    start = rewind_point(first, data, recipe=recipe, step=rewind, folder=folder, device=device)
+    start = rewind_point(first, data, recipe=recipe, step=rewind, folder=folder, device=device, progress=listener)
     history, levels = History(steps=rewind, seconds=time.perf_counter() - began), []
     for level in prune(
         start, data, recipe=recipe, rewind=rewind, densities=schedule(density, fraction), validation=validation,
-        folder=folder, device=device, say=say,
+        folder=folder, device=device, progress=listener,
     ):  # fmt: skip
         history.epochs += level.history.epochs
         history.steps += level.history.steps
@@ -98,13 +99,13 @@ def find(
         history=history, asked=density, seconds=history.seconds,
         weights=(weights_hash(first), weights_hash(level.network)), notes={"rewind": rewind, "levels": levels},
     )  # fmt: skip
-    warn(found, say)
+    warn(found, listener)
     return found
 
 
 def rewind_point(
     model: nn.Module, data: Split, *, recipe: Recipe, step: int, folder: Path | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "cpu", progress: bool | Progress = False,
 ) -> nn.Module:  # fmt: skip
     """A copy of ``model`` after ``step`` steps of the recipe: what every level starts from. At 0, as it was.
 
@@ -119,7 +120,7 @@ def rewind_point(
     check_int("step", step, 0, steps - 1, hint=f"It is the step to rewind to; the run has {steps}.")
     point = copy.deepcopy(model)
     checkpoint = None if folder is None else folder / f"rewind-{step}-{_digest(model, data, {})}.pt"
-    train(point, data, recipe=recipe, last_step=step, checkpoint=checkpoint, device=device)
+    train(point, data, recipe=recipe, last_step=step, checkpoint=checkpoint, device=device, progress=_quiet(progress))
     return point
 
 
@@ -150,7 +151,7 @@ def prune(
     validation: Split | None = None,
     folder: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Iterator[Level]:
     r"""The levels of iterative magnitude pruning, one at a time: each is trained when it is asked for.
 
@@ -182,12 +183,12 @@ def prune(
         check_density(density)
     if not densities or any(b >= a for a, b in itertools.pairwise(densities)):
         raise InputError(f"densities must fall from level to level; got {densities}. schedule() makes such a list.")
-    return _levels(start, data, recipe, rewind, densities, validation, folder, device, say)
+    return _levels(start, data, recipe, rewind, densities, validation, folder, device, listening(progress))
 
 
 def _levels(
     start: nn.Module, data: Split, recipe: Recipe, rewind: int, densities: list[float], validation: Split | None,
-    folder: Path | None, device: str | torch.device, say: Callable[[str], None],
+    folder: Path | None, device: str | torch.device, listener: Progress,
 ) -> Iterator[Level]:  # fmt: skip
     scores = _magnitudes(start)
     masks = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
@@ -197,12 +198,22 @@ def _levels(
         checkpoint = None if folder is None else folder / f"level-{level:02d}-{_digest(start, data, masks)}.pt"
         history = train(
             network, data, recipe=recipe, masks=masks, first_step=rewind, validation=validation,
-            checkpoint=checkpoint, device=device,
+            checkpoint=checkpoint, device=device, progress=_quiet(listener),
         )  # fmt: skip
         shown = f", validation {history.epochs[-1]['validation']:.2%}" if validation is not None else ""
-        say(f"level {level}: density {density:.4g}{shown}, {history.seconds:.1f} s")
+        listener.say(f"level {level}: density {density:.4g}{shown}, {history.seconds:.1f} s")
         yield Level(level=level, density=density, masks=masks, network=network, history=history)
         scores = _magnitudes(network)
+
+
+class _WithoutLines(Several):
+    def say(self, line: str) -> None:
+        """See :class:`slth.progress.Progress`."""
+
+
+def _quiet(progress: bool | Progress) -> Progress:
+    """A listener that is told no line of an epoch: a level has one line of its own."""
+    return _WithoutLines([listening(progress)])
 
 
 def _magnitudes(network: nn.Module) -> dict[str, torch.Tensor]:

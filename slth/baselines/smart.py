@@ -9,7 +9,6 @@ Source: su2020
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from scipy.optimize import brentq
 from torch import nn
@@ -20,6 +19,7 @@ from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import check_density, maskable, random_masks, weights_hash
 from slth.baselines.training import History, mixed
 from slth.errors import InputError
+from slth.progress import Progress
 
 # Published for the last layer; less of it where that would be more than half of all that may be kept.
 LAST = 0.3
@@ -67,7 +67,7 @@ def find(
     density: float,
     seed: int = 0,
     frozen: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
     """A random ticket with smart ratios; it is trained by :func:`slth.baselines.found.fine_tuned`.
 
@@ -91,5 +91,5 @@ def find(
         method="random, smart ratios", network=network.eval(), masks=masks, history=History(), asked=density,
         seconds=time.perf_counter() - began, weights=(before, before),
     )  # fmt: skip
-    warn(found, say)
+    warn(found, progress)
     return found

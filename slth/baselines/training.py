@@ -20,11 +20,13 @@ from torch.nn import functional
 
 from slth.baselines import checkpoint as checkpoints
 from slth.baselines.masks import held, masks_hash
-from slth.baselines.monitor import current
 from slth.baselines.recipe import Recipe
 from slth.data import Split
 from slth.errors import InputError, TrainingError, check_int
+from slth.progress import Progress, listening
 
+# The name of this task to whoever listens.
+TASK = "training"
 # The loss is looked at every so many steps: on a GPU each look waits for the device.
 LOOK = 20
 _LOWER = "Lower the learning rate; the last checkpoint, if one was asked for, is as it was."
@@ -85,7 +87,7 @@ def train(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> History:
     """Train ``model`` in place, and leave it in evaluation mode on ``device``.
 
@@ -98,7 +100,7 @@ def train(
         validation: its accuracy is recorded after each epoch and decides nothing.
         checkpoint: file written whole after each epoch; if it is there, the run goes on from it.
         device: ``cpu`` or a GPU; there convolutions run in bfloat16 with float32 weights.
-        say: told a line an epoch.
+        progress: who listens: each step is told, the numbers of each epoch, and a line of news for each.
 
     Raises:
         InputError: data or masks that do not fit; a checkpoint of another model, recipe, data size or masks, or of a
@@ -119,7 +121,7 @@ def train(
     optimiser = recipe.make_optimiser(model.parameters())
     run = {"recipe": recipe.as_dict(), "examples": len(data), "first_step": first_step, "steps": steps,
            "masks": None if masks is None else masks_hash(masks)}  # fmt: skip
-    history, step = History(), first_step
+    history, step, listener = History(), first_step, listening(progress)
     began = time.perf_counter()
     with ExitStack() as stack:
         if masks is not None:
@@ -132,15 +134,14 @@ def train(
             step, kept = checkpoints.restore(checkpoint, model, optimiser, run, last)
             history = History(**kept)
             began -= history.seconds
-            say(f"goes on from {checkpoint} at step {step} of {last}")
-        monitor = current()
-        monitor.start(last - step)
-        stack.callback(monitor.stop)
+            listener.say(f"goes on from {checkpoint} at step {step} of {last}")
+        stack.callback(listener.end, TASK)
+        listener.begin(TASK, last - first_step, step - first_step)
         while step < last:
             epoch = step // per_epoch
             stop = min(last, (epoch + 1) * per_epoch)
             started = time.perf_counter()
-            total = _steps(model, data, optimiser, recipe, objective, range(step, stop), steps)
+            total = _steps(model, data, optimiser, recipe, objective, range(step, stop), steps, listener)
             _check_finite(model, stop, steps, epoch)
             line: dict[str, float] = {
                 "epoch": epoch + 1, "loss": total, "rate": recipe.rate(stop - 1, steps),
@@ -155,11 +156,11 @@ def train(
             history.epochs.append(line)
             history.steps = step - first_step
             history.seconds = time.perf_counter() - began
-            monitor.epoch(step, line)
+            listener.report(TASK, {**line, "step": step})
             if checkpoint is not None:
                 checkpoints.save(checkpoint, model, optimiser, run, step, vars(history))
             shown = f", validation {line['validation']:.2%}" if "validation" in line else ""
-            say(f"epoch {epoch + 1} of {epochs}: loss {line['loss']:.4f}{shown}, {line['seconds']:.1f} s")
+            listener.say(f"epoch {epoch + 1} of {epochs}: loss {line['loss']:.4f}{shown}, {line['seconds']:.1f} s")
     model.eval()
     history.seconds = time.perf_counter() - began
     return history
@@ -186,7 +187,7 @@ def order_of(recipe: Recipe, epoch: int, examples: int) -> torch.Tensor:
 
 def _steps(
     model: nn.Module, data: Split, optimiser: torch.optim.Optimizer, recipe: Recipe, objective: Objective,
-    run: range, steps: int,
+    run: range, steps: int, listener: Progress,
 ) -> float:  # fmt: skip
     """Take the steps of ``run``, all of one epoch; the mean loss of their examples."""
     per_epoch = -(-len(data) // recipe.batch)
@@ -210,7 +211,7 @@ def _steps(
         optimiser.step()
         with torch.no_grad():
             objective.after_step(model, moment)
-        current().step()
+        listener.advance(TASK)
         total += loss.detach() * len(chosen)
         seen += len(chosen)
         if (step + 1 - run[0]) % LOOK == 0 or step == run[-1]:

@@ -20,6 +20,7 @@ from slth.baselines.masks import counts, maskable
 from slth.baselines.recipe import Recipe
 from slth.errors import InputError, TrainingError
 from slth.networks.models import digits_cnn, lenet5, resnet20
+from slth.progress import Lines
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_as_many_examples_of_every_class(digits):
 def test_layer_collapse_is_said_and_not_trained(digits):
     """Magnitudes at initialisation are of the layers' scales: the wide layers go first, and go entirely."""
     lines: list[str] = []
-    found = at_init.find(digits_cnn(), digits, density=0.004, method="magnitude", say=lines.append)
+    found = at_init.find(digits_cnn(), digits, density=0.004, method="magnitude", progress=Lines(lines.append))
     assert "fc1.weight" in found.collapsed
     assert any("layer collapse" in line and "fc1.weight" in line for line in lines)
     assert bool(found.module()(digits.images[:3]).isfinite().all())

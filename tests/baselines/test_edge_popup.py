@@ -20,6 +20,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.errors import InputError, TrainingError
 from slth.networks.models import digits_cnn
+from slth.progress import Lines
 
 RECIPE = Recipe(epochs=3, learning_rate=1.0, batch=64)
 
@@ -125,8 +126,8 @@ def test_a_search_goes_on_from_its_checkpoint(digits, tmp_path, found):
 
     options = {"density": 0.3, "recipe": RECIPE, "seed": 1, "checkpoint": path}
     with pytest.raises(Stop):
-        edge_popup.find(digits_cnn(), digits, say=say, **options)
-    resumed = edge_popup.find(digits_cnn(), digits, say=lines.append, **options)
+        edge_popup.find(digits_cnn(), digits, progress=Lines(say), **options)
+    resumed = edge_popup.find(digits_cnn(), digits, progress=Lines(lines.append), **options)
     assert any("goes on" in line for line in lines)
     assert all(torch.equal(found.masks[name], resumed.masks[name]) for name in found.masks)
 
@@ -181,10 +182,10 @@ def test_a_loss_that_is_no_number_is_an_error(digits):
 def test_what_a_reader_must_not_overlook_is_said(found):
     lines: list[str] = []
     empty = {name: torch.zeros_like(mask) for name, mask in found.masks.items()}
-    warn(replace(found, masks=empty), lines.append)
+    warn(replace(found, masks=empty), Lines(lines.append))
     assert len(lines) == 1
     assert "layer collapse" in lines[0]
-    warn(replace(found, asked=0.1), lines.append)
+    warn(replace(found, asked=0.1), Lines(lines.append))
     assert "0.1 was asked for" in lines[1]
     with pytest.raises(TrainingError, match="layer collapse"):
         fine_tuned(replace(found, masks=empty), data.load("digits", "train"), recipe=RECIPE)

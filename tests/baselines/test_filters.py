@@ -17,6 +17,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.errors import InputError
 from slth.networks.models import ARCHITECTURES, conv2, digits_cnn, mlp
+from slth.progress import Lines
 
 pytest.importorskip("torch_pruning")
 
@@ -134,7 +135,9 @@ def test_bad_options_are_refused_before_training(digits, options):
 
     with pytest.raises(InputError, match=next(iter(options))):
         filters.find(
-            digits_cnn(), digits, **{"density": 0.3, "recipe": RECIPE, "fine_tuning": RECIPE, "say": say, **options}
+            digits_cnn(),
+            digits,
+            **{"density": 0.3, "recipe": RECIPE, "fine_tuning": RECIPE, "progress": Lines(say), **options},
         )
 
 

@@ -21,6 +21,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy, mixed, order_of
 from slth.errors import InputError
 from slth.networks.models import digits_cnn
+from slth.progress import Lines
 
 RECIPE = Recipe(epochs=8, learning_rate=3.0, batch=64)
 
@@ -143,7 +144,14 @@ def test_a_longer_horizon_keeps_more_and_says_so(digits):
     lines: list[str] = []
     recipe = replace(RECIPE, epochs=3)
     longer = gem_miner.find(
-        digits_cnn(), digits, density=0.1, recipe=recipe, period=1, horizon=3, penalty=1e-9, say=lines.append
+        digits_cnn(),
+        digits,
+        density=0.1,
+        recipe=recipe,
+        period=1,
+        horizon=3,
+        penalty=1e-9,
+        progress=Lines(lines.append),
     )
     assert longer.notes["flags"] == pytest.approx(0.1 ** (2 / 3), abs=1e-3)
     assert any("0.1 was asked for" in line for line in lines) == (longer.density > 0.1)

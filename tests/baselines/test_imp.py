@@ -13,6 +13,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy, train
 from slth.data import Split
 from slth.errors import InputError, TrainingError
+from slth.progress import Lines
 
 RECIPE = Recipe(epochs=3, batch=16, learning_rate=0.05, weight_decay=1e-3, seed=4)
 STEPS = 3 * 4  # 60 examples
@@ -84,7 +85,7 @@ def test_the_trained_ticket_of_one_density(blobs, tmp_path):
     said = []
     found = imp.find(
         network(), blobs, density=0.3, fraction=0.5, recipe=RECIPE, rewind=5, seed=3, validation=blobs, folder=tmp_path,
-        say=said.append,
+        progress=Lines(said.append),
     )  # fmt: skip
     assert sum(int(mask.sum()) for mask in found.masks.values()) == round(0.3 * 132)
     assert found.history.steps == 5 + 3 * (STEPS - 5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +13,12 @@ from torch import nn
 from slth import data
 from slth.baselines import training
 from slth.baselines.masks import keep_top, maskable, weights_hash
-from slth.baselines.monitor import watched
 from slth.baselines.recipe import Recipe
+from slth.baselines.tensorboard import TensorBoard
 from slth.baselines.training import Objective, train
 from slth.errors import InputError, TrainingError
 from slth.networks import models
+from slth.progress import Bars, Lines, Several, Silent
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def state(model: nn.Module) -> torch.Tensor:
 def test_it_learns_and_says_so(digits):
     lines = []
     model = net()
-    history = train(model, digits, recipe=Recipe(epochs=8, batch=32), validation=digits, say=lines.append)
+    history = train(model, digits, recipe=Recipe(epochs=8, batch=32), validation=digits, progress=Lines(lines.append))
     assert training.accuracy(model, digits) == history.epochs[-1]["validation"] > 0.95
     assert len(lines) == 8
     assert "validation" in lines[0]
@@ -72,10 +75,10 @@ def test_an_interrupted_run_goes_on_to_the_same_network(digits, tmp_path, optimi
 
     path = tmp_path / "run.pt"
     with pytest.raises(Stop):
-        train(noisy, digits, recipe=recipe, checkpoint=path, say=stop)
+        train(noisy, digits, recipe=recipe, checkpoint=path, progress=Lines(stop))
     fresh = nn.Sequential(nn.Dropout(0.2), net(seed=5))
     lines = []
-    history = train(fresh, digits, recipe=recipe, checkpoint=path, say=lines.append)
+    history = train(fresh, digits, recipe=recipe, checkpoint=path, progress=Lines(lines.append))
     assert "goes on" in lines[0]
     assert len(lines) == 3
     assert torch.equal(state(fresh), state(whole))
@@ -83,7 +86,7 @@ def test_an_interrupted_run_goes_on_to_the_same_network(digits, tmp_path, optimi
     assert history.steps == reference.steps
     # and a finished run is not run again
     again = net(seed=6)
-    train(nn.Sequential(nn.Dropout(0.2), again), digits, recipe=recipe, checkpoint=path, say=lines.append)
+    train(nn.Sequential(nn.Dropout(0.2), again), digits, recipe=recipe, checkpoint=path, progress=Lines(lines.append))
     assert torch.equal(state(again), state(whole[1]))
 
 
@@ -241,11 +244,49 @@ def test_augmented_images_are_shifted_and_mirrored():
     assert torch.equal(got, training.augmented(batch, seed=0))
 
 
+class Recorder(Silent):
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        self.heard.append(("begin", task, total, done))
+
+    def advance(self, task: str, steps: int = 1) -> None:
+        self.heard.append(("advance", task, steps))
+
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        self.heard.append(("report", task, facts["epoch"], facts["step"], facts["loss"]))
+
+    def end(self, task: str) -> None:
+        self.heard.append(("end", task))
+
+
+def test_a_listener_hears_every_step_and_epoch_and_the_end_of_a_broken_run_too(digits, tmp_path):
+    path, recipe = tmp_path / "run.pt", Recipe(epochs=2, batch=100)
+
+    def break_in_the_second_epoch(model, moment):
+        if moment.step == 4:
+            raise Stop
+
+    first, second = Recorder(), Recorder()
+    objective = Objective(after_step=break_in_the_second_epoch)
+    with pytest.raises(Stop):
+        train(net(), digits, recipe=recipe, objective=objective, checkpoint=path, progress=first)
+    history = train(net(), digits, recipe=recipe, checkpoint=path, progress=second)
+    step, losses = ("advance", "training", 1), [one["loss"] for one in history.epochs]
+    assert first.heard == [
+        ("begin", "training", 6, 0), step, step, step, ("report", "training", 1, 3, losses[0]), step, ("end", "training")
+    ]  # fmt: skip
+    assert second.heard == [
+        ("begin", "training", 6, 3), step, step, step, ("report", "training", 2, 6, losses[1]), ("end", "training")
+    ]  # fmt: skip
+
+
 def test_tensorboard_files_hold_the_curve(digits, tmp_path):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with watched(bar=True, tensorboard=tmp_path):
-        for _ in range(2):
-            train(net(), digits, recipe=Recipe(epochs=2))
+    written = Several([Bars(), TensorBoard(tmp_path)])
+    for _ in range(2):
+        train(net(), digits, recipe=Recipe(epochs=2), progress=written)
     train(net(), digits, recipe=Recipe(epochs=1))
     assert len(list(tmp_path.glob("run-00*/events.*"))) == 2
     events = event_accumulator.EventAccumulator(str(tmp_path / "run-002"))
