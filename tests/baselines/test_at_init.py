@@ -12,12 +12,13 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from slth import data
-from slth.baselines import at_init
-from slth.baselines.at_init import connected, drawn, examples, grasp_scores, snip_scores, synflow_masks, synflow_scores
+from slth.baselines import at_init, synflow
+from slth.baselines.at_init import drawn, examples, grasp_scores, snip_scores
 from slth.baselines.found import fine_tuned
 from slth.baselines.frozen import frozen_form, normalised
 from slth.baselines.masks import counts, maskable
 from slth.baselines.recipe import Recipe
+from slth.baselines.synflow import connected, synflow_masks, synflow_scores
 from slth.errors import InputError, TrainingError
 from slth.networks.models import digits_cnn, lenet5, resnet20
 from slth.progress import Lines
@@ -129,7 +130,7 @@ def test_synflow_neither_overflows_nor_empties_a_layer_of_a_deep_network():
 
 def test_synflow_prunes_step_by_step_and_nothing_returns(monkeypatch):
     seen = []
-    whole = at_init.keep_top
+    whole = synflow.keep_top
 
     def watched(scores, density, among):
         masks = whole(scores, density, among=among)
@@ -137,7 +138,7 @@ def test_synflow_prunes_step_by_step_and_nothing_returns(monkeypatch):
         assert all(not (masks[name] & ~among[name]).any() for name in masks)
         return masks
 
-    monkeypatch.setattr(at_init, "keep_top", watched)
+    monkeypatch.setattr(synflow, "keep_top", watched)
     synflow_masks(digits_cnn(), (1, 8, 8), 0.1, iterations=7)
     assert [density for density, _ in seen] == pytest.approx([0.1 ** (i / 7) for i in range(1, 8)])
     assert [count for _, count in seen] == [round(density * 7166) for density, _ in seen]

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from slth.baselines import connectivity, data_diet
+from slth.baselines.randomness import order_of
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import order_of, train
+from slth.baselines.training import train
 from slth.data import Split
 from slth.errors import InputError
 
@@ -104,7 +105,7 @@ def test_subsets_are_exact_and_ties_go_by_the_order_of_the_data():
     assert choose(7, kind="hard", scores=scores).tolist() == list(range(7))
 
 
-@pytest.mark.parametrize("kind", data_diet.KINDS)
+@pytest.mark.parametrize("kind", data_diet.SUBSET_KINDS)
 def test_balanced_subsets_take_as_many_of_each_class(kind):
     classes = torch.tensor([0] * 10 + [1] * 10 + [2] * 10)
     scores = torch.arange(30, dtype=torch.float64)

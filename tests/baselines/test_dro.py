@@ -11,8 +11,9 @@ from scipy.optimize import minimize
 from torch import nn
 
 from slth.baselines import dro
+from slth.baselines.objective import Moment, cross_entropy
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import Moment, cross_entropy, train
+from slth.baselines.training import train
 from slth.data import Split
 from slth.errors import InputError
 

@@ -100,7 +100,7 @@ def test_the_ratio_is_the_smallest_that_reaches_the_density(density):
     model = digits_cnn()
     ratio = ratio_for(model, (1, 8, 8), density)
     assert density_of(remove_filters(model, (1, 8, 8), ratio).masks) <= density
-    assert density_of(remove_filters(model, (1, 8, 8), ratio - 2 * filters.NEAR).masks) > density
+    assert density_of(remove_filters(model, (1, 8, 8), ratio - 2 * filters.RATIO_TOLERANCE).masks) > density
 
 
 def test_cost_by_hand():

@@ -17,8 +17,9 @@ from slth.baselines.found import fine_tuned
 from slth.baselines.frozen import frozen_form
 from slth.baselines.gem_miner import GemMiner, flags_after, last_freeze, sanity_checks
 from slth.baselines.masks import counts, density_of, maskable
+from slth.baselines.randomness import mixed, order_of
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import accuracy, mixed, order_of
+from slth.baselines.training import accuracy
 from slth.errors import InputError
 from slth.networks.models import digits_cnn
 from slth.progress import Lines

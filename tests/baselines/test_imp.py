@@ -109,7 +109,7 @@ def test_a_rewind_point_is_read_where_it_is_there(blobs, tmp_path, monkeypatch):
     other = imp.rewind_point(network(1), blobs, **options)
     assert len(list(tmp_path.glob("rewind-3-*.pt"))) == 2
     assert not same(state(made), state(other))
-    monkeypatch.setattr("slth.baselines.training._steps", lambda *some: pytest.fail("it was trained again"))
+    monkeypatch.setattr("slth.baselines.training._take_steps", lambda *some: pytest.fail("it was trained again"))
     assert same(state(imp.rewind_point(network(), blobs, **options)), state(made))
 
 
@@ -118,7 +118,7 @@ def test_a_pruned_level_is_plain_training_with_pruned_weights_at_zero(blobs):
     *_, found = imp.prune(network(), blobs, recipe=RECIPE, rewind=0, densities=[1.0, 0.3])
     model = network()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
-    from slth.baselines.training import order_of
+    from slth.baselines.randomness import order_of
 
     def clamp() -> None:
         with torch.no_grad():

@@ -25,7 +25,7 @@ from slth.tickets import find_ticket
 
 
 @pytest.fixture(scope="module")
-def small() -> planted.Planted:
+def small() -> planted.PlantedTicket:
     return planted.problem(load("digits", "train"), load("digits", "test"), hidden=(8, 8), widths=(32, 48))
 
 

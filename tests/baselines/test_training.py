@@ -13,9 +13,11 @@ from torch import nn
 from slth import data
 from slth.baselines import training
 from slth.baselines.masks import keep_top, maskable, weights_hash
+from slth.baselines.objective import Objective, cross_entropy
+from slth.baselines.randomness import augmented
 from slth.baselines.recipe import Recipe
 from slth.baselines.tensorboard import TensorBoard
-from slth.baselines.training import Objective, train
+from slth.baselines.training import train
 from slth.errors import InputError, TrainingError
 from slth.networks import models
 from slth.progress import Bars, Lines, Several, Silent
@@ -116,7 +118,7 @@ def test_objectives_are_called_where_they_should_be(digits):
 
     def loss(model, logits, labels, moment):
         seen["loss"] += 1
-        return training.cross_entropy(model, logits, labels, moment)
+        return cross_entropy(model, logits, labels, moment)
 
     train(
         net(), digits, recipe=Recipe(epochs=2, batch=128),
@@ -237,11 +239,11 @@ def test_augmented_images_are_shifted_and_mirrored():
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 3, 2] = 1
     batch = image.expand(400, 1, 8, 8)
-    got = training.augmented(batch, seed=0)
+    got = augmented(batch, seed=0)
     places = {tuple(one.nonzero()[0].tolist()[1:]) for one in got}
     # rows 3 ± 1; columns 2 ± 1, or mirrored 5 ± 1: eighteen places, each missed with chance (17/18)^400 < 1e-9
     assert places == {(r, c) for r in (2, 3, 4) for c in (1, 2, 3, 4, 5, 6)}
-    assert torch.equal(got, training.augmented(batch, seed=0))
+    assert torch.equal(got, augmented(batch, seed=0))
 
 
 class Recorder(Silent):
@@ -275,7 +277,8 @@ def test_a_listener_hears_every_step_and_epoch_and_the_end_of_a_broken_run_too(d
     history = train(net(), digits, recipe=recipe, checkpoint=path, progress=second)
     step, losses = ("advance", "training", 1), [one["loss"] for one in history.epochs]
     assert first.heard == [
-        ("begin", "training", 6, 0), step, step, step, ("report", "training", 1, 3, losses[0]), step, ("end", "training")
+        ("begin", "training", 6, 0), step, step, step, ("report", "training", 1, 3, losses[0]), step,
+        ("end", "training"),
     ]  # fmt: skip
     assert second.heard == [
         ("begin", "training", 6, 3), step, step, step, ("report", "training", 2, 6, losses[1]), ("end", "training")
