@@ -9,6 +9,7 @@ Source: ramanujan2020
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class EdgePopup(Scored):
 
     def multipliers(self) -> dict[str, torch.Tensor]:
         """See :class:`slth.baselines.scored.Scored`."""
-        return {name: _TopFraction.apply(self.score(name), self.density) for name in maskable(self.network)}
+        return {name: _top_fraction(self.score(name), self.density) for name in maskable(self.network)}
 
     def masks(self) -> Masks:
         """See :class:`slth.baselines.scored.Scored`."""
@@ -128,3 +129,7 @@ class _TopFraction(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (scores,) = ctx.saved_tensors
         return gradient * scores.sign(), None
+
+
+# torch gives apply no types.
+_top_fraction: Callable[[torch.Tensor, float], torch.Tensor] = _TopFraction.apply

@@ -91,7 +91,8 @@ class Gated(Scored):
             z.flatten() if name in self.norms else weights[name] * z
             for name, z in self.multipliers().items()
         }  # fmt: skip
-        return functional_call(self.network, effective, (x,))
+        outputs: torch.Tensor = functional_call(self.network, effective, (x,))
+        return outputs
 
     def multipliers(self) -> dict[str, torch.Tensor]:
         """The gates z of every gated weight, in a shape that broadcasts to the weight."""

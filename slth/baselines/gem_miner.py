@@ -14,7 +14,7 @@ Source: sreenivasan2022
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class GemMiner(Scored):
 
     def multipliers(self) -> dict[str, torch.Tensor]:
         """See :class:`slth.baselines.scored.Scored`."""
-        return {name: _Rounded.apply(self.score(name), flag) for name, flag in self.flags().items()}
+        return {name: _rounded(self.score(name), flag) for name, flag in self.flags().items()}
 
     def masks(self) -> Masks:
         """See :class:`slth.baselines.scored.Scored`."""
@@ -247,3 +247,7 @@ class _Rounded(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (flag,) = ctx.saved_tensors
         return gradient * flag, None
+
+
+# torch gives apply no types.
+_rounded: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = _Rounded.apply

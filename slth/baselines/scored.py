@@ -29,7 +29,8 @@ class Scored(nn.Module):
 
     def score(self, name: str) -> torch.Tensor:
         """Scores of the weight ``name``, in a shape that broadcasts to the weight."""
-        return self.scores[_key(name)]
+        score: torch.Tensor = self.scores[_key(name)]
+        return score
 
     def multipliers(self) -> dict[str, torch.Tensor]:
         """What each weight is multiplied by in this pass, differentiable in the scores."""
@@ -43,7 +44,8 @@ class Scored(nn.Module):
         """Outputs (B, C) of the network with its weights multiplied."""
         weights = maskable(self.network)
         effective = {name: weights[name] * factor for name, factor in self.multipliers().items()}
-        return functional_call(self.network, effective, (x,))
+        outputs: torch.Tensor = functional_call(self.network, effective, (x,))
+        return outputs
 
 
 def _key(name: str) -> str:
