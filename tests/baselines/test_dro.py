@@ -35,11 +35,14 @@ def solved(objective: Callable[[Vector], float], constraints: Sequence[Any] = ()
     n = len(LOSSES)
     start = LOSSES + 1  # not uniform, where the ball's constraint has no slope
     start = start / start.sum()
-    precise: Any = {"ftol": 1e-12, "maxiter": 2000}
+
+    def cost(z: Vector) -> float:
+        return -objective(z)
+
     found: Any = minimize(
-        lambda z: -objective(z), start, method="SLSQP", bounds=[(1e-12, 1)] * n,
+        cost, start, method="SLSQP", bounds=[(1e-12, 1)] * n,
         constraints=[{"type": "eq", "fun": lambda z: z.sum() - 1}, *constraints],
-        options=precise,
+        options={"ftol": 1e-12, "maxiter": 2000},
     )  # fmt: skip
     assert found.success, found.message
     best: Vector = found.x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import History, accuracy, train
 from slth.data import Split
 from slth.errors import InputError, TrainingError
-from slth.progress import Lines
+from slth.progress import Lines, Silent
 
 RECIPE = Recipe(epochs=3, batch=16, learning_rate=0.05, weight_decay=1e-3, seed=4)
 STEPS = 3 * 4  # 60 examples
@@ -100,6 +100,17 @@ def test_the_trained_ticket_of_one_density(blobs: Split, tmp_path: Path) -> None
     again = imp.find(network(9), blobs, density=0.3, fraction=0.5, recipe=RECIPE, rewind=5, seed=3)
     assert same(found.masks, again.masks)
     assert same(state(found.module()), state(again.module()))
+
+
+def test_bars_hear_the_rewinding_and_every_level(blobs: Split) -> None:
+    class Trainings(Silent):
+        heard: ClassVar[list[tuple[str, int]]] = []
+
+        def begin(self, task: str, total: int, done: int = 0) -> None:
+            self.heard.append((task, total))
+
+    imp.find(network(), blobs, density=0.5, fraction=0.5, recipe=RECIPE, rewind=5, progress=Trainings())
+    assert Trainings.heard == [("training", 5), ("training", STEPS - 5), ("training", STEPS - 5)]
 
 
 def test_rewinding_to_zero_is_the_start_itself(blobs: Split) -> None:
