@@ -35,12 +35,9 @@ def solved(objective: Callable[[Vector], float], constraints: Sequence[Any] = ()
     n = len(LOSSES)
     start = LOSSES + 1  # not uniform, where the ball's constraint has no slope
     start = start / start.sum()
-
-    def cost(z: Vector) -> float:
-        return -objective(z)
-
-    found: Any = minimize(
-        cost, start, method="SLSQP", bounds=[(1e-12, 1)] * n,
+    solver: Any = minimize  # its stubs accept no plain function
+    found = solver(
+        lambda z: -objective(z), start, method="SLSQP", bounds=[(1e-12, 1)] * n,
         constraints=[{"type": "eq", "fun": lambda z: z.sum() - 1}, *constraints],
         options={"ftol": 1e-12, "maxiter": 2000},
     )  # fmt: skip
