@@ -35,6 +35,7 @@ from slth.errors import DataError, SlthError
 from slth.files import write_whole
 from slth.networks import models
 from slth.networks.generator import random_rows
+from slth.progress import Lines
 from slth.tickets import Ticket, certified_agreement, certify_network, evaluate, find_ticket, load_ticket
 from slth.tickets.checks.cost import measure_cost
 from slth.tickets.files.places import ideal_bits
@@ -134,7 +135,7 @@ def load_target(search: Search) -> nn.Module:
         part = data.Split(images.images[:TRAINED_ON], images.labels[:TRAINED_ON])
         began = time.perf_counter()
         recipe = Recipe(epochs=search.epochs, optimiser="adam", learning_rate=3e-3, schedule="one-cycle")
-        train(model, part, recipe=recipe, say=lambda line: print(f"{search.arch}: {line}"))
+        train(model, part, recipe=recipe, progress=Lines(lambda line: print(f"{search.arch}: {line}")))
         print(f"{search.arch}: trained in {time.perf_counter() - began:.0f} s")
         CACHE.mkdir(exist_ok=True)
         write_whole(path, safetensors.torch.save(model.state_dict()))

@@ -17,7 +17,7 @@
 import os
 
 from slth import data, figures, find_ticket
-from slth.apps.demo import train_digits
+from slth.baselines.digits import train_digits
 from slth.tickets import evaluate
 
 smoke = os.environ.get("SLTH_SMOKE") == "1"

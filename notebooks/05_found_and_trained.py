@@ -25,8 +25,8 @@ import os
 import time
 
 from slth import data, figures, find_ticket
-from slth.apps.demo import train_digits
 from slth.baselines import edge_popup, imp
+from slth.baselines.digits import train_digits
 from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.networks import models

@@ -9,20 +9,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from slth import data, figures
-from slth.baselines.recipe import Recipe
-from slth.baselines.training import train
+from slth.baselines.digits import train_digits
 from slth.environment import environment
 from slth.errors import InputError, SlthError
 from slth.files import write_whole
-from slth.networks import models
 from slth.report import Section, png, write_report
 from slth.tickets import Score, Ticket, Verification, evaluate, find_ticket
 
@@ -31,7 +27,6 @@ EPOCHS = 40
 # SLTH_SMOKE=1: the same path in a few seconds, for continuous integration.
 SMOKE_WIDTHS = (100, 200, 400, 800)
 SMOKE_EPOCHS = 4
-TARGET_RECIPE = Recipe(batch=64, optimiser="adam", learning_rate=3e-3, schedule="one-cycle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +87,6 @@ def run_demo(folder: str | Path, *, seed: int = 0, say: Callable[[str], None] = 
     _write(result, random=[scores[width][2].accuracy for width in widths])
     say(f"written: {folder}/report.html, {folder}/digits.slth and three figures ({result.seconds:.0f} s in all)")
     return result
-
-
-def train_digits(images: data.Split, epochs: int) -> nn.Sequential:
-    """The demo's target; the same weights on every run of one machine."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = models.digits_cnn()
-    train(model, images, recipe=replace(TARGET_RECIPE, epochs=epochs))
-    return model
 
 
 def _writable(folder: Path) -> Path:

@@ -1,1 +1,1 @@
-"""Training-based tickets, which strong tickets are compared with: masks, scores, gates, one training loop."""
+"""Baselines: trained and pruned networks, masks found by training, and the training loop that they share."""

@@ -1,19 +1,18 @@
-r"""Pruning at initialisation: random, magnitude, SNIP, GraSP and SynFlow, each a score and one global ranking.
+"""Pruning at initialisation: each criterion is a score for every weight, and the highest scores of all layers are kept.
 
     random      independent uniform numbers
     magnitude   |w|
     SNIP        |g ⊙ w|,  g = ∇L(w)
-    GraSP       w ⊙ Hg,  H = ∇²L(w), logits divided by T = 200; to remove w_i changes ‖g‖² by about −2 w_i (Hg)_i, so
-                those go whose removal raises it most, and the highest w ⊙ Hg stay
-    SynFlow     ∂R/∂|w| ⊙ |w|,  R = 1ᵀ f(1; |w|), pruned over 100 iterations to density^{i/100}
+    GraSP       w ⊙ Hg,  H = ∇²L(w), logits divided by T = 200. Removing w_i changes ‖g‖² by about −2 w_i (Hg)_i:
+                the weights whose removal raises it most are removed, and the highest w ⊙ Hg stay
+    SynFlow     see :mod:`slth.baselines.synflow`
 
-Ranked are the weights of convolutions and linear layers, and ∇, H are with respect to these alone. Biases and the
-parameters of BatchNorm are never pruned. SNIP and GraSP see BatchNorm as training does (statistics of the batch);
-SynFlow sees no data, so BatchNorm is the multiplication by |γ| there, biases are zero, and R is a product of layers.
+Scores are given to the weights of convolutions and linear layers, and ∇, H are with respect to these alone. Biases and
+the parameters of BatchNorm are never pruned. SNIP and GraSP see BatchNorm as training does, with statistics of the
+batch.
 
 Source: lee2019
 Source: wang2020
-Source: tanaka2020
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from slth.baselines.found import Found, warn
-from slth.baselines.masks import Masks, check_density, keep_top, maskable, weights_hash
-from slth.baselines.training import History, mixed
+from slth.baselines.masks import Masks, Scores, check_density, keep_top, maskable, weights_hash
+from slth.baselines.randomness import mixed
+from slth.baselines.synflow import synflow_masks
+from slth.baselines.training import History
 from slth.data import Split
 from slth.errors import InputError, check_choice, check_int, check_positive
+from slth.progress import Progress
 
 CRITERIA = ("random", "magnitude", "snip", "grasp", "synflow")
 
 PER_CLASS = 10
 TEMPERATURE = 200.0
-ITERATIONS = 100
-
-Scores = dict[str, torch.Tensor]
 
 
 def find(
@@ -51,14 +50,18 @@ def find(
     method: str,
     seed: int = 0,
     per_class: int = PER_CLASS,
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
-    """A sparse network at initialisation; it is trained by :func:`slth.baselines.found.fine_tuned`.
+    """Draw and prune a network at initialisation; it is trained by :func:`slth.baselines.found.fine_tuned`.
 
     Args:
-        model: an ordinary architecture, left as it is; its weights are drawn anew. data: of training.
-        density: of all weights; exactly round(density·N) are kept. method: one of ``CRITERIA``.
-        seed: of the weights, of the examples, of random scores. per_class: examples SNIP and GraSP see.
+        model: an ordinary architecture, left unchanged; its weights are drawn anew.
+        data: the training data.
+        density: fraction of all weights to keep, in (0, 1]; exactly round(density·N) are kept.
+        method: one of ``CRITERIA``.
+        seed: seed of the weights, of the examples and of random scores.
+        per_class: number of examples of each class that SNIP and GraSP see.
+        progress: who listens; True for bars.
 
     Raises:
         InputError: unknown method, density outside (0, 1], or a class with too few examples.
@@ -72,14 +75,26 @@ def find(
         method=method, network=network.eval(), masks=masks, history=History(), asked=density,
         seconds=time.perf_counter() - began, weights=(before, weights_hash(network)),
     )  # fmt: skip
-    warn(found, say)
+    warn(found, progress)
     return found
 
 
 def masks_of(
     network: nn.Module, data: Split, *, density: float, method: str, seed: int = 0, per_class: int = PER_CLASS
 ) -> Masks:
-    """The masks that a method gives a network as it is; arguments and errors as for :func:`find`."""
+    """The masks that a method gives a network as it is.
+
+    Args:
+        network: left unchanged.
+        data: the training data.
+        density: fraction of all weights to keep, in (0, 1].
+        method: one of ``CRITERIA``.
+        seed: seed of the examples and of random scores.
+        per_class: number of examples of each class that SNIP and GraSP see.
+
+    Raises:
+        InputError: unknown method, density outside (0, 1], or a class with too few examples.
+    """
     check_choice("method", method, CRITERIA)
     if method == "synflow":
         return synflow_masks(network, tuple(data.images.shape[1:]), density)
@@ -87,8 +102,14 @@ def masks_of(
 
 
 def drawn(model: nn.Module, seed: int) -> nn.Module:
-    """A copy of ``model`` with the weights that torch draws for its layers, from ``seed``; the caller's random numbers
-    are neither read nor moved."""
+    """Copy a network with new weights, drawn as torch initialises its layers.
+
+    The caller's random number generators are neither read nor moved.
+
+    Args:
+        model: left unchanged.
+        seed: seed of the weights.
+    """
     network = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(check_int("seed", seed, 0))
@@ -99,10 +120,15 @@ def drawn(model: nn.Module, seed: int) -> nn.Module:
 
 
 def examples(data: Split, per_class: int, seed: int) -> Split:
-    """The first ``per_class`` examples of every class in a random order.
+    """Choose the first ``per_class`` examples of every class in a random order.
+
+    Args:
+        data: images and labels.
+        per_class: number of examples of each class.
+        seed: seed of the order.
 
     Raises:
-        InputError: a class has fewer.
+        InputError: a class has fewer examples.
     """
     check_int("per_class", per_class, 1)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(mixed(seed, 5)))
@@ -115,7 +141,11 @@ def examples(data: Split, per_class: int, seed: int) -> Split:
 
 
 def snip_scores(network: nn.Module, batch: Split) -> Scores:
-    """|g ⊙ w|.
+    """SNIP scores |g ⊙ w|.
+
+    Args:
+        network: left unchanged.
+        batch: the examples that the loss is computed on.
 
     Source: lee2019
     """
@@ -125,10 +155,14 @@ def snip_scores(network: nn.Module, batch: Split) -> Scores:
 
 
 def grasp_scores(network: nn.Module, batch: Split, *, temperature: float = TEMPERATURE) -> Scores:
-    """w ⊙ Hg; the published score is its negative, and its highest are removed.
+    """GraSP scores w ⊙ Hg, to be kept from the highest on.
+
+    The published score is the negative of this one, and its highest are removed.
 
     Args:
-        temperature: what logits are divided by.
+        network: left unchanged.
+        batch: the examples that the loss is computed on.
+        temperature: T, by which logits are divided.
 
     Source: wang2020
     """
@@ -141,50 +175,6 @@ def grasp_scores(network: nn.Module, batch: Split, *, temperature: float = TEMPE
         name: (value * h).detach()
         for (name, value), h in zip(weights.items(), torch.autograd.grad(product, w), strict=True)
     }
-
-
-def synflow_scores(network: nn.Module, shape: tuple[int, ...], masks: Masks | None = None) -> Scores:
-    """∂R/∂|w| ⊙ |w| in double precision: what all paths through a weight carry of the sum of outputs.
-
-    Args:
-        shape: of one input, (C, H, W). masks: weights outside them are zero.
-
-    Source: tanaka2020
-    """
-    linear = _absolute(network)
-    weights = {name: weight.detach().abs() for name, weight in maskable(linear).items()}
-    if masks is not None:
-        weights = {name: weight * masks[name].to(weight.device) for name, weight in weights.items()}
-    for weight in weights.values():
-        weight.requires_grad_(True)
-    ones = torch.ones(1, *shape, dtype=torch.float64, device=next(iter(weights.values())).device)
-    flow = functional_call(linear, weights, (ones,)).sum()
-    gradients = torch.autograd.grad(flow, list(weights.values()))
-    return {name: (g * w).detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
-
-
-def synflow_masks(network: nn.Module, shape: tuple[int, ...], density: float, *, iterations: int = ITERATIONS) -> Masks:
-    """Prune to density^{i/iterations} for i = 1 … iterations; what is pruned stays pruned.
-
-    Source: tanaka2020
-    """
-    check_int("iterations", iterations, 1)
-    masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in maskable(network).items()}
-    for i in range(1, iterations + 1):
-        masks = keep_top(synflow_scores(network, shape, masks), density ** (i / iterations), among=masks)
-    return masks
-
-
-def connected(network: nn.Module, shape: tuple[int, ...], masks: Masks) -> Masks:
-    """The kept weights that lie on a path of kept weights from the input to an output: the others do nothing.
-
-    Where a whole filter goes, the next layer's weights on it are dead; counting them overstates what a ticket holds.
-    """
-    ones = copy.deepcopy(network)
-    with torch.no_grad():
-        for weight in maskable(ones).values():
-            weight.fill_(1 / weight[0].numel())
-    return {name: masks[name] & (score.cpu() > 0) for name, score in synflow_scores(ones, shape, masks).items()}
 
 
 def _scores(method: str, network: nn.Module, data: Split, seed: int, per_class: int) -> Scores:
@@ -201,7 +191,7 @@ def _scores(method: str, network: nn.Module, data: Split, seed: int, per_class: 
 
 
 def _differentiable(network: nn.Module) -> tuple[Scores, Callable[[Split, float], torch.Tensor]]:
-    """Copies of the weights, and the loss as a function of them; the network's running statistics do not move."""
+    """Copy the weights, and return the loss as a function of them; the network's running statistics do not change."""
     copied = copy.deepcopy(network).train()
     weights = {name: weight.detach().clone().requires_grad_(True) for name, weight in maskable(copied).items()}
 
@@ -210,16 +200,3 @@ def _differentiable(network: nn.Module) -> tuple[Scores, Callable[[Split, float]
         return functional.cross_entropy(logits / temperature, batch.labels)
 
     return weights, loss
-
-
-def _absolute(network: nn.Module) -> nn.Module:
-    """The network of absolute weights: biases zero, BatchNorm the multiplication by |γ|, in double precision."""
-    linear = copy.deepcopy(network).double().eval()
-    with torch.no_grad():
-        for module in linear.modules():
-            for name, parameter in module.named_parameters(recurse=False):
-                parameter.zero_() if name == "bias" else parameter.abs_()
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.reset_running_stats()
-                module.eps = 0.0
-    return linear

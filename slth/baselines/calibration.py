@@ -24,12 +24,14 @@ SCHEMES = ("width", "mass")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reliability:
-    """A reliability diagram as a table, one entry a bin.
+    """A reliability diagram as a table with one entry for each of B bins.
 
     Attributes:
-        lower, upper: of the bins, float64 (B,): edges for ``width``; the least and largest confidence in the bin for
-            ``mass`` (NaN in an empty one). count: int64 (B,). confidence, accuracy: means in the bin, float64 (B,),
-            NaN in an empty one.
+        lower: float64 (B,). Scheme ``width``: lower edge; ``mass``: least confidence in the bin, NaN in an empty bin.
+        upper: float64 (B,). Scheme ``width``: upper edge; ``mass``: largest confidence in the bin, NaN in an empty bin.
+        count: int64 (B,), examples in the bin.
+        confidence: float64 (B,), mean confidence in the bin; NaN in an empty bin.
+        accuracy: float64 (B,), fraction of right predictions in the bin; NaN in an empty bin.
     """
 
     lower: torch.Tensor
@@ -40,7 +42,15 @@ class Reliability:
 
 
 def check_labels(logits: torch.Tensor, labels: torch.Tensor) -> None:
-    """Raise :class:`InputError` unless logits are finite, (N, C), and labels (N,) name their columns."""
+    """Raise unless logits are finite and labels name their columns.
+
+    Args:
+        logits: (N, C).
+        labels: int64 (N,).
+
+    Raises:
+        InputError: other shapes, logits that are not finite, or labels outside 0 … C − 1.
+    """
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
         raise InputError(
             f"logits must have shape (N, C) and labels (N,) with N ≥ 1; got {tuple(logits.shape)} and "
@@ -56,32 +66,49 @@ def check_labels(logits: torch.Tensor, labels: torch.Tensor) -> None:
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Fraction of examples whose prediction is their label."""
+    """Fraction of examples whose prediction is their label.
+
+    Args:
+        logits: (N, C).
+        labels: int64 (N,).
+    """
     check_labels(logits, labels)
     return float((logits.argmax(dim=1) == labels).double().mean())
 
 
 def nll(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Mean negative log-likelihood −ln p_y, in nats."""
+    """Mean negative log-likelihood −ln p_y, in nats.
+
+    Args:
+        logits: (N, C).
+        labels: int64 (N,).
+    """
     check_labels(logits, labels)
     return float(functional.cross_entropy(logits.double(), labels))
 
 
 def brier(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Mean over examples of Σ_c (p_c − 1[c = y])², in [0, 2]: the sum over classes, not its mean."""
+    """Brier score, in [0, 2]: the mean over examples of Σ_c (p_c − 1[c = y])², a sum over classes.
+
+    Args:
+        logits: (N, C).
+        labels: int64 (N,).
+    """
     check_labels(logits, labels)
     gap = logits.double().softmax(dim=1) - functional.one_hot(labels, logits.shape[1])
     return float(gap.square().sum(dim=1).mean())
 
 
 def reliability(logits: torch.Tensor, labels: torch.Tensor, *, bins: int = BINS, scheme: str = "width") -> Reliability:
-    """Confidence and accuracy by bins of confidence.
+    """Confidence and accuracy in bins of confidence.
 
     Args:
-        logits: (N, C). labels: int64 (N,).
-        bins: B. scheme: ``width``: bin b holds the confidences in (b/B, (b+1)/B], and 0 belongs to the first.
-            ``mass``: examples in the order of their confidence (equal ones in the order of the data), cut into B
-            runs whose sizes differ by one at most, the larger ones first.
+        logits: (N, C).
+        labels: int64 (N,).
+        bins: number of bins B.
+        scheme: ``width``: bin b holds the confidences in (b/B, (b+1)/B], and 0 belongs to the first bin. ``mass``:
+            examples are sorted by confidence (equal ones in the order of the data) and cut into B runs; their sizes
+            differ by one at most, and the larger runs come first.
 
     Raises:
         InputError: shapes or labels that do not fit.
@@ -118,8 +145,14 @@ def ece(logits: torch.Tensor, labels: torch.Tensor, *, bins: int = BINS, scheme:
 
     .. math:: \mathrm{ECE} = \sum_{b} \frac{n_b}{N} \, | \mathrm{accuracy}_b - \mathrm{confidence}_b |
 
-    Empty bins add nothing. Bins are those of :func:`reliability`; the estimate is biased upwards, the more so the
-    fewer examples a bin has, so compare at equal N and B only.
+    Empty bins add nothing. The estimate is biased upwards, and more so with fewer examples in a bin: compare values of
+    equal N and B only.
+
+    Args:
+        logits: (N, C).
+        labels: int64 (N,).
+        bins: number of bins B.
+        scheme: ``width`` or ``mass``; see :func:`reliability`.
 
     Source: guo2017
     """
@@ -130,10 +163,11 @@ def ece(logits: torch.Tensor, labels: torch.Tensor, *, bins: int = BINS, scheme:
 
 
 def auroc(inside: torch.Tensor, outside: torch.Tensor) -> float:
-    """Chance that a known input is more confidently classified than an unknown one, ties counted half: 0.5 is none.
+    """Probability that a known input has a higher confidence than an unknown one; ties count half, and 0.5 is chance.
 
     Args:
-        inside, outside: logits (N, C) and (M, C) of inputs that belong to the training distribution, and do not.
+        inside: logits (N, C) of inputs from the training distribution.
+        outside: logits (M, C) of inputs from elsewhere.
     """
     for name, logits in (("inside", inside), ("outside", outside)):
         if logits.ndim != 2 or not len(logits):
@@ -145,8 +179,16 @@ def auroc(inside: torch.Tensor, outside: torch.Tensor) -> float:
 
 
 def measures(logits: torch.Tensor, labels: torch.Tensor, ood_logits: torch.Tensor | None = None) -> dict[str, float]:
-    """Everything above by name: ``accuracy``, ``nll``, ``brier``, ``ece``, ``ece_mass``, and ``auroc`` with
-    ``ood_logits`` (those of inputs from elsewhere)."""
+    """Every measure of this module by name.
+
+    Args:
+        logits: (N, C).
+        labels: int64 (N,).
+        ood_logits: logits (M, C) of inputs from elsewhere (out of distribution); None leaves ``auroc`` out.
+
+    Returns:
+        ``accuracy``, ``nll``, ``brier``, ``ece``, ``ece_mass`` and, with ``ood_logits``, ``auroc``.
+    """
     found = {
         "accuracy": accuracy(logits, labels),
         "nll": nll(logits, labels),

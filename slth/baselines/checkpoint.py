@@ -1,4 +1,4 @@
-"""Checkpoints of training: written whole or not at all, refused where they do not fit."""
+"""Checkpoints of training: a file is written whole or not at all, and is refused by a run that it does not fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ def save(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, run: dict[str, Any], step: int,
     history: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Write everything that a run needs to go on, the state of the random numbers included."""
+    """Write everything that a run needs to continue, the state of the random number generators included.
+
+    Args:
+        path: the file.
+        model: the network as it is now.
+        optimiser: its optimiser as it is now.
+        run: what identifies the run, JSON-ready.
+        step: number of steps taken.
+        history: fields of :class:`slth.baselines.training.History`.
+    """
     cuda = torch.cuda.get_rng_state() if _on_gpu(model) else None
     buffer = io.BytesIO()
     torch.save(
@@ -38,7 +47,17 @@ def save(
 def restore(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, run: dict[str, Any], last: int
 ) -> tuple[int, dict[str, Any]]:
-    """Fill model, optimiser and random numbers from ``path``; the step to go on from, and the history so far.
+    """Fill model, optimiser and random number generators from a file.
+
+    Args:
+        path: the file.
+        model: a network of the same architecture; it is filled.
+        optimiser: its optimiser; it is filled.
+        run: what identifies the run; must equal what is stored.
+        last: the last step that the run is asked for.
+
+    Returns:
+        The step to continue from, and the history so far.
 
     Raises:
         InputError: not a checkpoint, or one of another model, recipe, data size, start or masks, or past step ``last``.

@@ -1,8 +1,8 @@
-r"""Linear mode connectivity: whether two networks trained from one start lie in one valley.
+"""Linear mode connectivity: whether two networks trained from one start lie in one valley of the loss.
 
 Two *children* of a start differ in nothing but the order of the data. If the error does not rise on the straight line
-between them, the start is past the point where noise decides which valley a run ends in, which is when iterative
-magnitude pruning from that start has been seen to work.
+between them, noise no longer decides which valley a run from this start ends in. Iterative magnitude pruning has been
+seen to work from such starts.
 
 Source: frankle2020
 """
@@ -24,19 +24,20 @@ from slth.baselines.training import logits_of, train
 from slth.data import Split
 from slth.errors import InputError, check_int
 
-# Frankle et al. call a pair connected below two points of error: more than the noise of a run, less than any valley.
-CONNECTED = 0.02
+# Frankle et al. call a pair connected if its error barrier is below two points, which is more than the noise of a run.
+CONNECTED_BELOW = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Line:
-    r"""What happens on the way from a network a to a network b.
+    """Error and loss on the straight line from a network a to a network b.
 
     Attributes:
-        alphas: places on the line, from 0 (a) to 1 (b). errors: fraction wrong at each. losses: mean cross-entropy.
-        barrier: max over α of err(α) minus the mean of err at both ends. loss_barrier: the same of the loss.
-        examples: fraction of examples whose own 0-1 error has no barrier: right all along if right at both ends,
-            never connected if right at one end alone, connected if wrong at both.
+        alphas: places on the line, from 0 (a) to 1 (b).
+        errors: fraction of wrong predictions at each place.
+        losses: mean cross-entropy at each place, in nats.
+        examples: fraction of examples whose own 0-1 error has no barrier. An example that is right at both ends must be
+            right all along. One that is right at one end only has a barrier, and one that is wrong at both has none.
     """
 
     alphas: tuple[float, ...]
@@ -46,23 +47,38 @@ class Line:
 
     @property
     def barrier(self) -> float:
+        """The error barrier: max over α of err(α), minus the mean error of both ends."""
         return _barrier(self.errors)
 
     @property
     def loss_barrier(self) -> float:
+        """The loss barrier: max over α of loss(α), minus the mean loss of both ends."""
         return _barrier(self.losses)
 
     @property
     def connected(self) -> bool:
         """Whether the error barrier is below two points."""
-        return self.barrier < CONNECTED
+        return self.barrier < CONNECTED_BELOW
 
 
 def children(
     start: nn.Module, data: Split, *, recipe: Recipe, first_step: int, seeds: Sequence[int] = (0, 1),
     masks: Mapping[str, torch.Tensor] | None = None, device: str | torch.device = "cpu",
 ) -> list[nn.Module]:  # fmt: skip
-    """Copies of ``start`` trained from ``first_step`` to the end, one for each seed of the order of the data."""
+    """Train copies of a network to the end of the recipe, each with another order of the data.
+
+    Args:
+        start: the common start; it is left unchanged.
+        data: the training data.
+        recipe: how the copies are trained; its seed is replaced.
+        first_step: the step of the recipe that ``start`` is at.
+        seeds: one seed of the data order for each copy.
+        masks: weights to hold at zero; None for none.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+
+    Returns:
+        The trained copies, in the order of ``seeds``.
+    """
     grown = []
     for seed in seeds:
         child = copy.deepcopy(start)
@@ -72,15 +88,16 @@ def children(
 
 
 def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | None = None, points: int = 11) -> Line:
-    r"""Error and loss at (1−α)·a + α·b for α = 0, 1/(points−1), …, 1.
+    """Measure error and loss at (1−α)·a + α·b for α = 0, 1/(points−1), …, 1.
 
     Args:
-        a, b: networks of one architecture; left as they are.
+        a: the network at α = 0; it is left unchanged.
+        b: the network at α = 1, of the same architecture; it is left unchanged.
         data: where errors are measured: test data, or training data as Frankle et al. do.
-        calibration: training data from which BatchNorm statistics are taken anew at every place, both ends included.
-            The mean of two networks' statistics is not the statistics of the mean network. None where there is no
-            BatchNorm.
-        points: places, both ends included; 2 at least.
+        calibration: training data from which BatchNorm statistics are computed again at every place, both ends
+            included: the mean of two networks' statistics is not the statistics of the mean network. None
+            without BatchNorm.
+        points: number of places, both ends included; at least 2.
 
     Raises:
         InputError: networks that differ in shape, BatchNorm without ``calibration``, or labels that do not fit.
@@ -94,7 +111,7 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
     norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in a.modules())
     if norms and calibration is None:
         raise InputError(
-            "networks with BatchNorm need calibration data on the way between them; got none. Pass training data."
+            "networks with BatchNorm need calibration data on the line between them; got none. Pass training data."
         )
     middle = copy.deepcopy(a)
     alphas = tuple(i / (points - 1) for i in range(points))
@@ -121,7 +138,11 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
 
 
 def fraction_connected(lines: Sequence[Line]) -> float:
-    """Fraction of pairs whose error barrier is below two points."""
+    """Fraction of pairs whose error barrier is below two points.
+
+    Raises:
+        InputError: no pair.
+    """
     if not lines:
         raise InputError("lines must hold one pair at least; got none.")
     return sum(line.connected for line in lines) / len(lines)

@@ -1,7 +1,7 @@
-r"""edge-popup: a score for every frozen weight; forward, the top fraction of each layer; backward, straight through.
+"""edge-popup: every frozen weight has a score, and the weights of the largest scores of each layer are kept.
 
-f(x; w ⊙ m(s)) with m_l(s) = 1 on the round(density·N_l) largest |s_l| of layer l, and ∂m/∂|s| := 1 for kept and
-removed weights alike.
+f(x; w ⊙ m(s)) with m_l(s) = 1 on the round(density·N_l) largest |s_l| of layer l. The gradient is straight through:
+∂m/∂|s| := 1 for kept and removed weights alike.
 
 Source: ramanujan2020
 """
@@ -19,18 +19,20 @@ from torch import nn
 from slth.baselines.found import Found, search
 from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import Masks, check_density, largest, maskable
+from slth.baselines.objective import Objective
+from slth.baselines.randomness import mixed
 from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
-from slth.baselines.training import Objective, mixed
 from slth.data import Split
+from slth.progress import Progress
 
 # Weight decay acts on the scores. Published for 100 epochs of CIFAR-10.
 PUBLISHED = Recipe(epochs=100, batch=128, learning_rate=0.1, momentum=0.9, weight_decay=1e-4, schedule="cosine")
 
-# For MNIST on a laptop: few steps must move scores far. Chosen on 5,000 validation images after training LeNet-5 on
-# 10,000, of one seed: at density 0.5 (5 epochs) SGD 0.1, 0.3, 1, 3, 10, 30 and Adam 0.001, 0.01, where SGD from 1 on
-# lay within 0.2 points; at 0.05 (10 epochs) SGD 1, 3, 10, 30, 100 and Adam 0.03, 0.1, eleven runs; of the last four,
-# repeated after a change of the random numbers, SGD 3 was best (0.94; another seed: 0.85).
+# For MNIST on a laptop, where few steps must move scores far. Chosen with one seed on 5,000 validation images, after
+# training LeNet-5 on 10,000. Tried at density 0.5 (5 epochs): SGD 0.1, 0.3, 1, 3, 10, 30 and Adam 0.001, 0.01; SGD from
+# 1 on lay within 0.2 points. Tried at 0.05 (10 epochs): SGD 1, 3, 10, 30, 100 and Adam 0.03, 0.1, eleven runs. The last
+# four were repeated after a change of the random numbers; SGD 3 was best (0.94; another seed: 0.85).
 RECIPE = Recipe(epochs=5, learning_rate=3.0)
 
 
@@ -38,7 +40,9 @@ class EdgePopup(Scored):
     """A frozen network and its scores, kaiming_uniform(a = √5), so uniform on ±1/√fan_in.
 
     Args:
-        network: in frozen form. density: kept of every layer, in (0, 1]. seed: of the scores.
+        network: in frozen form.
+        density: fraction of the weights of every layer to keep, in (0, 1].
+        seed: seed of the scores.
 
     Source: ramanujan2020
     """
@@ -55,10 +59,12 @@ class EdgePopup(Scored):
         self.density = check_density(density)
 
     def multipliers(self) -> dict[str, torch.Tensor]:
-        return {name: _TopFraction.apply(self.score(name), self.density) for name in maskable(self.network)}
+        """See :class:`slth.baselines.scored.Scored`."""
+        return {name: _top_fraction(self.score(name), self.density) for name in maskable(self.network)}
 
     def masks(self) -> Masks:
-        return {name: _top(self.score(name).detach(), self.density) for name in maskable(self.network)}
+        """See :class:`slth.baselines.scored.Scored`."""
+        return {name: _top_mask(self.score(name).detach(), self.density) for name in maskable(self.network)}
 
 
 def find(
@@ -74,19 +80,27 @@ def find(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
-    """A strong ticket of a random network by edge-popup.
+    """Search a strong ticket of a random network by edge-popup.
 
     Args:
-        model: an ordinary architecture, left as it is; its frozen random form is searched. data: of training.
-        density: kept of every layer. recipe: of the scores. seed: of weights and scores; the recipe's of the data.
-        init, scale_fan: of the weights, see :func:`slth.baselines.frozen.frozen_form`; ``scale_fan`` makes up for
-            the density. objective: None for plain cross-entropy. validation: looked at, decides nothing.
-            checkpoint, device, say: see :func:`slth.baselines.training.train`.
+        model: an ordinary architecture, left unchanged; its frozen random form is searched.
+        data: the training data.
+        density: fraction of the weights of every layer to keep, in (0, 1].
+        recipe: how the scores are trained; recipe.seed controls the data order.
+        seed: seed of weights and scores.
+        init: how the weights are drawn; see :func:`slth.baselines.frozen.frozen_form`.
+        scale_fan: whether larger weights make up for the density; see :func:`slth.baselines.frozen.frozen_form`.
+        objective: what is minimised; None for plain cross-entropy.
+        validation: monitored only; never used for selection.
+        checkpoint: file to continue from; see :func:`slth.baselines.training.train`.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens; True for bars.
 
     Raises:
-        InputError: density outside (0, 1], or what training refuses. TrainingError: the loss is not finite.
+        InputError: density outside (0, 1], or what training refuses.
+        TrainingError: the loss is not finite.
 
     Source: ramanujan2020
     """
@@ -94,24 +108,28 @@ def find(
     scored = EdgePopup(network, density=density, seed=seed)
     return search(
         "edge-popup", scored, data, asked=density, recipe=recipe, objective=objective, validation=validation,
-        checkpoint=checkpoint, device=device, say=say,
+        checkpoint=checkpoint, device=device, progress=progress,
     )  # fmt: skip
 
 
-def _top(scores: torch.Tensor, density: float) -> torch.Tensor:
+def _top_mask(scores: torch.Tensor, density: float) -> torch.Tensor:
     count = max(1, round(density * scores.numel()))
     return largest(scores.abs().reshape(-1), count).reshape(scores.shape)
 
 
 class _TopFraction(torch.autograd.Function):
-    """1 on the largest |s|, 0 elsewhere; the gradient passes to |s| as if nothing were there."""
+    """1 on the largest |s|, 0 elsewhere; the gradient passes to |s| unchanged."""
 
     @staticmethod
     def forward(ctx: Any, scores: torch.Tensor, density: float) -> torch.Tensor:
         ctx.save_for_backward(scores)
-        return _top(scores, density).to(scores.dtype)
+        return _top_mask(scores, density).to(scores.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (scores,) = ctx.saved_tensors
         return gradient * scores.sign(), None
+
+
+# torch gives apply no types.
+_top_fraction: Callable[[torch.Tensor, float], torch.Tensor] = _TopFraction.apply

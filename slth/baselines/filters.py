@@ -1,7 +1,7 @@
-r"""Trained structured pruning: whole filters of small L1 norm are taken out of a trained network, which is then tuned.
+"""Trained structured pruning: filters of small L1 norm are removed from a trained network, which is then fine-tuned.
 
-Channels that residual sums tie together go together, ranked by the filters of the first layer that makes them. With
-the fraction ρ of every layer's filters removed, an inner layer keeps about (1−ρ)² of its weights.
+Channels that residual sums tie together are removed together, ranked by the filters of the first layer that makes
+them. If the fraction ρ of every layer's filters is removed, an inner layer keeps about (1−ρ)² of its weights.
 
 Source: li2017
 Source: fang2023
@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,18 +27,20 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import train
 from slth.data import Split
 from slth.errors import InputError, check_positive
+from slth.progress import Progress, listening
 
-# Bisection of the ratio stops here: between two ratios this near, no layer of these networks loses another filter.
-NEAR = 1e-3
+# Bisection of the ratio stops here: between two ratios this close, no layer of these networks loses another filter.
+RATIO_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Removal:
-    """What is left of a network without some of its filters, twice.
+    """What is left of a network without some of its filters, in two forms.
 
     Attributes:
-        masks: of the weights of the whole network. masked: the whole network with removed filters at zero, their
-            biases and BatchNorm parameters too. compact: the small network, of the same outputs.
+        masks: which weights of the whole network are kept.
+        masked: the whole network; weights, biases and BatchNorm parameters of removed filters are zero.
+        compact: the small network without the removed filters; it has the same outputs.
     """
 
     masks: Masks
@@ -48,10 +49,12 @@ class Removal:
 
 
 def remove_filters(model: nn.Module, shape: tuple[int, ...], ratio: float) -> Removal:
-    """Take the fraction ``ratio`` of filters of smallest L1 norm out of every layer but the last.
+    """Remove the filters of smallest L1 norm from every layer but the last.
 
     Args:
-        model: left as it is. shape: of one input, (C, H, W). ratio: 0 ≤ ρ < 1; one filter stays in any case.
+        model: left unchanged.
+        shape: shape of one input, (C, H, W).
+        ratio: fraction of filters to remove, 0 ≤ ρ < 1; one filter of each layer always stays.
 
     Raises:
         InputError: ratio outside [0, 1), or ``torch-pruning`` is not installed.
@@ -66,7 +69,7 @@ def remove_filters(model: nn.Module, shape: tuple[int, ...], ratio: float) -> Re
     names = {module: name for name, module in compact.named_modules()}
     last = list(maskable(compact))[-1].rpartition(".")[0]
     masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in maskable(compact).items()}
-    # torch-pruning leaves a layer whole of which nothing would be left; here one filter stays.
+    # torch-pruning skips a layer of which nothing would be left; here one filter of it stays.
     most = {module: min(ratio, 1 - (1 + 1e-6) / len(masks[f"{name}.weight"]))
             for module, name in names.items() if f"{name}.weight" in masks}  # fmt: skip
     with warnings.catch_warnings(), torch.enable_grad():  # the package reads the graph of gradients
@@ -99,24 +102,31 @@ def find(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
-    """A trained network without its weakest filters.
+    """Train a dense network, remove its weakest filters, and fine-tune the small network.
 
     Args:
-        model: an ordinary architecture, left as it is; its weights are drawn anew. data: of training.
-        density: at most so much of the weights stays, and nearly so much. recipe: of the dense network.
-        fine_tuning: of the small one. seed: of the weights. ratio: of filters removed; None for the smallest that
-            reaches ``density``. validation: looked at, decides nothing. checkpoint: file of the dense training; that
-            of the small network has ``.tuned`` after it. device, say: see :func:`slth.baselines.training.train`.
+        model: an ordinary architecture, left unchanged; its weights are drawn anew.
+        data: the training data.
+        density: upper bound on the fraction of weights that stays, in (0, 1]; nearly so much stays.
+        recipe: how the dense network is trained; recipe.seed controls the data order.
+        fine_tuning: how the small network is trained.
+        seed: seed of the weights.
+        ratio: fraction of filters to remove; None for the smallest that reaches ``density``.
+        validation: monitored only; never used for selection.
+        checkpoint: file of the dense training to continue from; the file of the small network has ``.tuned`` appended.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens; True for bars.
 
     Returns:
-        ``compact`` is the small network; ``history`` holds both trainings. Notes: ``ratio``, and ``parameters`` and
-        ``flops`` of before and after.
+        ``compact`` is the small network; ``history`` holds both trainings. ``notes`` hold ``ratio``, and ``parameters``
+        and ``flops``, both before and after the removal.
 
     Raises:
         InputError: density outside (0, 1], ratio outside [0, 1), no ratio that leaves so few weights, or
-            ``torch-pruning`` is not installed. TrainingError: the loss is not finite.
+            ``torch-pruning`` is not installed.
+        TrainingError: the loss is not finite.
 
     Source: li2017
     """
@@ -129,7 +139,8 @@ def find(
         ratio = ratio_for(network, shape, density)
     else:
         _check_ratio(ratio)
-    options: dict[str, Any] = {"validation": validation, "device": device, "say": say}
+    listener = listening(progress)
+    options: dict[str, Any] = {"validation": validation, "device": device, "progress": listener}
     dense = train(network, data, recipe=recipe, checkpoint=checkpoint, **options)
     network.cpu()
     removal = remove_filters(network, shape, ratio)
@@ -149,12 +160,20 @@ def find(
             "ratio": ratio, "parameters": [whole[0], small[0]], "flops": [whole[1], small[1]],
         },
     )  # fmt: skip
-    warn(found, say)
+    warn(found, listener)
     return found
 
 
 def cost(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Parameters, and floating-point operations of one input's products and convolutions (a multiply-add is two)."""
+    """Count parameters, and the floating-point operations of products and convolutions for one input.
+
+    Args:
+        model: left unchanged.
+        shape: shape of one input, (C, H, W).
+
+    Returns:
+        (parameters, operations); a multiply-add counts as two operations.
+    """
     one = copy.deepcopy(model).cpu().eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         one(torch.zeros(1, *shape))
@@ -162,23 +181,28 @@ def cost(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def ratio_for(network: nn.Module, shape: tuple[int, ...], density: float) -> float:
-    """The smallest fraction of filters, to ``NEAR``, without which at most ``density`` of the weights is left.
+    """Find the smallest fraction of filters to remove, to ``RATIO_TOLERANCE``, that leaves at most a given density.
 
-    It depends on the widths of the layers alone, not on their weights.
+    It depends only on the widths of the layers, not on their weights.
+
+    Args:
+        network: left unchanged.
+        shape: shape of one input, (C, H, W).
+        density: upper bound on the fraction of weights that is left, in (0, 1].
 
     Raises:
-        InputError: one filter a layer is still more.
+        InputError: more weights than that are left even with one filter in each layer.
     """
     check_density(density)
     low, high = 0.0, 1 - 1e-9
     least = density_of(remove_filters(network, shape, high).masks)
     if least > density:
         raise InputError(
-            f"removing filters leaves {least:.4g} of the weights at least; {density} was asked for. Ask for more."
+            f"removing filters leaves at least {least:.4g} of the weights; {density} was asked for. Ask for more."
         )
     if density == 1:
         return 0.0
-    while high - low > NEAR:
+    while high - low > RATIO_TOLERANCE:
         middle = (low + high) / 2
         if density_of(remove_filters(network, shape, middle).masks) > density:
             low = middle
@@ -188,7 +212,7 @@ def ratio_for(network: nn.Module, shape: tuple[int, ...], density: float) -> flo
 
 
 def _mark(masks: Masks, masked: nn.Module, names: dict[nn.Module, str], dependency: Any, indices: list[int]) -> None:
-    """Write into masks, biases and BatchNorm of the whole network what one cut takes away."""
+    """Set to zero, in masks, biases and BatchNorm of the whole network, what one cut removes."""
     name = names.get(dependency.target.module)
     if name is None:  # a node of the graph without parameters: a sum, a flattening
         return

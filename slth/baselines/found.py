@@ -1,4 +1,4 @@
-"""What every search for a mask gives back, and the steps that searches share."""
+"""The result of a search for a mask, and the steps that all searches share."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ import torch
 from torch import nn
 
 from slth.baselines.masks import Masks, collapsed, density_of, maskable, weights_hash
+from slth.baselines.objective import Objective
 from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
-from slth.baselines.training import History, Objective, train
+from slth.baselines.training import History, train
 from slth.data import Split
 from slth.errors import InputError, check_int
+from slth.progress import Progress, listening
 
-# Inputs that BatchNorm is recalibrated on: more no longer move means and variances that a test would notice.
-INPUTS = 5000
-
-
-def _quiet(line: str) -> None: ...
+# BatchNorm is recalibrated on so many inputs; more would not change means and variances noticeably.
+CALIBRATION_INPUTS = 5000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,11 +29,15 @@ class Found:
     """A subnetwork that a method found, on the CPU.
 
     Attributes:
-        method: its name. network: the whole network, before anything is removed; what the masks were made for.
-        masks: what is kept. history: of the search, all its epochs. asked: the density asked for.
-        seconds: wall time of the search. notes: whatever else the method reports, JSON-ready.
-        weights: hashes of the network's parameters before and after the search; equal where no weight was touched.
-        compact: a network from which whole filters were taken out and which was then trained, where there is one.
+        method: name of the method.
+        network: the whole network that the masks were made for, with nothing removed.
+        masks: which weights are kept.
+        history: of the search, all its epochs.
+        asked: the density asked for.
+        seconds: wall time of the search.
+        weights: hashes of the network's parameters before and after the search; equal if no weight was changed.
+        notes: whatever else the method reports, JSON-ready.
+        compact: where the method removes whole filters, the small network after its training; else None.
     """
 
     method: str
@@ -49,7 +52,7 @@ class Found:
 
     @property
     def density(self) -> float:
-        """Weights kept over all weights, counted."""
+        """Fraction of weights kept, by counting."""
         return density_of(self.masks)
 
     @property
@@ -68,7 +71,12 @@ class Found:
 
 
 def masked(network: nn.Module, masks: Mapping[str, torch.Tensor]) -> nn.Module:
-    """A copy of ``network`` in evaluation mode whose weights outside ``masks`` are zero."""
+    """Copy a network, in evaluation mode, with all weights outside ``masks`` at zero.
+
+    Args:
+        network: left unchanged.
+        masks: which weights are kept.
+    """
     module = copy.deepcopy(network).eval()
     with torch.no_grad():
         for name, weight in maskable(module).items():
@@ -84,12 +92,24 @@ def fine_tuned(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = _quiet,
+    progress: bool | Progress = False,
 ) -> tuple[nn.Module, History]:
-    """Train what is kept, from the values it has; what is not kept stays zero.
+    """Train the weights that are kept, from the values they have; all others stay zero.
 
-    Frozen weights become trainable here; what the frozen form has taken away (biases, the parameters of BatchNorm)
-    does not come back.
+    Frozen weights become trainable here. Biases and the parameters of BatchNorm, which the frozen form removed, do not
+    come back.
+
+    Args:
+        found: the ticket; it is left unchanged.
+        data: the training data.
+        recipe: how the weights are trained; recipe.seed controls the data order.
+        validation: monitored only; never used for selection.
+        checkpoint: file to continue from; see :func:`slth.baselines.training.train`.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens; True for bars.
+
+    Returns:
+        The trained network, on the CPU, and the history of its training.
 
     Raises:
         TrainingError: a layer has collapsed, or the loss is not finite.
@@ -99,19 +119,29 @@ def fine_tuned(
         parameter.requires_grad_(True)
     masks = found.masks if found.compact is None else None
     history = train(
-        module, data, recipe=recipe, masks=masks, validation=validation, checkpoint=checkpoint, device=device, say=say
+        module,
+        data,
+        recipe=recipe,
+        masks=masks,
+        validation=validation,
+        checkpoint=checkpoint,
+        device=device,
+        progress=progress,
     )
     return module.cpu(), history
 
 
 def recalibrated(model: nn.Module, images: torch.Tensor, *, batch: int = 500) -> nn.Module:
-    """A copy of ``model`` whose BatchNorm statistics are those of ``images``, in one pass, all parts counted alike.
+    """Copy a network with the BatchNorm statistics of given inputs, computed in one pass.
 
-    A mask that was cut out of a soft or a changing network sees other activations than its parent did: its means and
-    variances are taken anew, from inputs of the training data (labels play no part in it).
+    A mask that was cut out of a soft or changing network sees other activations than that network did. So its means and
+    variances are computed again, from training inputs without their labels.
 
     Args:
-        images: (N, …), training inputs. batch: about so many a pass; the parts differ in size by one at most.
+        model: left unchanged.
+        images: training inputs, (N, …) with N ≥ 2.
+        batch: approximate number of inputs in a part; the sizes of parts differ by one at most, and each part counts
+            the same.
     """
     check_int("images", len(images), 2, hint="A variance needs two examples.")
     device = next(iter([*model.parameters(), *model.buffers()])).device
@@ -131,10 +161,16 @@ def recalibrated(model: nn.Module, images: torch.Tensor, *, batch: int = 500) ->
     return model.eval()
 
 
-def settled(network: nn.Module, masks: Mapping[str, torch.Tensor], images: torch.Tensor) -> nn.Module:
-    """A copy of ``network``, its weights whole, whose BatchNorm is recalibrated for what ``masks`` keep of it."""
+def recalibrated_for(network: nn.Module, masks: Mapping[str, torch.Tensor], images: torch.Tensor) -> nn.Module:
+    """Copy a network with all its weights, and BatchNorm recalibrated for those that ``masks`` keep.
+
+    Args:
+        network: left unchanged.
+        masks: which weights are kept.
+        images: training inputs, (N, …); the first ``CALIBRATION_INPUTS`` are used.
+    """
     copied = copy.deepcopy(network).eval()
-    statistics = dict(recalibrated(masked(copied, masks), images[:INPUTS].cpu()).named_buffers())
+    statistics = dict(recalibrated(masked(copied, masks), images[:CALIBRATION_INPUTS].cpu()).named_buffers())
     for name, value in copied.named_buffers():
         value.copy_(statistics[name])
     return copied
@@ -151,35 +187,55 @@ def search(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = _quiet,
+    progress: bool | Progress = False,
     notes: Callable[[Masks], Mapping[str, Any]] = lambda masks: {},
 ) -> Found:
-    """Train scores, and gather what they keep, with BatchNorm recalibrated for it on ``data``.
+    """Train scores, and collect the weights that they keep, with BatchNorm recalibrated for them.
+
+    Args:
+        method: name of the method.
+        scored: the frozen network and its scores; it is trained in place.
+        data: the training data.
+        asked: the density asked for.
+        recipe: how the scores are trained; recipe.seed controls the data order.
+        objective: what is minimised; None for plain cross-entropy.
+        validation: monitored only; never used for selection.
+        checkpoint: file to continue from; see :func:`slth.baselines.training.train`.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens; True for bars.
+        notes: masks found → what else the method reports.
 
     Raises:
         InputError: the checkpoint holds other random weights, or what training refuses.
     """
+    listener = listening(progress)
     before = weights_hash(scored.network)
     history = train(
         scored, data, recipe=recipe, objective=objective, validation=validation, checkpoint=checkpoint, device=device,
-        say=say,
+        progress=listener,
     )  # fmt: skip
     scored.cpu()
     masks = scored.masks()
     after = weights_hash(scored.network)
     if checkpoint is not None and before != after:
         raise InputError(f"{checkpoint} is a checkpoint of other random weights. Choose another folder.")
-    network = settled(scored.network, masks, data.images)
+    network = recalibrated_for(scored.network, masks, data.images)
     found = Found(
         method=method, network=network, masks=masks, history=history, asked=asked, seconds=history.seconds,
         weights=(before, after), notes=notes(masks),
     )  # fmt: skip
-    warn(found, say)
+    warn(found, listener)
     return found
 
 
-def warn(found: Found, say: Callable[[str], None]) -> None:
-    """Say what a reader of the result must not overlook."""
+def warn(found: Found, progress: bool | Progress) -> None:
+    """Say what a reader of the result must not overlook: more weights than asked for, or empty layers.
+
+    Args:
+        found: the result.
+        progress: who is told; see :func:`slth.progress.listening`.
+    """
+    say = listening(progress).say
     count = sum(int(mask.sum()) for mask in found.masks.values())
     wanted = max(1, round(found.asked * sum(mask.numel() for mask in found.masks.values())))
     if count > wanted + len(found.masks):  # layers may round up

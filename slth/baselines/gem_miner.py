@@ -1,10 +1,12 @@
-r"""Gem-Miner (Rare Gems): scores in [0, 1] rounded to masks, and frozen to zero from below, all layers together.
+"""Gem-Miner (Rare Gems): scores in [0, 1] are rounded to masks, and the lowest scores are frozen to zero step by step.
 
-f(x; w ⊙ q ⊙ 1[p ≥ ½]) with frozen weights w, flags q and scores p, straight-through rounding; loss
-CE + λ‖p‖₂² over all scores; p projected to [0, 1] after every step. After epochs T, 2T, … < E the lowest 1 − e^{−cT}
-of the scores with q = 1 get q = 0 for good. With c = ln(1/s)/E the flags left at the end are s^{T⌊(E−1)/T⌋/E}, more
-than the density s aimed at; with the last freeze in place of E (what the authors' code comes to) they are s, and a
-period of training follows. The mask found is q ⊙ 1[p ≥ ½].
+f(x; w ⊙ q ⊙ 1[p ≥ ½]) with frozen weights w, flags q and scores p. Rounding is straight through. The loss is
+CE + λ‖p‖₂² over all scores; p is projected to [0, 1] after every step. After epochs T, 2T, … < E the lowest
+1 − e^{−cT} of the scores with q = 1, of all layers together, get q = 0 for good.
+
+With c = ln(1/s)/E the flags left at the end are s^{T⌊(E−1)/T⌋/E}, more than the density s aimed at. With the last
+freeze in place of E, as in the authors' code, they are s, and a period of training follows. The mask found is
+q ⊙ 1[p ≥ ½].
 
 Source: sreenivasan2022
 """
@@ -21,30 +23,33 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from slth.baselines.found import Found, search, settled
+from slth.baselines.found import Found, recalibrated_for, search
 from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import Masks, check_density, counts, keep_top, maskable, shuffled, weights_hash
+from slth.baselines.objective import Moment, Objective
+from slth.baselines.randomness import mixed
 from slth.baselines.recipe import Recipe
 from slth.baselines.scored import Scored
-from slth.baselines.training import Moment, Objective, mixed
 from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
+from slth.progress import Progress
 
 # Published for ResNet-20 on CIFAR-10: λ at density 0.59 % (5e-5 at 1.4 %), and T = 5.
 PUBLISHED = Recipe(epochs=150, batch=128, learning_rate=0.1, momentum=0.9, weight_decay=0.0, schedule="cosine")
 PENALTY = 1e-4
 PERIOD = 5
-# For MNIST on a laptop, with λ as above and T = 1: 800 steps must move scores as far as 58,000 do there. Chosen on
-# 5,000 validation images after training LeNet-5 on 10,000 for density 0.05: SGD 1, 3, 10 with λ = 1e-5 and 1, 3 with
-# 1e-4, Adam 0.03 with both and 0.1 with 1e-5, eight runs of one seed.
+# For MNIST on a laptop, with λ as above and T = 1: 800 steps must move scores as far as 58,000 published ones. Chosen
+# with one seed on 5,000 validation images, after training LeNet-5 on 10,000 for density 0.05. Tried: SGD 1, 3, 10 with
+# λ = 1e-5 and 1, 3 with 1e-4, Adam 0.03 with both and 0.1 with 1e-5, eight runs.
 RECIPE = Recipe(epochs=10, optimiser="adam", learning_rate=0.03)
 
 
 class GemMiner(Scored):
-    """A frozen network, its scores p uniform on [0, 1], and the flags q that say which of them are still in play.
+    """A frozen network, scores p uniform on [0, 1], and flags q that tell which scores are not frozen.
 
     Args:
-        network: in frozen form. seed: of the scores.
+        network: in frozen form.
+        seed: seed of the scores.
 
     Source: sreenivasan2022
     """
@@ -57,13 +62,15 @@ class GemMiner(Scored):
             self.register_buffer(_flag(name), torch.ones(weight.shape, dtype=torch.bool))
 
     def flags(self) -> Masks:
-        """q: True where a score is not frozen."""
+        """The flags q: True where a score is not frozen."""
         return {name: self.get_buffer(_flag(name)) for name in maskable(self.network)}
 
     def multipliers(self) -> dict[str, torch.Tensor]:
-        return {name: _Rounded.apply(self.score(name), flag) for name, flag in self.flags().items()}
+        """See :class:`slth.baselines.scored.Scored`."""
+        return {name: _rounded(self.score(name), flag) for name, flag in self.flags().items()}
 
     def masks(self) -> Masks:
+        """See :class:`slth.baselines.scored.Scored`."""
         return {name: flag & (self.score(name).detach() >= 0.5) for name, flag in self.flags().items()}
 
     def project(self) -> None:
@@ -73,26 +80,34 @@ class GemMiner(Scored):
                 score.clamp_(0, 1)
 
     def freeze(self, density: float) -> None:
-        """Freeze the lowest scores in play, of all layers together, until exactly max(1, round(density·N)) are left."""
+        """Freeze the lowest scores of all layers together until exactly max(1, round(density·N)) are not frozen."""
         kept = keep_top({name: self.score(name) for name in maskable(self.network)}, density, among=self.flags())
         for name, flag in self.flags().items():
             flag.copy_(kept[name])
 
     def penalty(self) -> torch.Tensor:
-        """‖p‖₂² over all scores, frozen ones too."""
+        """‖p‖₂² over all scores, frozen ones included."""
         return torch.stack([score.square().sum() for score in self.scores.values()]).sum()
 
 
 def last_freeze(epochs: int, period: int) -> int:
-    """The last epoch after which scores are frozen: the largest multiple of ``period`` below ``epochs``, or 0."""
+    """The last epoch after which scores are frozen: the largest multiple of ``period`` below ``epochs``, or 0.
+
+    Args:
+        epochs: E, epochs of the run.
+        period: T, epochs between freezes.
+    """
     return period * ((epochs - 1) // period)
 
 
 def flags_after(epochs: int, *, density: float, period: int, horizon: int) -> float:
-    r"""Fraction of flags left after so many epochs: e^{−cT⌊epochs/T⌋} with c = ln(1/s)/horizon.
+    """Fraction of flags left after a number of epochs: e^{−cT⌊epochs/T⌋} with c = ln(1/s)/horizon.
 
     Args:
-        density: s, reached at the horizon. period: T, epochs between freezes. horizon: in epochs.
+        epochs: number of finished epochs.
+        density: s, reached at the horizon.
+        period: T, epochs between freezes.
+        horizon: number of epochs after which the fraction would be s.
 
     Source: sreenivasan2022
     """
@@ -113,21 +128,29 @@ def find(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
-    """A strong ticket of a random network by Gem-Miner; what follows is :func:`slth.baselines.found.fine_tuned`.
+    """Search a ticket of a random network by Gem-Miner; it is trained by :func:`slth.baselines.found.fine_tuned`.
 
     Args:
-        model: an ordinary architecture, left as it is; its frozen random form is searched. data: of training.
-        density: s, aimed at; what is found may keep less, and with a longer horizon more.
-        recipe: of the scores. seed: of weights and scores; the recipe's is of the data.
-        penalty: λ > 0. period: T, epochs between freezes, fewer than the recipe has. horizon: epochs after which the
-            flags would be down to s; None for the last freeze, the recipe's epochs for the paper's c = ln(1/s)/E.
-        init: of the weights.
-        validation: looked at, decides nothing. checkpoint, device, say: see :func:`slth.baselines.training.train`.
+        model: an ordinary architecture, left unchanged; its frozen random form is searched.
+        data: the training data.
+        density: s, the fraction of all weights aimed at, in (0, 1]; what is found may keep fewer, and with a longer
+            horizon more.
+        recipe: how the scores are trained; recipe.seed controls the data order.
+        seed: seed of weights and scores.
+        penalty: λ > 0.
+        period: T, epochs between freezes; fewer than the recipe has.
+        horizon: number of epochs after which the flags would be down to s. None for the last freeze; the recipe's
+            epochs give the paper's c = ln(1/s)/E.
+        init: how the weights are drawn; see :func:`slth.baselines.frozen.frozen_form`.
+        validation: monitored only; never used for selection.
+        checkpoint: file to continue from; see :func:`slth.baselines.training.train`.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens; True for bars.
 
     Returns:
-        Notes: ``flags`` (fraction still in play at the end), ``penalty``, ``period``, ``horizon``.
+        ``notes`` hold ``flags`` (fraction of scores not frozen at the end), ``penalty``, ``period`` and ``horizon``.
 
     Raises:
         InputError: density outside (0, 1], λ ≤ 0, T outside 1 … E − 1, or what training refuses.
@@ -160,42 +183,50 @@ def find(
 
     return search(
         "gem-miner", scored, data, asked=density, recipe=recipe, objective=objective, validation=validation,
-        checkpoint=checkpoint, device=device, say=say, notes=notes,
+        checkpoint=checkpoint, device=device, progress=progress, notes=notes,
     )  # fmt: skip
 
 
 def sanity_checks(
     found: Found, model: nn.Module, data: Split, *, seed: int, init: str = "signed_constant"
 ) -> dict[str, Found]:
-    """What a ticket must be better than: its mask shuffled within layers, and its mask on new random weights.
+    """Make the controls that a ticket must beat: its mask shuffled within layers, and its mask on new random weights.
 
-    Masks that only say how many weights a layer keeps lose nothing by either. BatchNorm is recalibrated for both. (The
-    third check, random tickets with smart ratios, is a method of its own: :mod:`slth.baselines.smart`.)
+    A mask that carries no more information than how many weights each layer keeps loses nothing by either. BatchNorm is
+    recalibrated for both. (The third check, random tickets with smart ratios, is a method of its own:
+    :mod:`slth.baselines.smart`.)
 
     Args:
-        found: in frozen form. model: the architecture it was found for. data: of training. seed: of the shuffle and
-            of the new weights, another one than the search's. init: of the weights.
+        found: the ticket, in frozen form.
+        model: the architecture it was found for.
+        data: the training data.
+        seed: seed of the shuffle and of the new weights; it must differ from the seed of the search.
+        init: how the new weights are drawn; see :func:`slth.baselines.frozen.frozen_form`.
+
+    Returns:
+        ``shuffled`` and ``redrawn``.
 
     Raises:
-        InputError: the seed draws the ticket's own weights.
+        InputError: the seed draws the weights of the ticket itself.
 
     Source: sreenivasan2022
     """
     redrawn, moved = frozen_form(model, seed=seed, init=init), shuffled(found.masks, mixed(seed, 4))
-    if _equal(redrawn, found.network):
+    if _same_weights(redrawn, found.network):
         raise InputError(f"seed {seed} draws the weights of the ticket itself. Choose another seed.")
     return {
         "shuffled": replace(
-            found, method=f"{found.method}, shuffled", masks=moved, network=settled(found.network, moved, data.images)
+            found, method=f"{found.method}, shuffled", masks=moved,
+            network=recalibrated_for(found.network, moved, data.images),
         ),
         "redrawn": replace(
-            found, method=f"{found.method}, redrawn", network=settled(redrawn, found.masks, data.images),
+            found, method=f"{found.method}, redrawn", network=recalibrated_for(redrawn, found.masks, data.images),
             weights=(weights_hash(redrawn),) * 2,
         ),
     }  # fmt: skip
 
 
-def _equal(one: nn.Module, other: nn.Module) -> bool:
+def _same_weights(one: nn.Module, other: nn.Module) -> bool:
     """Whether two networks of one architecture have the same weights."""
     return all(torch.equal(a, b) for a, b in zip(maskable(one).values(), maskable(other).values(), strict=True))
 
@@ -205,7 +236,7 @@ def _flag(name: str) -> str:
 
 
 class _Rounded(torch.autograd.Function):
-    """q·1[p ≥ ½]; the gradient passes where q = 1 as if nothing were rounded."""
+    """q·1[p ≥ ½]; where q = 1 the gradient passes unchanged."""
 
     @staticmethod
     def forward(ctx: Any, scores: torch.Tensor, flag: torch.Tensor) -> torch.Tensor:
@@ -216,3 +247,7 @@ class _Rounded(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (flag,) = ctx.saved_tensors
         return gradient * flag, None
+
+
+# torch gives apply no types.
+_rounded: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = _Rounded.apply

@@ -1,8 +1,7 @@
-r"""Iterative magnitude pruning with rewinding: train, prune the smallest weights, rewind, repeat.
+"""Iterative magnitude pruning with rewinding: train, prune the smallest weights, rewind, repeat.
 
 Masks come from trained weights, so a ticket found here is a *weak* one: its weights are those of step t_r, and it has
-to be trained. Rewinding to t_r = 0 is the original lottery ticket; a little later is what makes it work in networks
-that are not tiny.
+to be trained. Rewinding to t_r = 0 is the original lottery ticket. A later t_r is needed in networks that are not tiny.
 
 Source: frankle2020
 """
@@ -14,7 +13,7 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +27,10 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import History, train
 from slth.data import Split
 from slth.errors import InputError, check_int, check_positive
+from slth.progress import Progress, Several, listening
 
-# For LeNet-5 on 5,000 images of MNIST. Tried, on 5,000 validation images and one seed: learning rates 0.02, 0.05 and
-# 0.1 (taken: the best dense network). Epochs, batch and decay were not tuned.
+# For LeNet-5 on 5,000 images of MNIST. Tried with one seed on 5,000 validation images: learning rates 0.02, 0.05 and
+# 0.1; 0.1 gave the best dense network. Epochs, batch and weight decay were not tuned.
 RECIPE = Recipe(epochs=6, batch=64, learning_rate=0.1, weight_decay=1e-4)
 
 
@@ -39,8 +39,11 @@ class Level:
     """One round of pruning.
 
     Attributes:
-        level: 0 is dense. density: asked for; the count is exactly max(1, round(density·N)). masks: the ticket.
-        network: trained from the rewind point with everything else held at zero. history: of that training.
+        level: number of the round; 0 is dense.
+        density: the density asked for; exactly max(1, round(density·N)) weights are kept.
+        masks: which weights are kept: the ticket.
+        network: trained from the rewind point with all other weights held at zero.
+        history: of that training.
     """
 
     level: int
@@ -62,30 +65,40 @@ def find(
     validation: Split | None = None,
     folder: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
-    """The trained ticket of one density, with all that was spent on the levels before it.
+    """Find the trained ticket of one density, and report what was spent on all levels before it.
 
     Args:
-        model: an ordinary architecture, left as it is. density, fraction: see :func:`schedule`. recipe: of every level.
-        rewind: t_r. seed: of the weights; the recipe's of the data. Everything else as in :func:`prune`.
+        model: an ordinary architecture, left unchanged; its weights are drawn anew.
+        data: the training data.
+        density: fraction of all weights to keep, in (0, 1].
+        recipe: how every level is trained; recipe.seed controls the data order.
+        rewind: t_r, the step to rewind to.
+        fraction: fraction of the remaining weights that a level prunes; see :func:`schedule`.
+        seed: seed of the weights.
+        validation: monitored only; never used for selection.
+        folder: folder for the checkpoints of the rewind point and of every level; None for none.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens: hears every training and one line for each level; True for bars.
 
     Returns:
-        A Found whose network is *trained*, and whose history is that of all levels; ``notes`` hold ``rewind`` and for
-        each of the ``levels`` its density and, with validation data, accuracy.
+        A Found whose network is *trained*, and whose history is that of all levels. ``notes`` hold ``rewind``, and
+        ``levels``: the density of each and, with validation data, its accuracy.
 
     Raises:
-        InputError: a step, density or fraction outside its range. TrainingError: a layer has lost all weights.
+        InputError: a step, density or fraction outside its range.
+        TrainingError: a layer has lost all weights.
 
     Source: frankle2020
     """
-    began = time.perf_counter()
+    began, listener = time.perf_counter(), listening(progress)
     first = drawn(model, seed)
-    start = rewind_point(first, data, recipe=recipe, step=rewind, folder=folder, device=device)
+    start = rewind_point(first, data, recipe=recipe, step=rewind, folder=folder, device=device, progress=listener)
     history, levels = History(steps=rewind, seconds=time.perf_counter() - began), []
     for level in prune(
         start, data, recipe=recipe, rewind=rewind, densities=schedule(density, fraction), validation=validation,
-        folder=folder, device=device, say=say,
+        folder=folder, device=device, progress=listener,
     ):  # fmt: skip
         history.epochs += level.history.epochs
         history.steps += level.history.steps
@@ -98,19 +111,25 @@ def find(
         history=history, asked=density, seconds=history.seconds,
         weights=(weights_hash(first), weights_hash(level.network)), notes={"rewind": rewind, "levels": levels},
     )  # fmt: skip
-    warn(found, say)
+    warn(found, listener)
     return found
 
 
 def rewind_point(
     model: nn.Module, data: Split, *, recipe: Recipe, step: int, folder: Path | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "cpu", progress: bool | Progress = False,
 ) -> nn.Module:  # fmt: skip
-    """A copy of ``model`` after ``step`` steps of the recipe: what every level starts from. At 0, as it was.
+    """Train a copy of a network for ``step`` steps of the recipe: every level starts from it.
 
     Args:
-        folder: for its checkpoint: where training does not repeat itself to the bit (a GPU), levels that are there
-            already belong to this rewind point and to no other.
+        model: the untrained network; it is left unchanged.
+        data: the training data.
+        recipe: how every level is trained; recipe.seed controls the data order.
+        step: t_r, the step to rewind to; 0 for the network as it is.
+        folder: folder for the checkpoint; None for none. On a GPU, training does not repeat itself to the bit, so
+            levels on disk belong to the rewind point beside them and to no other.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens; True for bars.
 
     Raises:
         InputError: a step outside the run.
@@ -119,7 +138,15 @@ def rewind_point(
     check_int("step", step, 0, steps - 1, hint=f"It is the step to rewind to; the run has {steps}.")
     point = copy.deepcopy(model)
     checkpoint = None if folder is None else folder / f"rewind-{step}-{_digest(model, data, {})}.pt"
-    train(point, data, recipe=recipe, last_step=step, checkpoint=checkpoint, device=device)
+    train(
+        point,
+        data,
+        recipe=recipe,
+        last_step=step,
+        checkpoint=checkpoint,
+        device=device,
+        progress=_without_lines(progress),
+    )
     return point
 
 
@@ -127,7 +154,8 @@ def schedule(density: float, fraction: float = 0.2) -> list[float]:
     """Densities of the levels: 1, 1−f, (1−f)², … as long as they are above ``density``, then ``density``.
 
     Args:
-        density: of the last level, in (0, 1]. fraction: f, of the remaining weights that a level prunes, in (0, 1).
+        density: of the last level, in (0, 1].
+        fraction: f, fraction of the remaining weights that a level prunes, in (0, 1).
 
     Raises:
         InputError: numbers outside their ranges.
@@ -135,7 +163,7 @@ def schedule(density: float, fraction: float = 0.2) -> list[float]:
     check_density(density)
     if check_positive("fraction", fraction, "It is the part of the remaining weights to prune.") >= 1:
         raise InputError(f"fraction must lie in (0, 1); got {fraction}. It is the part of the remaining weights.")
-    # One part in 10⁹ below, so that 0.8³ asked for as 0.512 is not a level of its own.
+    # One part in 10⁹ below, so that 0.8³ and 0.512 do not make two levels.
     levels = math.ceil(math.log(density) / math.log1p(-fraction) - 1e-9)
     return [(1 - fraction) ** level for level in range(levels)] + [density]
 
@@ -150,29 +178,35 @@ def prune(
     validation: Split | None = None,
     folder: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Iterator[Level]:
-    r"""The levels of iterative magnitude pruning, one at a time: each is trained when it is asked for.
+    r"""Iterative magnitude pruning, one level at a time: a level is trained when it is asked for.
 
     Level l trains ``start`` under mask m_l from step t_r to the end, to weights w; then
 
     .. math:: m_{l+1} = \text{the } \max(1, \mathrm{round}(\rho_{l+1} N)) \text{ largest of } |w|
               \text{ among those that } m_l \text{ keeps, over all layers together.}
 
-    Momentum starts at zero at the rewind point: weights are rewound, not the optimiser.
+    Momentum starts at zero at the rewind point: weights are rewound, the optimiser is new.
 
     Args:
-        start: the weights of step t_r (:func:`rewind_point`, or :func:`slth.baselines.data_diet.pretrained`); kept
-            as it is, BatchNorm statistics included.
-        data, recipe: of every level. rewind: t_r, the step that ``start`` is at.
+        start: the network at step t_r (:func:`rewind_point`, or :func:`slth.baselines.data_diet.pretrained`), BatchNorm
+            statistics included; it is left unchanged.
+        data: the training data.
+        recipe: how every level is trained; recipe.seed controls the data order.
+        rewind: t_r, the step that ``start`` is at.
         densities: of the levels, falling; usually :func:`schedule`.
-        folder: one checkpoint a level goes there, and a level that is there already is read, not trained.
+        validation: monitored only; never used for selection.
+        folder: folder for one checkpoint for each level; a level that is there already is read, not trained.
+        device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
+        progress: who listens: hears every training and one line for each level; True for bars.
 
     Returns:
         An iterator of levels; the last has the density ``densities[-1]``.
 
     Raises:
-        InputError: t_r outside the run, or densities that do not fall. TrainingError: a layer has lost all weights.
+        InputError: t_r outside the run, or densities that do not fall.
+        TrainingError: a layer has lost all weights.
 
     Source: frankle2020
     """
@@ -182,12 +216,12 @@ def prune(
         check_density(density)
     if not densities or any(b >= a for a, b in itertools.pairwise(densities)):
         raise InputError(f"densities must fall from level to level; got {densities}. schedule() makes such a list.")
-    return _levels(start, data, recipe, rewind, densities, validation, folder, device, say)
+    return _levels(start, data, recipe, rewind, densities, validation, folder, device, listening(progress))
 
 
 def _levels(
     start: nn.Module, data: Split, recipe: Recipe, rewind: int, densities: list[float], validation: Split | None,
-    folder: Path | None, device: str | torch.device, say: Callable[[str], None],
+    folder: Path | None, device: str | torch.device, listener: Progress,
 ) -> Iterator[Level]:  # fmt: skip
     scores = _magnitudes(start)
     masks = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
@@ -197,12 +231,22 @@ def _levels(
         checkpoint = None if folder is None else folder / f"level-{level:02d}-{_digest(start, data, masks)}.pt"
         history = train(
             network, data, recipe=recipe, masks=masks, first_step=rewind, validation=validation,
-            checkpoint=checkpoint, device=device,
+            checkpoint=checkpoint, device=device, progress=_without_lines(listener),
         )  # fmt: skip
         shown = f", validation {history.epochs[-1]['validation']:.2%}" if validation is not None else ""
-        say(f"level {level}: density {density:.4g}{shown}, {history.seconds:.1f} s")
+        listener.say(f"level {level}: density {density:.4g}{shown}, {history.seconds:.1f} s")
         yield Level(level=level, density=density, masks=masks, network=network, history=history)
         scores = _magnitudes(network)
+
+
+class _WithoutLines(Several):
+    def say(self, line: str) -> None:
+        """See :class:`Progress`."""
+
+
+def _without_lines(progress: bool | Progress) -> Progress:
+    """Listen to a training without its lines: a level tells one line instead of one for each epoch."""
+    return _WithoutLines([listening(progress)])
 
 
 def _magnitudes(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -211,7 +255,7 @@ def _magnitudes(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _digest(start: nn.Module, data: Split, masks: Masks) -> str:
-    """Names the checkpoint after what a level comes from, so that another start or subset never finds it."""
+    """Name a checkpoint after what a level comes from, so that a level of another start or subset is never read."""
     parts = [weights_hash(start).encode(), data.labels.cpu().numpy().tobytes()]
     parts += [mask.cpu().numpy().tobytes() for mask in masks.values()]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]

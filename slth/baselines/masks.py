@@ -1,7 +1,7 @@
-r"""Masks: which weights of a network are kept, as named boolean tensors with exact counts.
+"""Masks: which weights of a network are kept, as named boolean tensors.
 
 Density is the fraction of the weights of all convolutions and linear layers that a mask keeps. Biases and BatchNorm
-parameters belong to no mask: methods that need a network without them take it in its frozen random form
+parameters belong to no mask. Methods that need a network without them take it in its frozen random form
 (:mod:`slth.baselines.frozen`).
 """
 
@@ -18,13 +18,16 @@ from torch import nn
 
 from slth.errors import InputError, TrainingError, check_choice, check_positive
 
+# Name of a weight → boolean tensor of its shape, True where the weight is kept.
 Masks = dict[str, torch.Tensor]
+# Name of a weight → float tensor of its shape.
+Scores = dict[str, torch.Tensor]
 
-_PRUNED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+WEIGHTED_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def maskable(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights that masks are about, by parameter name: those of convolutions and linear layers, in order.
+    """The weights that masks are about: those of convolutions and linear layers, in order, by parameter name.
 
     Raises:
         InputError: the model has none.
@@ -32,7 +35,7 @@ def maskable(model: nn.Module) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {
         f"{name}.weight" if name else "weight": module.weight
         for name, module in model.named_modules()
-        if isinstance(module, _PRUNED)
+        if isinstance(module, WEIGHTED_LAYERS)
     }
     if not found:
         raise InputError("a model to prune must have convolutions or linear layers; got none.")
@@ -50,18 +53,19 @@ def check_density(density: float) -> float:
 def keep_top(
     scores: Mapping[str, torch.Tensor], density: float, *, scope: str = "global", among: Masks | None = None
 ) -> Masks:
-    r"""Keep the weights of the largest scores, exactly max(1, round(density·N)) of them.
+    """Keep the weights of the largest scores, exactly max(1, round(density·N)) of them.
 
     Args:
-        scores: name → scores of a weight's shape, any float dtype. density: of all N weights, pruned ones included.
+        scores: name → scores of a weight's shape, any float dtype.
+        density: fraction of all N weights to keep, in (0, 1]; already pruned ones count in N.
         scope: ``global`` ranks all weights together; ``layer`` keeps the same fraction of every layer.
-        among: only weights kept here may be kept; pruned ones never return.
+        among: only weights kept here may be kept; None for all.
 
     Returns:
         Boolean tensors. Equal scores are kept in the order of the weights, so the count is exact with ties too.
 
     Raises:
-        InputError: density outside (0, 1], scores that are not numbers, or fewer weights left than asked for.
+        InputError: density outside (0, 1], scores that are NaN, or fewer weights left than asked for.
     """
     check_density(density)
     check_choice("scope", scope, ("global", "layer"))
@@ -86,9 +90,16 @@ def keep_top(
 
 
 def largest(values: torch.Tensor, count: int) -> torch.Tensor:
-    """Where the ``count`` largest of ``values`` (n,) are, bool (n,); of equal values the first ones.
+    """Mark the largest values; of equal values the first ones.
 
-    A selection, not a sort: score methods do this at every step.
+    It selects and does not sort, because score methods call it at every step.
+
+    Args:
+        values: (n,).
+        count: number of values to mark, 1 ≤ count ≤ n.
+
+    Returns:
+        bool (n,).
     """
     if values.device.type == "cpu":
         least = float(np.partition(values.detach().numpy(), len(values) - count)[len(values) - count])
@@ -102,29 +113,32 @@ def largest(values: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def counts(masks: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, int]]:
-    """Name → (kept, all)."""
+    """For each name the number of kept weights and of all weights."""
     return {name: (int(mask.sum()), mask.numel()) for name, mask in masks.items()}
 
 
 def density_of(masks: Mapping[str, torch.Tensor]) -> float:
-    """Kept weights over all weights."""
+    """Number of kept weights over the number of all weights."""
     pairs = counts(masks).values()
     return sum(kept for kept, _ in pairs) / max(1, sum(total for _, total in pairs))
 
 
 def collapsed(masks: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of layers without a kept weight: such a network computes a constant, or nothing of its input."""
+    """Names of layers without a kept weight: such a network computes a constant, or ignores its input."""
     return [name for name, mask in masks.items() if not bool(mask.any())]
 
 
 def check_masks(masks: Mapping[str, torch.Tensor], model: nn.Module, *, whole: bool = True) -> None:
-    """Raise when masks do not fit ``model``.
+    """Raise when masks do not fit a network.
 
     Args:
-        whole: an empty layer is an error too.
+        masks: name → bool tensor of the weight's shape.
+        model: the network.
+        whole: whether an empty layer is an error too.
 
     Raises:
-        InputError: other names, shapes or dtypes than the model's. TrainingError: a layer has collapsed.
+        InputError: names, shapes or dtypes that differ from the model's.
+        TrainingError: a layer has collapsed.
     """
     weights = maskable(model)
     if set(masks) != set(weights):
@@ -147,7 +161,12 @@ def check_masks(masks: Mapping[str, torch.Tensor], model: nn.Module, *, whole: b
 
 
 def shuffled(masks: Mapping[str, torch.Tensor], seed: int) -> Masks:
-    """As many weights in every layer, at random places."""
+    """Keep as many weights in every layer, at random places.
+
+    Args:
+        masks: which weights are kept now.
+        seed: seed of the places.
+    """
     generator = torch.Generator().manual_seed(seed)
     return {
         name: mask.reshape(-1)[torch.randperm(mask.numel(), generator=generator).to(mask.device)].reshape(mask.shape)
@@ -156,7 +175,13 @@ def shuffled(masks: Mapping[str, torch.Tensor], seed: int) -> Masks:
 
 
 def random_masks(model: nn.Module, fractions: Mapping[str, float], seed: int) -> Masks:
-    """A fraction of each layer at random places: exactly round(fraction·size) weights."""
+    """Keep a fraction of each layer at random places: exactly round(fraction·size) weights.
+
+    Args:
+        model: the network.
+        fractions: name of a weight → fraction to keep, in [0, 1].
+        seed: seed of the places.
+    """
     ordered = {}
     for name, weight in maskable(model).items():
         mask = torch.zeros(weight.shape, dtype=torch.bool)
@@ -169,11 +194,19 @@ def random_masks(model: nn.Module, fractions: Mapping[str, float], seed: int) ->
 def held(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> Iterator[nn.Module]:
     """Set pruned weights to zero, and keep them there while an optimiser works on the model.
 
-    Their gradients are zeroed before any optimiser sees them; with weight zero, weight decay and momentum add
-    nothing. (A new optimiser is needed: an old one's momentum would move them.)
+    Their gradients are zeroed before any optimiser sees them; with weight zero, weight decay and momentum add nothing.
+    (A new optimiser is needed: the momentum of an old one would move them.)
+
+    Args:
+        model: the network; it is changed in place.
+        masks: which weights are kept.
+
+    Yields:
+        The model.
 
     Raises:
-        InputError: masks that do not fit. TrainingError: an empty layer.
+        InputError: masks that do not fit.
+        TrainingError: an empty layer.
     """
     check_masks(masks, model)
     weights = maskable(model)
@@ -193,7 +226,7 @@ def held(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> Iterator[nn.Mod
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 of all parameters, names and bytes: equal before and after says that no weight was touched."""
+    """SHA-256 of all parameters, names and bytes: an equal hash before and after means that no weight was changed."""
     digest = hashlib.sha256()
     for name, value in sorted(model.named_parameters()):
         digest.update(name.encode())

@@ -1,13 +1,13 @@
-r"""Planted subset sums: instances and whole networks that a known selection of random candidates solves.
+"""Planted subset sums: instances and whole networks that a known selection of random candidates solves.
 
-The parent of a strong ticket is fixed by its seed and cannot be written into (:mod:`slth.networks.parent`). So here
-it is the *target* that is planted: each slice of its weights is the sum of a known, random subset of the parent's
-candidates. The planted selection has an error of rounding alone, and the question is whether a search reaches it.
+The parent of a strong ticket is fixed by its seed and cannot be changed (:mod:`slth.networks.parent`). So here the
+*target* is planted: each slice of its weights is the sum of a known random subset of the parent's candidates. The error
+of the planted selection is rounding alone, and the question is whether a search reaches it.
 
-Two regimes, told apart by the subsets that there are: in expectation 2^n·P(a random sum is within ε) selections come
-within ε of the target. Where that number is far below 1 the planted one is alone, and finding it is a search for a
-needle (few candidates a dimension; only exact search can). Where it is far above 1 other selections are nearly
-as good, recall means nothing, and the error is what a search is scored by.
+There are two regimes. In expectation 2^n·P(a random sum is within ε) selections come within ε of the target. Where that
+number is far below 1 (few candidates for each dimension), the planted selection is alone, and only exact search can
+find it. Where it is far above 1, other selections are nearly as good, recall means nothing, and a search is scored by
+its error.
 
 Source: plantnseek2022
 """
@@ -43,8 +43,9 @@ class PlantedSum:
     """One instance with a known solution.
 
     Attributes:
-        problem: to solve. truth: bool (n,), the planted selection. error: its own, by :func:`slth.rss.verify`: what
-            rounding the sum to float64 leaves.
+        problem: the instance to solve.
+        truth: bool (n,), the planted selection.
+        error: its error by :func:`slth.rss.verify`: what rounding the sum to float64 leaves.
     """
 
     problem: Problem
@@ -58,7 +59,10 @@ def planted_sum(*, n: int, dimension: int, kept: int, seed: int = 0) -> PlantedS
     u and v are standard normal: the law of a parent's candidates at scale 1.
 
     Args:
-        n: candidates. dimension: D. kept: |S|, between 1 and n. seed: of candidates and S.
+        n: number of candidates.
+        dimension: D.
+        kept: |S|, between 1 and n.
+        seed: seed of candidates and S.
 
     Raises:
         InputError: numbers outside their ranges.
@@ -78,11 +82,15 @@ def planted_sum(*, n: int, dimension: int, kept: int, seed: int = 0) -> PlantedS
 
 
 def score_sum(planted: PlantedSum, solution: Solution) -> dict[str, float]:
-    """Whether a search has reached what was planted.
+    """Compare a solution with what was planted.
+
+    Args:
+        planted: the instance.
+        solution: what a search found.
 
     Returns:
-        ``error``: of the solution. ``planted_error``. ``reached``: 1 if the former is not above the latter, else 0.
-        ``recall``, ``precision``: of the planted candidates (precision 0 if nothing was selected).
+        ``error`` of the solution; ``planted_error``; ``reached``: 1 if the former is not above the latter, else 0;
+        ``recall`` and ``precision`` of the planted candidates (precision 0 if nothing was selected).
     """
     common = int((planted.truth & solution.selected).sum())
     return {
@@ -99,8 +107,10 @@ class PlantedNetwork:
     """A network all of whose slices are sums of known candidates of a parent.
 
     Attributes:
-        model: the target, to be given to :func:`slth.tickets.find_ticket` with ``options``. truth: the planted hidden
-            channels of each (layer, input channel). parent: what they belong to.
+        model: the network to be given to :func:`slth.tickets.find_ticket` with ``options``.
+        target: the same network, extracted.
+        parent: the random parent that the candidates belong to.
+        truth: (layer, input channel) → the planted hidden channels.
         options: ``width``, ``seed``, ``scale``, ``input_range``.
     """
 
@@ -120,17 +130,20 @@ def planted_network(
     scale: float = 1.0,
     input_range: tuple[float, float] = (0.0, 1.0),
 ) -> PlantedNetwork:
-    r"""A copy of ``model`` whose weights are sums of ``kept`` candidates of the parent with that seed.
+    r"""Copy a network with weights that are sums of ``kept`` candidates of the parent with that seed.
 
     For each layer and input channel c, :math:`K_c := \sum_{t \in S_c} u_{c,t} V_{c,t}` with S_c a random set of
     hidden channels with u > 0, rounded to float32: the planted error is that rounding. The parent is the one that
     ``find_ticket`` makes, because a ``scale`` given as a number makes it independent of the target.
 
     Args:
-        model: conv and linear layers with inputs that cannot be negative (after ReLU); left as it is. No BatchNorm:
+        model: conv and linear layers with inputs that cannot be negative (after ReLU); left unchanged. No BatchNorm:
             folding would change the planted weights.
-        width: hidden channels per input channel, about half of them with u > 0. kept: how many of them are planted.
-        scale: of the parent. input_range: of the model's inputs; must not be negative.
+        width: hidden channels per input channel; about half of them have u > 0.
+        kept: number of planted hidden channels for each input channel.
+        seed: seed of the parent and of the planted sets.
+        scale: of the parent.
+        input_range: of the model's inputs; must not be negative.
 
     Raises:
         InputError: inputs of any sign (one set cannot serve both signs), BatchNorm, or fewer candidates than ``kept``.
@@ -139,7 +152,7 @@ def planted_network(
     """
     check_int("kept", kept, 1, hint="It is the number of candidates in a planted sum.")
     check_positive("scale", scale)
-    # The parent wants no trained weights: names, shapes and signs of the layers are all that counts.
+    # The parent needs no trained weights, only names, shapes and signs of the layers.
     blank = extract(model, input_range=input_range)
     signed = [linear.name for linear in blank.maps if linear.signs != "+"]
     if signed:
@@ -164,7 +177,7 @@ def planted_network(
             truth[i, channel] = Block.of([rows])
             total = np.array([math.fsum(column) for column in parent.candidates(i, channel, rows).T])
             with torch.no_grad():
-                _write(parameters, linear.name, channel, linear.channels[0], linear.groups, total)
+                _write_slice(parameters, linear.name, channel, linear.channels[0], linear.groups, total)
     target = extract(planted, input_range=input_range)
     channels = input_channels(parent, target, "channel")
     if make_parent(target, width=width, seed=seed, scale=scale) != parent or not all(
@@ -179,11 +192,15 @@ def planted_network(
 
 
 def score_ticket(planted: PlantedNetwork, ticket: Ticket) -> dict[str, float]:
-    """Whether a ticket (structure ``channel``) has reached what was planted.
+    """Compare a ticket of structure ``channel`` with what was planted.
+
+    Args:
+        planted: the planted network.
+        ticket: what a search found for it.
 
     Returns:
-        ``reached``: fraction of instances with an error not above the planted one. ``recall``, ``precision``: of the
-        planted hidden channels, over all instances. ``error``, ``planted_error``: the largest of all instances, L∞.
+        ``reached``: fraction of instances with an error not above the planted one; ``recall`` and ``precision`` of the
+        planted hidden channels, over all instances; ``error`` and ``planted_error``: the largest of all instances, L∞.
 
     Raises:
         InputError: a ticket of another parent or structure.
@@ -210,15 +227,15 @@ def score_ticket(planted: PlantedNetwork, ticket: Ticket) -> dict[str, float]:
 
 
 def _is_rounding(channel: InputChannel, block: Block) -> bool:
-    """Whether a planted sum is the target's slice up to the rounding of float32, 2⁻²⁴ of an entry."""
+    """Whether a planted sum equals the target's slice up to the rounding of float32, 2⁻²⁴ of an entry."""
     return measure_channel(channel, block).error <= 2.0**-23 * float(np.abs(channel.goals).max())
 
 
-def _write(
+def _write_slice(
     parameters: Mapping[str, torch.Tensor], name: str, channel: int, c_in: int, groups: int,
     total: npt.NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """Put the slice of an input channel (number ``c_in``: the bias) where the layer keeps it."""
+    """Write the slice of an input channel into the layer's parameters; number ``c_in`` is the bias."""
     values = torch.from_numpy(total.astype(np.float32))
     if channel == c_in:
         parameters[f"{name}.bias"].copy_(values)

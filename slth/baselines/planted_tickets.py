@@ -1,17 +1,16 @@
-r"""Planted tickets: random networks in which a known small network is hidden, as ground truth for a search.
+"""Planted tickets: random networks in which a known small network is hidden, as ground truth for a search.
 
-A target of fully connected ReLU layers is written into a random *mother* network, neuron by neuron, over the random
-neuron that is closest to it in angle. A ReLU neuron may be scaled, λ·relu(x) = relu(λx) for λ > 0, and the next layer
-divided by λ; λ is chosen so that the planted weights have the norm of the random ones that they replace. So the
-planted ticket computes the target up to one positive factor, in a mother whose weights do not give it away by their
-size, and on data that the target labels accuracy 1 can be reached by removing weights alone.
+A target of fully connected ReLU layers is written into a random *mother* network, neuron by neuron: each target neuron
+replaces the random neuron that is closest to it in angle. A ReLU neuron may be scaled, λ·relu(x) = relu(λx) for λ > 0,
+if the next layer is divided by λ; λ is chosen so that the planted weights have the norm of the random ones that they
+replace. So the planted ticket computes the target up to one positive factor, and the size of its weights does not give
+it away. On data that the target labels, removing weights alone can reach accuracy 1.
 
-What a search is scored by: the accuracy of what it finds (1 is possible, at the planted density), and recall and
-precision of the planted weights. A search may find another ticket that is as good: low recall at accuracy 1 is no
-failure, low accuracy is one.
+A search is scored by the accuracy of what it finds (1 is possible, at the planted density), and by recall and precision
+of the planted weights. A search may find another ticket that is as good: low recall at accuracy 1 is not a failure, low
+accuracy is one.
 
-The planted subset sums that the other searches of this package are scored by are in
-:mod:`slth.baselines.planted_sums`.
+Planted subset sums, for the searches that solve them, are in :mod:`slth.baselines.planted_sums`.
 
 Source: plantnseek2022
 """
@@ -27,24 +26,27 @@ from torch import nn
 
 from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import Masks, density_of, keep_top, maskable
+from slth.baselines.randomness import mixed
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import logits_of, mixed, train
+from slth.baselines.training import logits_of, train
 from slth.data import Split
 from slth.errors import InputError, check_int
 from slth.networks.models import mlp
 
-# Of the target: it has to be a classifier worth finding, not the best one (83 to 94 % on digits with 8 hidden neurons).
+# How the target is trained. It must be worth finding, not be the best (83 to 94 % on digits with 8 hidden neurons).
 TARGET_RECIPE = Recipe(epochs=30, batch=64, optimiser="adam", learning_rate=1e-2, schedule="cosine")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Planted:
+class PlantedTicket:
     """A planted problem: find in ``network`` a subnetwork that classifies ``test`` as the target does.
 
     Attributes:
-        network: the mother with the ticket in it; fully connected, frozen, no biases, no BatchNorm. truth: the planted
-            weights. target: the network that was planted. train, test: images with the target's predictions as labels,
-            so that the planted ticket has accuracy 1.
+        network: the mother network with the ticket in it; fully connected, frozen, no biases, no BatchNorm.
+        truth: the planted weights.
+        target: the network that was planted.
+        train: training images with the target's predictions as labels, so that the planted ticket has accuracy 1.
+        test: test images, labelled in the same way.
     """
 
     network: nn.Module
@@ -55,7 +57,7 @@ class Planted:
 
     @property
     def density(self) -> float:
-        """Of the planted ticket."""
+        """Density of the planted ticket."""
         return density_of(self.truth)
 
 
@@ -68,14 +70,17 @@ def problem(
     density: float = 1.0,
     seed: int = 0,
     recipe: Recipe = TARGET_RECIPE,
-) -> Planted:
+) -> PlantedTicket:
     """Train a small target on the data, plant it in a random network, and let it label the data.
 
     Args:
-        train_data, test_data: images and labels; the target is trained on the former.
-        hidden: neurons of the target's hidden layers. widths: of the mother's, at least as many each.
-        density: of the target's own weights, in (0, 1]: the smallest are pruned before a second training.
-        seed: of target and mother. recipe: of the target.
+        train_data: images and labels that the target is trained on.
+        test_data: images and labels to test on.
+        hidden: number of neurons of each hidden layer of the target.
+        widths: number of neurons of each hidden layer of the mother; at least as many as in ``hidden``.
+        density: fraction of the target's weights to keep, in (0, 1]: the smallest are pruned before a second training.
+        seed: seed of target and mother.
+        recipe: how the target is trained; its seed is replaced.
 
     Raises:
         InputError: widths below the target's, or a target that predicts one class alone.
@@ -97,11 +102,11 @@ def problem(
     relabelled = [Split(data.images, logits_of(target, data.images).argmax(dim=1)) for data in (train_data, test_data)]
     if len(relabelled[0].labels.unique()) < 2:
         raise InputError("the target must tell classes apart; it predicts one alone. Train it longer.")
-    return Planted(network=network, truth=truth, target=target, train=relabelled[0], test=relabelled[1])
+    return PlantedTicket(network=network, truth=truth, target=target, train=relabelled[0], test=relabelled[1])
 
 
 def plant(target: nn.Module, mother: nn.Module) -> tuple[nn.Module, Masks]:
-    r"""A copy of ``mother`` in which ``target`` is hidden, and where.
+    r"""Copy ``mother`` with ``target`` hidden in it.
 
     For target neuron i with weights w_i from the planted neurons S of the layer before, and mother neurons j still
     free with weights v_j on S:
@@ -112,7 +117,8 @@ def plant(target: nn.Module, mother: nn.Module) -> tuple[nn.Module, Masks]:
     their norms, largest first. Outputs stay where they are, with one λ for all of them.
 
     Args:
-        target, mother: chains of linear layers and ReLU without biases, of equal depth, inputs and outputs.
+        target: a chain of linear layers and ReLU without biases.
+        mother: a chain of the same depth, inputs and outputs, with at least as many hidden neurons.
 
     Returns:
         The planted network, and masks of the planted weights: masking leaves the target times one positive factor.
@@ -155,18 +161,24 @@ def plant(target: nn.Module, mother: nn.Module) -> tuple[nn.Module, Masks]:
 
 
 def score(masks: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """How much of the planted ticket a search has found.
+    """Measure how much of the planted ticket a search has found.
+
+    Args:
+        masks: what the search keeps.
+        truth: the planted weights.
 
     Returns:
-        ``recall``: planted weights that are kept, over planted ones. ``precision``: the same over kept ones (0 if
-        nothing is kept). ``chance``: the precision of a random mask, which is the planted density; the recall of one
-        is ``density``, that of ``masks``.
+        ``recall``: planted weights that are kept, over planted ones; ``precision``: the same over kept ones (0 if
+        nothing is kept); ``chance``: the precision of a random mask, which is the planted density; ``density``:
+        of ``masks``, which is also the recall of a random mask.
 
     Raises:
         InputError: masks of other layers or shapes.
     """
     if {name: mask.shape for name, mask in masks.items()} != {name: mask.shape for name, mask in truth.items()}:
-        raise InputError("masks must have the names and shapes of the planted ones; they differ. Use Planted.network.")
+        raise InputError(
+            "masks must have the names and shapes of the planted ones; they differ. Search in PlantedTicket.network."
+        )
     common = sum(int((masks[name] & truth[name]).sum()) for name in truth)
     planted, kept = (sum(int(mask.sum()) for mask in many.values()) for many in (truth, masks))
     return {
@@ -178,7 +190,7 @@ def score(masks: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) 
 
 
 def _layers(network: nn.Module, name: str) -> list[torch.Tensor]:
-    """Weights of a chain of linear layers, float64."""
+    """Weights of a chain of linear layers, in float64."""
     fine = (nn.Linear, nn.ReLU, nn.Flatten)
     modules = list(network.children())
     if not isinstance(network, nn.Sequential) or not all(isinstance(module, fine) for module in modules):
@@ -190,7 +202,7 @@ def _layers(network: nn.Module, name: str) -> list[torch.Tensor]:
 
 
 def _matched(wanted: torch.Tensor, room: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each target neuron (rows of ``wanted``) a mother neuron (row of ``room``) of its own, and its factor."""
+    """Choose a different mother neuron (row of ``room``) and a factor for each target neuron (row of ``wanted``)."""
     rows = torch.zeros(len(wanted), dtype=torch.int64)
     scales = torch.ones(len(wanted), dtype=torch.float64)
     free = torch.ones(len(room), dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run but the model and the data."""
+"""Recipes: everything that determines a training run except the model and the data."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from slth.errors import InputError, check_choice, check_int, check_positive
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Epochs, optimiser, schedule, order of the data.
+    """Epochs, optimiser, schedule and order of the data.
 
     Attributes:
-        epochs: passes over the training data. batch: examples a step; the last one of an epoch may be smaller.
-        optimiser: ``sgd`` or ``adam``. learning_rate: the largest one of the schedule. momentum: of SGD.
+        epochs: passes over the training data.
+        batch: examples in a step; the last step of an epoch may have fewer.
+        optimiser: ``sgd`` or ``adam``.
+        learning_rate: the largest learning rate of the schedule.
+        momentum: of SGD.
         weight_decay: L2, added to the gradient.
-        schedule: ``cosine`` (to zero), ``one-cycle`` (up to the rate over the first 30 %, then down), ``multistep``
-            (×0.1 at each of ``milestones``, fractions of the run) or ``constant``.
-        augment: shift by up to an eighth of the side and mirror at random (photographs; not digits).
-        seed: of the order of the data and of all noise in training.
+        schedule: ``cosine`` (to zero), ``one-cycle`` (up to the learning rate over the first 30 %, then down),
+            ``multistep`` (×0.1 at each of ``milestones``) or ``constant``.
+        milestones: fractions of the run, in (0, 1).
+        augment: whether images are shifted by up to an eighth of the side and mirrored at random (photographs; not
+            digits).
+        seed: seed of the order of the data and of all noise in training.
     """
 
     epochs: int = 5
@@ -52,11 +57,16 @@ class Recipe:
             raise InputError(f"milestones must be fractions of the run, in (0, 1); got {self.milestones}.")
 
     def steps(self, examples: int) -> int:
-        """Steps of a whole run on so many examples."""
+        """Number of steps of a whole run on so many examples."""
         return self.epochs * -(-examples // self.batch)
 
     def rate(self, step: int, steps: int) -> float:
-        """Learning rate of step 0 ≤ ``step`` < ``steps``: a function of the step alone, so a run can start anywhere."""
+        """Learning rate of a step; it depends on the step alone, so a run can start anywhere.
+
+        Args:
+            step: 0 ≤ step < steps.
+            steps: number of steps of the whole run.
+        """
         done = step / steps
         if self.schedule == "constant":
             return self.learning_rate
@@ -69,7 +79,11 @@ class Recipe:
         return self.learning_rate * (least + (1 - least) * 0.5 * (1 - math.cos(math.pi * share)))
 
     def make_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """A new optimiser of the trained parameters."""
+        """Make a new optimiser of the parameters that require gradients.
+
+        Raises:
+            InputError: no parameter requires gradients.
+        """
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         if not trained:
             raise InputError("a model to train must have parameters that require gradients; got none.")
@@ -78,5 +92,5 @@ class Recipe:
         return torch.optim.SGD(trained, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The fields, JSON-ready."""
         return {**asdict(self), "milestones": list(self.milestones)}

@@ -1,7 +1,7 @@
-r"""Random tickets with smart ratios: how many weights each layer keeps is all that is chosen.
+"""Random tickets with smart ratios: the number of weights that each layer keeps is all that is chosen.
 
-Layer l of L but the last keeps the fraction min(1, γ((L−l+1)² + (L−l+1))) of its weights, and the last one 0.3 of
-them, with γ such that the network keeps exactly round(density·N).
+Layer l of L, except the last, keeps the fraction min(1, γ((L−l+1)² + (L−l+1))) of its weights. The last layer keeps 0.3
+of its weights. γ is such that the network keeps exactly round(density·N).
 
 Source: su2020
 """
@@ -9,7 +9,6 @@ Source: su2020
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from scipy.optimize import brentq
 from torch import nn
@@ -18,16 +17,22 @@ from slth.baselines.at_init import drawn
 from slth.baselines.found import Found, warn
 from slth.baselines.frozen import frozen_form
 from slth.baselines.masks import check_density, maskable, random_masks, weights_hash
-from slth.baselines.training import History, mixed
+from slth.baselines.randomness import mixed
+from slth.baselines.training import History
 from slth.errors import InputError
+from slth.progress import Progress
 
-# Published for the last layer; less of it where that would be more than half of all that may be kept.
-LAST = 0.3
-SHARE = 0.5
+# The published density of the last layer; lower where that would be more than this share of all that may be kept.
+LAST_LAYER_DENSITY = 0.3
+LAST_LAYER_SHARE = 0.5
 
 
 def smart_counts(model: nn.Module, density: float) -> dict[str, int]:
-    """Weights kept of each layer, one at least; together exactly round(density·N).
+    """Number of weights to keep of each layer, at least one each and exactly round(density·N) together.
+
+    Args:
+        model: the network.
+        density: fraction of all N weights to keep, in (0, 1].
 
     Raises:
         InputError: density outside (0, 1], or fewer weights than layers.
@@ -41,7 +46,9 @@ def smart_counts(model: nn.Module, density: float) -> dict[str, int]:
     if budget < len(sizes):
         raise InputError(f"density {density} keeps {budget} weights; every one of {len(sizes)} layers needs one.")
     room = budget - sum(sizes[name] for name in names)  # what the last layer must take if all others are full
-    of_last = max(room, 1, min(round(LAST * sizes[last]), round(SHARE * budget), budget - len(names)))
+    of_last = max(
+        room, 1, min(round(LAST_LAYER_DENSITY * sizes[last]), round(LAST_LAYER_SHARE * budget), budget - len(names))
+    )
     if not names:
         return {last: budget}
     depth = len(sizes)
@@ -67,13 +74,16 @@ def find(
     density: float,
     seed: int = 0,
     frozen: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> Found:
-    """A random ticket with smart ratios; it is trained by :func:`slth.baselines.found.fine_tuned`.
+    """Draw a random ticket with smart ratios; it is trained by :func:`slth.baselines.found.fine_tuned`.
 
     Args:
-        model: an ordinary architecture, left as it is. density: of all weights. seed: of weights and masks.
-        frozen: on the frozen random form, as Gem-Miner is compared with it.
+        model: an ordinary architecture, left unchanged; its weights are drawn anew.
+        density: fraction of all weights to keep, in (0, 1].
+        seed: seed of weights and masks.
+        frozen: whether the ticket is one of the frozen random form, as Gem-Miner is compared with.
+        progress: who listens; True for bars.
 
     Raises:
         InputError: density outside (0, 1], or fewer weights than layers.
@@ -91,5 +101,5 @@ def find(
         method="random, smart ratios", network=network.eval(), masks=masks, history=History(), asked=density,
         seconds=time.perf_counter() - began, weights=(before, before),
     )  # fmt: skip
-    warn(found, say)
+    warn(found, progress)
     return found

@@ -1,14 +1,14 @@
 """The one training loop: dense networks, scores, gates, masked networks, from any step to any step.
 
-Learning rate and order of the data are functions of (recipe, step), so that a run may start at a step (rewinding),
-stop at one, or go on from a checkpoint, and a fixed seed gives the same network on one machine. What methods add
-comes as an :class:`Objective`: a loss, and what is done after a step or an epoch.
+Learning rate and order of the data are functions of the recipe and the step. So a run may start at a step (rewinding),
+stop at one, or continue from a checkpoint, and a fixed seed gives the same network on one machine. What a method adds
+is an :class:`~slth.baselines.objective.Objective`: a loss, and what it does after a step or an epoch.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,56 +16,33 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from slth.baselines import checkpoint as checkpoints
 from slth.baselines.masks import held, masks_hash
-from slth.baselines.monitor import current
+from slth.baselines.objective import Moment, Objective
+from slth.baselines.randomness import augmented, mixed, order_of
 from slth.baselines.recipe import Recipe
 from slth.data import Split
 from slth.errors import InputError, TrainingError, check_int
+from slth.progress import Progress, listening
 
-# The loss is looked at every so many steps: on a GPU each look waits for the device.
-LOOK = 20
-_LOWER = "Lower the learning rate; the last checkpoint, if one was asked for, is as it was."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """Where a run is: step of steps, epoch of epochs, all counted from 0."""
-
-    step: int
-    steps: int
-    epoch: int
-    epochs: int
-
-
-def cross_entropy(model: nn.Module, logits: torch.Tensor, labels: torch.Tensor, moment: Moment) -> torch.Tensor:
-    """Mean cross-entropy of a batch."""
-    return functional.cross_entropy(logits, labels)
-
-
-def _nothing(model: nn.Module, moment: Moment) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """What a method adds to training.
-
-    Attributes:
-        loss: (model, logits (B, C), labels (B,), moment) → scalar. after_step, after_epoch: (model, moment), called
-            without gradients; ``moment.epoch`` is the epoch that has just ended.
-    """
-
-    loss: Callable[[nn.Module, torch.Tensor, torch.Tensor, Moment], torch.Tensor] = cross_entropy
-    after_step: Callable[[nn.Module, Moment], None] = _nothing
-    after_epoch: Callable[[nn.Module, Moment], None] = _nothing
+# The name under which listeners hear of a run.
+TASK = "training"
+# The loss is checked every so many steps: on a GPU each check waits for the device.
+LOSS_CHECK_STEPS = 20
+_AFTER_DIVERGENCE = "Lower the learning rate; the last checkpoint, if one was asked for, is as it was."
 
 
 @dataclass(kw_only=True)
 class History:
-    """What a run saw: for each finished epoch a mapping of ``epoch``, ``loss``, ``rate``, ``seconds`` and, with
-    validation data, ``validation`` (accuracy). ``seconds``: all of it. ``steps``: taken in all."""
+    """What was measured during a run.
+
+    Attributes:
+        epochs: for each finished epoch ``epoch``, ``loss``, ``rate``, ``seconds`` and, with validation data,
+            ``validation`` (accuracy).
+        seconds: wall time of the whole run, earlier parts of a resumed run included.
+        steps: number of steps taken.
+    """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -85,20 +62,26 @@ def train(
     validation: Split | None = None,
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
-    say: Callable[[str], None] = lambda line: None,
+    progress: bool | Progress = False,
 ) -> History:
     """Train ``model`` in place, and leave it in evaluation mode on ``device``.
 
     Args:
-        data: examples; whole on ``device``. recipe: how. objective: None for plain cross-entropy.
+        model: the network to train; only parameters that require gradients change.
+        data: the training data; all of it is put on ``device``.
+        recipe: epochs, optimiser and schedule; recipe.seed controls the data order and all noise.
+        objective: what the method adds; None for plain cross-entropy.
         masks: weights to hold at zero; see :func:`slth.baselines.masks.held`.
-        first_step, last_step: steps first ≤ step < last of the run are taken; None for its end.
-        steps: of the whole run, which the learning rate is a function of; None for the recipe's epochs of ``data``.
-            (A part of the data, trained on as if it were all of it, is passed over more often than ``epochs``.)
-        validation: its accuracy is recorded after each epoch and decides nothing.
-        checkpoint: file written whole after each epoch; if it is there, the run goes on from it.
-        device: ``cpu`` or a GPU; there convolutions run in bfloat16 with float32 weights.
-        say: told a line an epoch.
+        first_step: the first step that is taken.
+        last_step: the step before which training stops; None for the end of the run.
+        steps: number of steps of the whole run, which the learning rate is a function of; None for the recipe's epochs
+            of ``data``. (A part of the data, trained on as if it were all of it, is passed over more often than
+            ``epochs``.)
+        validation: accuracy on it is recorded after each epoch; monitored only, never used for selection.
+        checkpoint: file that is written after each epoch, whole or not at all; if it exists, the run continues from it.
+        device: ``cpu`` or a GPU; on a GPU, convolutions run in bfloat16 with float32 weights.
+        progress: who listens: hears every step, the numbers of every epoch, and a line of news for each epoch; True
+            for bars.
 
     Raises:
         InputError: data or masks that do not fit; a checkpoint of another model, recipe, data size or masks, or of a
@@ -114,17 +97,17 @@ def train(
     device = torch.device(device)
     model.to(device)
     data = Split(data.images.to(device), data.labels.to(device))
-    _check_labels(model, data)
+    _check_data(model, data)
     epochs = -(-steps // per_epoch)
     optimiser = recipe.make_optimiser(model.parameters())
     run = {"recipe": recipe.as_dict(), "examples": len(data), "first_step": first_step, "steps": steps,
            "masks": None if masks is None else masks_hash(masks)}  # fmt: skip
-    history, step = History(), first_step
+    history, step, listener = History(), first_step, listening(progress)
     began = time.perf_counter()
     with ExitStack() as stack:
         if masks is not None:
             stack.enter_context(held(model, masks))
-        # Noise in training is the run's own: it neither reads nor moves the generators of the caller.
+        # The caller's generators are neither read nor moved by noise in training.
         devices = [device] if device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=devices))
         torch.manual_seed(mixed(recipe.seed, 1))
@@ -132,15 +115,14 @@ def train(
             step, kept = checkpoints.restore(checkpoint, model, optimiser, run, last)
             history = History(**kept)
             began -= history.seconds
-            say(f"goes on from {checkpoint} at step {step} of {last}")
-        monitor = current()
-        monitor.start(last - step)
-        stack.callback(monitor.stop)
+            listener.say(f"goes on from {checkpoint} at step {step} of {last}")
+        stack.callback(listener.end, TASK)
+        listener.begin(TASK, last - first_step, step - first_step)
         while step < last:
             epoch = step // per_epoch
             stop = min(last, (epoch + 1) * per_epoch)
             started = time.perf_counter()
-            total = _steps(model, data, optimiser, recipe, objective, range(step, stop), steps)
+            total = _take_steps(model, data, optimiser, recipe, objective, range(step, stop), steps, listener)
             _check_finite(model, stop, steps, epoch)
             line: dict[str, float] = {
                 "epoch": epoch + 1, "loss": total, "rate": recipe.rate(stop - 1, steps),
@@ -155,18 +137,27 @@ def train(
             history.epochs.append(line)
             history.steps = step - first_step
             history.seconds = time.perf_counter() - began
-            monitor.epoch(step, line)
+            listener.report(TASK, {**line, "step": step})
             if checkpoint is not None:
                 checkpoints.save(checkpoint, model, optimiser, run, step, vars(history))
             shown = f", validation {line['validation']:.2%}" if "validation" in line else ""
-            say(f"epoch {epoch + 1} of {epochs}: loss {line['loss']:.4f}{shown}, {line['seconds']:.1f} s")
+            listener.say(f"epoch {epoch + 1} of {epochs}: loss {line['loss']:.4f}{shown}, {line['seconds']:.1f} s")
     model.eval()
     history.seconds = time.perf_counter() - began
     return history
 
 
 def logits_of(model: nn.Module, images: torch.Tensor, batch: int = 500) -> torch.Tensor:
-    """Outputs (N, C) in evaluation mode, on the CPU."""
+    """Compute the outputs of a network, which is put into evaluation mode.
+
+    Args:
+        model: a network with outputs (B, C).
+        images: (N, …), on any device.
+        batch: number of images in a pass.
+
+    Returns:
+        float32 (N, C), on the CPU.
+    """
     device = next(iter([*model.parameters(), *model.buffers()])).device
     model.eval()
     with torch.no_grad():
@@ -174,21 +165,20 @@ def logits_of(model: nn.Module, images: torch.Tensor, batch: int = 500) -> torch
 
 
 def accuracy(model: nn.Module, data: Split) -> float:
-    """Fraction of examples whose largest output is their label's."""
+    """Fraction of examples whose largest output is that of their label.
+
+    Args:
+        model: a network with outputs (B, C).
+        data: images and labels.
+    """
     return float((logits_of(model, data.images).argmax(dim=1) == data.labels.cpu()).double().mean())
 
 
-def order_of(recipe: Recipe, epoch: int, examples: int) -> torch.Tensor:
-    """The order in which an epoch visits the examples, int64 (examples,)."""
-    generator = torch.Generator().manual_seed(mixed(recipe.seed, 0, epoch))
-    return torch.randperm(examples, generator=generator)
-
-
-def _steps(
+def _take_steps(
     model: nn.Module, data: Split, optimiser: torch.optim.Optimizer, recipe: Recipe, objective: Objective,
-    run: range, steps: int,
+    run: range, steps: int, listener: Progress,
 ) -> float:  # fmt: skip
-    """Take the steps of ``run``, all of one epoch; the mean loss of their examples."""
+    """Take the steps of ``run``, which belong to one epoch, and return the mean loss of their examples."""
     per_epoch = -(-len(data) // recipe.batch)
     epoch = run[0] // per_epoch
     order = order_of(recipe, epoch, len(data)).to(data.labels.device)
@@ -210,47 +200,30 @@ def _steps(
         optimiser.step()
         with torch.no_grad():
             objective.after_step(model, moment)
-        current().step()
+        listener.advance(TASK)
         total += loss.detach() * len(chosen)
         seen += len(chosen)
-        if (step + 1 - run[0]) % LOOK == 0 or step == run[-1]:
+        if (step + 1 - run[0]) % LOSS_CHECK_STEPS == 0 or step == run[-1]:
             mean = float(total) / seen
             if not np.isfinite(mean):
                 raise TrainingError(
                     f"the loss became {mean} at step {step + 1} of {steps} (epoch {epoch + 1}); expected a finite "
-                    f"number. {_LOWER}"
+                    f"number. {_AFTER_DIVERGENCE}"
                 )
     return mean
 
 
 def _check_finite(model: nn.Module, step: int, steps: int, epoch: int) -> None:
-    """A finite loss may have sent the weights to infinity in its own step: then no checkpoint is made of them."""
+    """Refuse weights that are not finite: the loss is computed before its step, so it may still be finite."""
     for name, value in model.state_dict().items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise TrainingError(
                 f"{name} is not finite after step {step} of {steps} (epoch {epoch + 1}); expected finite numbers. "
-                f"{_LOWER}"
+                f"{_AFTER_DIVERGENCE}"
             )
 
 
-def augmented(images: torch.Tensor, seed: int) -> torch.Tensor:
-    """Each image (B, C, H, W) shifted by up to an eighth of its side, zeros moving in, and mirrored with chance ½."""
-    generator = torch.Generator().manual_seed(seed)
-    count, side = len(images), images.shape[-1]
-    reach = max(1, side // 8)
-    shifts = torch.randint(-reach, reach + 1, (count, 2), generator=generator).to(images.device)
-    mirrored = (torch.rand(count, generator=generator) < 0.5).to(images.device)
-    rows = torch.arange(images.shape[-2], device=images.device)
-    columns = torch.arange(side, device=images.device).expand(count, side)
-    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-    padded = functional.pad(images, (reach,) * 4)
-    r = (rows[None] + reach + shifts[:, :1])[:, None, :, None]
-    c = (columns + reach + shifts[:, 1:])[:, None, None, :]
-    return padded[torch.arange(count, device=images.device)[:, None, None, None],
-                  torch.arange(images.shape[1], device=images.device)[None, :, None, None], r, c]  # fmt: skip
-
-
-def _check_labels(model: nn.Module, data: Split) -> None:
+def _check_data(model: nn.Module, data: Split) -> None:
     if len(data) == 0:
         raise InputError("training data must hold examples; got none.")
     model.eval()
@@ -270,10 +243,3 @@ def _check_labels(model: nn.Module, data: Split) -> None:
         )
     if low == high:
         raise InputError(f"training data must have two classes at least; got label {low} alone. Check the labels.")
-
-
-def mixed(*numbers: int) -> int:
-    """One 63-bit seed of several numbers, no two sequences alike in practice: (seed, purpose, …) keeps the random
-    numbers of one purpose apart from those of another. Purposes: 0 order, 1 noise, 2 augmentation, 3 scores, 4 masks,
-    5 examples; weights are drawn from the plain seed."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -48,10 +48,10 @@ def train(
     """Train a ticket (or a dense network) and measure it once on test data."""
     from pydantic import ValidationError
 
-    from slth.baselines.monitor import watched
     from slth.experiments.contest.methods import METHODS, summaries
     from slth.experiments.contest.solo import check_device, run_one
     from slth.experiments.studies.compare import Contestant
+    from slth.progress import Bars, Progress, Several
 
     if method == "list":
         lines = summaries()
@@ -74,12 +74,15 @@ def train(
         said = first["msg"].removeprefix("Value error, ")
         raise InputError(f"--{first['loc'][0]}: {said}; got {first['input']!r}.") from cause
 
-    def say(line: str) -> None:
-        if not as_json:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    def write(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    with watched(bar=not as_json, tensorboard=tensorboard):
-        stored = run_one(point, seed, out, device=check_device(device), say=say)
+    parts: list[Progress] = [] if as_json else [Bars(write=write, transient=True)]
+    if tensorboard is not None:
+        from slth.baselines.tensorboard import TensorBoard
+
+        parts.append(TensorBoard(tensorboard))
+    stored = run_one(point, seed, out, device=check_device(device), progress=Several(parts))
     if as_json:
         typer.echo(json.dumps(stored, indent=2))
         return

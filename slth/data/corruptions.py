@@ -1,7 +1,7 @@
 """Corrupted images: rotation, noise, blur and contrast at five severities, the same on every run.
 
-The numbers are ours, chosen for digits so that severity 5 is still legible; lengths are in units of the side, so that
-8×8 and 28×28 images suffer alike.
+The strengths are our choice for digits, such that severity 5 is still legible. Lengths are in units of the image side,
+so that 8×8 and 28×28 images are corrupted alike.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from slth.data.sets import Split
+from slth.data.split import Split
 from slth.errors import InputError, check_choice, check_int
 
-# Severity 1 … 5 of each kind; what the number is stands in the docstring of corrupted().
+# Severity 1 … 5 of each kind; the docstring of corrupted() says what the numbers are.
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "rotation": (10.0, 20.0, 30.0, 40.0, 50.0),
     "noise": (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -25,16 +25,22 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 
 def corrupted(data: Split, *, kind: str, severity: int, seed: int = 0) -> Split:
-    r"""The same labels with corrupted images, in [0, 1].
+    """Corrupt images, and keep their labels.
 
-    * ``rotation``: about the centre by ±10°, 20°, 30°, 40° or 50°, the sign of each image by the seed; bilinear,
-      zeros moving in.
-    * ``noise``: clip(x + σ·g, 0, 1), g standard normal by the seed, σ = 0.1, 0.2, 0.3, 0.4 or 0.5.
+    * ``rotation``: about the centre by ±10°, 20°, 30°, 40° or 50°, with a random sign for each image; bilinear, zeros
+      moving in.
+    * ``noise``: clip(x + σ·g, 0, 1), g standard normal, σ = 0.1, 0.2, 0.3, 0.4 or 0.5.
     * ``blur``: Gaussian of standard deviation 0.02, 0.035, 0.05, 0.065 or 0.08 sides, borders repeated.
     * ``contrast``: m + c·(x − m) with m the mean of the image, c = 0.6, 0.4, 0.3, 0.2 or 0.1.
 
     Args:
-        data: images (N, C, H, W) in [0, 1]. kind: see above. severity: 1 to 5. seed: of rotation's signs and noise.
+        data: images (N, C, H, W) in [0, 1].
+        kind: one of the above.
+        severity: 1 to 5.
+        seed: seed of the signs of rotations and of noise.
+
+    Returns:
+        Images in [0, 1], and the same labels.
 
     Raises:
         InputError: an unknown kind or severity, images of another shape or range.

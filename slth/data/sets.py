@@ -1,7 +1,7 @@
-"""Data sets: scikit-learn's digits (bundled), IDX files (MNIST and its kin) and CIFAR's official files, by path.
+"""Data sets by name or path: scikit-learn's digits (bundled), IDX files (MNIST and its kin), CIFAR's official files.
 
-They are looked for in ``$SLTH_DATA``, or ``../shared/data`` where that folder exists: IDX files in a folder of the data
-set's name, CIFAR in the folders or archives that its authors give out.
+Named data sets are looked for in ``$SLTH_DATA``, or in ``../shared/data`` if that folder exists: IDX files in a folder
+of the data set's name, CIFAR in the folders or archives that its authors distribute.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy.typing as npt
 import torch
 
 from slth.data import cifar
-from slth.data.own import is_own, load_own
 from slth.data.split import Split, from_pixels
+from slth.data.user_dataset import load_from_function, names_function
 from slth.errors import DataError, check_choice
 
-_FALLBACK = Path("..") / "shared" / "data"
-_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+_DEFAULT_FOLDER = Path("..") / "shared" / "data"
+_IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def data_folder() -> Path | None:
@@ -30,11 +30,11 @@ def data_folder() -> Path | None:
     stated = os.environ.get("SLTH_DATA")
     if stated:
         return Path(stated)
-    return _FALLBACK if _FALLBACK.is_dir() else None
+    return _DEFAULT_FOLDER if _DEFAULT_FOLDER.is_dir() else None
 
 
 def available() -> dict[str, str]:
-    """Names that :func:`load` takes, with a line about each."""
+    """The names that :func:`load` takes here, with a line about each."""
     found = {"digits": "1,797 digits of 8×8 pixels (bundled with scikit-learn); test: every fourth"}
     folder = data_folder()
     if folder is not None and folder.is_dir():
@@ -53,18 +53,18 @@ def load(name: str, split: str = "test") -> Split:
     """Load a data set by name (see :func:`available`) or by the path of its folder or archive.
 
     Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, a folder below the data folder, a path, or ``path.py:function``
-            for a torch ``Dataset`` of one's own (see :func:`slth.data.own.load_own`).
-        split: ``train`` or ``test``. A folder with one pair of files has one split, whatever the name.
+        name: ``digits``, ``cifar10``, ``cifar100``, a folder in the data folder, a path, or ``path.py:function`` for a
+            function that returns a torch ``Dataset`` (see :func:`slth.data.user_dataset.load_from_function`).
+        split: ``train`` or ``test``. A folder with one pair of files has one split, which both names give.
 
     Raises:
-        DataError: nothing there, or files that are not what they should be.
+        DataError: nothing is there, or files are not what they should be.
     """
     check_choice("split", split, ("train", "test"))
     if name == "digits":
         return _digits(split)
-    if is_own(name):
-        return load_own(name, split)
+    if names_function(name):
+        return load_from_function(name, split)
     folder, base = Path(name), data_folder()
     official = folder if cifar.is_official(folder) else base and cifar.find(base, name)
     if official and official.exists():
@@ -79,8 +79,8 @@ def load(name: str, split: str = "test") -> Split:
                 "Set SLTH_DATA to the folder that holds it, or pass a path."
             )
     prefix = "train" if split == "train" else "t10k"
-    images = _one(folder, f"{prefix}-images-idx3-ubyte", "images-idx3-ubyte")
-    labels = _one(folder, f"{prefix}-labels-idx1-ubyte", "labels-idx1-ubyte")
+    images = _find_file(folder, f"{prefix}-images-idx3-ubyte", "images-idx3-ubyte")
+    labels = _find_file(folder, f"{prefix}-labels-idx1-ubyte", "labels-idx1-ubyte")
     pixels, classes = read_idx(images), read_idx(labels)
     if pixels.ndim != 3 or classes.ndim != 1 or len(pixels) != len(classes):
         raise DataError(
@@ -91,23 +91,23 @@ def load(name: str, split: str = "test") -> Split:
 
 
 def read_idx(path: Path) -> npt.NDArray[Any]:
-    """An IDX file (gzipped or not) as an array.
+    """Read an IDX file (gzipped or not) as an array.
 
     Raises:
-        DataError: truncated, or not IDX.
+        DataError: the file is truncated, or is not IDX.
     """
     try:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        if len(raw) < 4 or raw[:2] != b"\x00\x00" or raw[2] not in _DTYPES:
+        if len(raw) < 4 or raw[:2] != b"\x00\x00" or raw[2] not in _IDX_DTYPES:
             raise ValueError("no IDX magic number")
         shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4).astype(np.int64)
-        return np.frombuffer(raw, np.dtype(_DTYPES[raw[2]]), offset=4 + 4 * raw[3]).reshape(shape)
+        return np.frombuffer(raw, np.dtype(_IDX_DTYPES[raw[2]]), offset=4 + 4 * raw[3]).reshape(shape)
     except (ValueError, OSError, EOFError, zlib.error) as cause:
         raise DataError(f"{path} is not a whole IDX file ({cause}). Copy or download it again.") from cause
 
 
-def _one(folder: Path, *stems: str) -> Path:
+def _find_file(folder: Path, *stems: str) -> Path:
     for stem in stems:
         for path in (folder / stem, folder / f"{stem}.gz"):
             if path.is_file():

@@ -1,4 +1,4 @@
-"""Images and labels in memory, and parts of them."""
+"""Images and labels in memory, and how to take parts of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from slth.errors import DataError, InputError, check_int
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images float32 (N, C, H, W) in [0, 1] and labels int64 (N,)."""
+    """Images with their labels.
+
+    Attributes:
+        images: float32 (N, C, H, W), in [0, 1].
+        labels: int64 (N,), class numbers from 0.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -23,26 +28,33 @@ class Split:
         return len(self.labels)
 
     def __getitem__(self, chosen: torch.Tensor | Sequence[int] | slice) -> Split:
-        """The examples that an index of torch's chooses."""
+        """The examples that a torch index chooses."""
         return Split(self.images[chosen], self.labels[chosen])
 
     @property
     def classes(self) -> int:
-        """One more than the largest label."""
+        """Number of classes: one more than the largest label."""
         return int(self.labels.max()) + 1
 
 
 def from_pixels(pixels: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Split:
-    """uint8 (N, C, H, W) and labels (N,) as a :class:`Split`."""
+    """Make a :class:`Split` of pixels and class numbers.
+
+    Args:
+        pixels: uint8 (N, C, H, W); they are divided by 255.
+        labels: integers (N,).
+    """
     images = torch.from_numpy(pixels.astype(np.float32) / np.float32(255))
     return Split(images, torch.from_numpy(labels.astype(np.int64)))
 
 
 def from_dataset(dataset: Any) -> Split:
-    """A torch ``Dataset`` (or any sequence) of (image tensor, label), read into memory once, without its randomness.
+    """Read a torch ``Dataset`` (or any sequence) of (image tensor, label) into memory, each item once.
+
+    Where the data set draws at random, what it gave on this one reading is kept.
 
     Raises:
-        DataError: empty, or items that are not (tensor (C, H, W) or (features,), class number) of one shape.
+        DataError: no items, or items other than (tensor (C, H, W) or (features,), class number) of one shape.
     """
     images, labels = [], []
     for i in range(len(dataset)):
@@ -68,7 +80,15 @@ def from_dataset(dataset: Any) -> Split:
 
 
 def held_out(data: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Training examples in two: all but ``count`` of them, and ``count`` for validation, drawn by ``seed``.
+    """Divide training examples at random into those to train on and those to validate on.
+
+    Args:
+        data: N examples.
+        count: number of validation examples, between 1 and N − 1.
+        seed: seed of the choice.
+
+    Returns:
+        The examples to train on, and the ``count`` examples to validate on.
 
     Raises:
         InputError: ``count`` is not between 1 and N − 1.
@@ -79,10 +99,15 @@ def held_out(data: Split, count: int, seed: int) -> tuple[Split, Split]:
 
 
 def subset(data: Split, count: int | None, seed: int) -> Split:
-    """``count`` examples drawn by ``seed``; all of them for None.
+    """Choose examples at random.
+
+    Args:
+        data: N examples.
+        count: number of examples, between 1 and N; None for all of them.
+        seed: seed of the choice.
 
     Raises:
-        InputError: more than there are.
+        InputError: ``count`` is not between 1 and N.
     """
     if count is None:
         return data

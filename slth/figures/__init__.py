@@ -1,4 +1,4 @@
-"""Figures. Each takes an ``ax`` (or makes one) and returns it; all of them read in greyscale."""
+"""Figures: each function takes an ``ax`` (or makes one), draws on it and returns it; all of them read in greyscale."""
 
 from slth.figures.baselines import accuracy_against_density, intervals, reliability, search_cost
 from slth.figures.comparison import error_against_dimension, neuron_gap, outcome_table, price_of_structure

@@ -1,4 +1,4 @@
-"""Figures of tickets that were trained, and of those that were not, side by side."""
+"""Figures that set trained and untrained tickets side by side."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from slth.figures.bands import Interval
 from slth.figures.style import ACCENT, DASHES, INK, MARKERS, MUTED, clean, new_axes
-
-# A mean with the ends of its interval.
-Interval = tuple[float, float, float]
 
 
 def accuracy_against_density(
     curves: Mapping[str, Mapping[float, Interval]], *, dense: Interval | None = None, chance: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Test accuracy of each method's tickets against the fraction of weights they keep.
+    """Draw the test accuracy of each method's tickets against the fraction of weights they keep.
 
     Args:
-        curves: method → density in (0, 1] → (mean, low, high) accuracy in [0, 1]. dense: of the trained dense
-            network. chance: of guessing.
+        curves: method → density in (0, 1] → (mean, low, high) accuracy in [0, 1].
+        dense: (mean, low, high) accuracy of the trained dense network; None for no line.
+        chance: accuracy of guessing; None for no line.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(6.4, 4.4)
     if dense is not None:
@@ -47,10 +47,11 @@ def accuracy_against_density(
 
 
 def reliability(tables: Mapping[str, Mapping[str, Sequence[float]]], *, ax: Axes | None = None) -> Axes:
-    """Reliability diagram: accuracy of the predictions made with a confidence, against that confidence.
+    """Draw a reliability diagram: the accuracy of predictions against their confidence.
 
     Args:
         tables: name → ``confidence``, ``accuracy`` and ``count`` of each bin that is not empty.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(6.0, 4.2)
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, label="calibrated")
@@ -73,10 +74,13 @@ def reliability(tables: Mapping[str, Mapping[str, Sequence[float]]], *, ax: Axes
 def intervals(
     values: Mapping[str, Interval], *, quantity: str, reference: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Means with their intervals, one line each.
+    """Draw means with their intervals, one row for each.
 
     Args:
-        values: name → (mean, low, high). quantity: what they are, with its unit. reference: a line to compare with.
+        values: name → (mean, low, high).
+        quantity: what the values are, with the unit; label of the axis.
+        reference: a value to compare with; None for no line.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.6, 0.32 * len(values) + 1.1)
     names = list(values)
@@ -95,10 +99,12 @@ def intervals(
 
 
 def search_cost(points: Mapping[str, Sequence[tuple[float, float]]], *, unit: str, ax: Axes | None = None) -> Axes:
-    """Test accuracy against what the search cost, one mark a density and method.
+    """Draw test accuracy against the cost of the search, one mark for each density and method.
 
     Args:
-        points: method → (cost, accuracy in [0, 1]) pairs. unit: of the cost, for the axis.
+        points: method → (cost, accuracy in [0, 1]) pairs.
+        unit: unit of the cost; in the label of the axis.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.6, 4.0)
     for i, (name, pairs) in enumerate(points.items()):

@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 
-from slth.figures.scaling import Interval
+from slth.figures.bands import Band
 from slth.figures.style import ACCENT, DASHES, INK, MARKERS, MUTED, clean, new_axes
 
-Curve = Sequence[tuple[float, Interval]]
+# (x, value) at increasing x.
+Curve = Sequence[tuple[float, Band]]
 
-# Beyond eight methods a marker comes again, with another dash.
+# Beyond eight methods a marker is used again, with another dash.
 _SHADES = (INK, ACCENT, "#6b6b6b")
 
 
@@ -26,11 +27,13 @@ def error_against_dimension(
     exists: Sequence[tuple[float, float]] = (),
     ax: Axes | None = None,
 ) -> Axes:
-    """L∞ error of methods against the dimension of the problem, all with the same candidates per dimension.
+    """Draw the L∞ error of methods against the dimension of the problem, at equal candidates per dimension.
 
     Args:
-        curves: method → (D, error) at increasing D, where it gave one. trivial: (D, error) of keeping at most one
-            candidate. exists: (D, error) for which one solution is expected.
+        curves: method → (D, error) at increasing D, where the method gave a result.
+        trivial: (D, error) of keeping at most one candidate.
+        exists: (D, error) for which one solution is expected.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(6.8, 4.4)
     ax.plot(
@@ -52,7 +55,7 @@ def error_against_dimension(
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     if lowest:
-        # The error that exists falls out of sight long before any method follows it there.
+        # The error that exists soon falls far below what any method reaches; it may leave the plot.
         ax.set_ylim(bottom=min(lowest) / 5)
     ax.set_xticks([D for D, _ in trivial], [f"{D:g}" for D, _ in trivial])
     ax.set_xlabel("D, the dimension of the subset sum")
@@ -70,11 +73,15 @@ def outcome_table(
     label: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """A grey table of errors, method by dimension; hatched where the error says that the method is of no use.
+    """Draw a grey table of errors, methods by dimensions; cells whose error makes the method useless are hatched.
 
     Args:
-        values: error of each row and column; infinity where the method refused, None where there is no row.
-        limits: of each column, the error from which on it is of no use. label: of the shade, error over limit.
+        values: error of each row and column; infinity where the method refused, None where there is no result.
+        limits: for each column, the error from which on a method is useless.
+        rows: label of each row.
+        columns: label of each column.
+        label: label of the shade, which is error over limit.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(1.8 + 0.7 * len(columns), 1.2 + 0.36 * len(rows))
     ratios = np.array(
@@ -86,7 +93,7 @@ def outcome_table(
     useful = np.isfinite(ratios) & (ratios < 1)
     shown = np.where(useful, ratios, np.nan)
     lowest = min(0.1, max(float(shown[useful].min()), 1e-12)) if useful.any() else 0.1
-    # The scale ends above 1, where cells are hatched: on the darkest greys nothing can be read.
+    # The scale ends above 1, from which on cells are hatched: numbers could not be read on the darkest greys.
     image = ax.imshow(shown, cmap="Greys", norm=LogNorm(lowest / 2, 5), aspect="auto")
     for i, line in enumerate(values):
         for j, value in enumerate(line):
@@ -112,11 +119,13 @@ def outcome_table(
 def price_of_structure(
     *, curves: Mapping[str, Curve], label: str, reference: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """A quantity of tickets against the random parameters of their parents, one curve a structure.
+    """Draw a quantity of tickets against the random parameters of their parents, one curve for each structure.
 
     Args:
-        curves: structure → (random parameters, quantity). label: of the quantity, with its unit. reference: the
-            target's.
+        curves: structure → (random parameters, quantity).
+        label: the quantity, with its unit; label of the axis.
+        reference: the quantity of the target; None for no line.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(4.6, 3.8)
     for i, (name, values) in enumerate(curves.items()):
@@ -137,11 +146,14 @@ def price_of_structure(
 
 
 def neuron_gap(*, neuron: Curve, proved: Curve, theorem: Curve, blocked: Curve, ax: Axes | None = None) -> Axes:
-    """Error of one ReLU neuron from n random ones: removal alone, what is proved of it, and the blocked construction.
+    """Draw the error of one ReLU neuron built from n random ones: by removal alone, and by the blocked construction.
 
     Args:
-        neuron: (n, error found by removing neurons alone). proved: lower bounds of any mask for the same neurons.
-        theorem: sin(θ)/4, the bound of the theorem. blocked: (n, error) of the blocked construction.
+        neuron: (n, error) found by removing neurons alone.
+        proved: (n, lower bound) of any mask for the same neurons.
+        theorem: (n, sin(θ)/4), the bound of the theorem.
+        blocked: (n, error) of the blocked construction.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.8, 4.2)
     drawn = (

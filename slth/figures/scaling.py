@@ -1,36 +1,20 @@
-"""Figures of growth: candidates against the error they give, beside theory, and the layer's free scale."""
+"""Figures of scaling: candidates against the error they give, beside theory, and error against a layer's free scale."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from slth.figures.bands import Band
 from slth.figures.style import ACCENT, DASHES, INK, MARKERS, MUTED, clean, log_axis, new_axes
-
-
-class Interval(Protocol):
-    """A median with the ends of what it may be."""
-
-    @property
-    def median(self) -> float:
-        """The middle."""
-
-    @property
-    def low(self) -> float:
-        """The lower end."""
-
-    @property
-    def high(self) -> float:
-        """The upper end."""
 
 
 def candidates_against_error(
     *,
     n: Sequence[float],
-    error: Sequence[Interval],
+    error: Sequence[Band],
     within: Sequence[bool],
     first_moment: Sequence[float | None],
     certified: Mapping[float, int],
@@ -41,13 +25,20 @@ def candidates_against_error(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """How many candidates a search used for an error, over how many are needed, and proved to suffice.
+    """Draw how many candidates a search used for an error, how many are needed, and how many are proved to suffice.
 
     Args:
-        n: candidates, increasing. error: what they gave, ε/σ. within: whether the law is about them (else hollow).
-        first_moment: candidates with which one solution of that error is expected. certified: ε → proved n, |z| ≤ ½.
-        paper: its form at each error, C = 1 assumed; far off the scale, so it is written, not drawn. dimension: D.
-        law: the fitted ε at each n, with its label.
+        n: numbers of candidates, increasing.
+        error: what they gave, ε/σ.
+        within: whether the fitted law covers each point; points outside it are hollow.
+        first_moment: number of candidates with which one solution of that error is expected; None where unknown.
+        certified: ε → proved number of candidates, |z| ≤ ½.
+        paper: the paper's form at each error, with C = 1 assumed; far off the scale, so it is written, not drawn.
+        dimension: D.
+        law: the fitted ε at each n; None for no line.
+        law_label: label of the fitted law.
+        title: title of the plot; empty for the dimension.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.2, 4.2)
     middle = np.array([one.median for one in error])
@@ -87,13 +78,14 @@ def candidates_against_error(
 
 
 def error_against_scale(
-    *, curves: Mapping[str, Sequence[tuple[float, Interval]]], auto: float | None = None, ax: Axes | None = None
+    *, curves: Mapping[str, Sequence[tuple[float, Band]]], auto: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Relative error of a layer against the free factor on its random weights, relative to the default one.
+    """Draw the relative error of a layer against the free factor on its random weights, in units of the default.
 
     Args:
-        curves: label → (factor, relative error as a share of the kernel) at increasing factors. auto: where the
-            default lies on the axis, if it is to be marked.
+        curves: label → (factor, relative error as a share of the kernel) at increasing factors.
+        auto: the default factor, which is marked; None for no mark.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.4, 3.8)
     for i, (label, values) in enumerate(curves.items()):

@@ -1,4 +1,4 @@
-"""What all figures share: colours that read in greyscale, axes, a clean frame."""
+"""Style that all figures share: colours that read in greyscale, axes, a clean frame."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ DASHES = ("-", "--", ":", "-.")
 
 
 def new_axes(width: float, height: float) -> Axes:
-    """One plot on a figure of this size in inches, free of pyplot's global state."""
+    """Make one plot on a new figure, without pyplot's global state.
+
+    Args:
+        width: of the figure, in inches.
+        height: of the figure, in inches.
+    """
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
 def clean(ax: Axes) -> Axes:
-    """Without a frame above and right; a light grid behind."""
+    """Remove the frame above and on the right, and put a light grid behind."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -28,7 +33,14 @@ def clean(ax: Axes) -> Axes:
 
 
 def panels(count: int, *, columns: int = 2, width: float = 4.6, height: float = 3.6) -> list[Axes]:
-    """So many plots of this size in inches, row by row, on one figure."""
+    """Make several plots of one size, row by row, on one figure.
+
+    Args:
+        count: number of plots.
+        columns: most plots in a row.
+        width: of each plot, in inches.
+        height: of each plot, in inches.
+    """
     columns = max(1, min(count, columns))
     rows = -(-count // columns)
     made = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -36,7 +48,12 @@ def panels(count: int, *, columns: int = 2, width: float = 4.6, height: float = 
 
 
 def log_axis(ax: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with tick labels that do not run into each other where it spans little."""
+    """Make an axis logarithmic; where it spans little, its tick labels do not overlap.
+
+    Args:
+        ax: the plot.
+        which: ``x`` or ``y``.
+    """
     (ax.set_xscale if which == "x" else ax.set_yscale)("log")
     axis = ax.xaxis if which == "x" else ax.yaxis
     low, high = sorted(ax.get_xlim() if which == "x" else ax.get_ylim())

@@ -1,4 +1,4 @@
-"""Figures of theory: bounds against tolerance, and existence measured beside them."""
+"""Figures of theory: bounds against tolerance, and measured existence beside them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from slth.figures.style import ACCENT, INK, MUTED, clean, new_axes
 def width_against_eps(
     *, eps: Sequence[float], curves: Mapping[str, Sequence[float]], dimension: int, ax: Axes | None = None
 ) -> Axes:
-    """Bounds on the number of candidates of one subset sum against its tolerance.
+    """Draw bounds on the number of candidates of one subset sum against its tolerance.
 
     Args:
-        eps: tolerances, L∞. curves: label → n at each of them, from the largest to the smallest; a label says what
-            its constant is. dimension: D.
+        eps: tolerances, L∞.
+        curves: label → n at each tolerance; a label says what the constant of its bound is.
+        dimension: D.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(6.0, 5.0)
     for i, (label, values) in enumerate(curves.items()):
@@ -37,11 +39,13 @@ def width_against_eps(
 def success_against_size(
     *, curves: Sequence[Mapping[str, Any]], expected: Sequence[Sequence[float]], dimension: int, ax: Axes | None = None
 ) -> Axes:
-    """Measured probability that a subset within ε exists, against the number of candidates.
+    """Draw the measured probability that a subset within ε exists, against the number of candidates.
 
     Args:
         curves: for each ε a mapping of ``eps``, ``n``, ``successes``, ``trials``, and ``low`` and ``high``, the bands.
         expected: min(1, E[number of solutions]) at the same sizes, which bounds the probability from above.
+        dimension: D.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.2, 3.6)
     for i, (curve, bound) in enumerate(zip(curves, expected, strict=True)):
@@ -72,12 +76,17 @@ def three_worlds(
     dimension: int,
     ax: Axes | None = None,
 ) -> Axes:
-    """Candidates for a subset within ε to exist, to be found, and to be proved to exist.
+    """Draw how many candidates it takes for a subset within ε to exist, to be found, and to be proved to exist.
 
     Args:
-        eps: tolerances. measured: n_½ of existence at each, as ``n``, ``low``, ``high``; None where unknown.
-        found: label of a method → the same. first_moment: where E[number of solutions] = 1.
-        certified: proved widths or None. paper: its form with C = 1 assumed. dimension: D.
+        eps: tolerances.
+        measured: n_½ of existence at each tolerance, as ``n``, ``low``, ``high``; None where unknown.
+        found: label of a method → its n_½ at each tolerance, in the same form.
+        first_moment: n at which E[number of solutions] = 1.
+        certified: proved widths; None where there is none.
+        paper: the paper's form with C = 1 assumed.
+        dimension: D.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.2, 4.2)
     inverse = 1 / np.asarray(eps)

@@ -1,4 +1,4 @@
-"""Figures of tickets: how close each layer is, what width buys, the filters themselves."""
+"""Figures of tickets: how close each layer is, how accuracy grows with width, and the filters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def error_per_layer(ticket: Ticket, ax: Axes | None = None) -> Axes:
-    """Relative error of each layer's kernels (root mean square of the error over that of the kernel)."""
+    """Draw the relative error of each layer's kernels: root mean square of the error over that of the kernel.
+
+    Args:
+        ticket: the ticket.
+        ax: axes to draw on; None for new ones.
+    """
     ax = ax or new_axes(5.2, 3.2)
     names = [f"{layer.name}\nD = {layer.dimension}" for layer in ticket.layers]
     values = [max(100 * layer.relative_rms, 1e-4) for layer in ticket.layers]
@@ -39,12 +44,16 @@ def accuracy_against_width(
     band: tuple[Sequence[float], Sequence[float]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Test accuracy of tickets against the width of their parent, with the target's and the random ticket's.
+    """Draw the test accuracy of tickets against the width of their parent, beside the target and random tickets.
 
     Args:
-        widths: hidden channels per input channel. accuracy: of the ticket at each width, in [0, 1].
-        target: accuracy of the target. random: of random tickets of the same sizes. chance: of guessing.
-        band: the least and the greatest accuracy at each width, over parents.
+        widths: hidden channels per input channel.
+        accuracy: of the ticket at each width, in [0, 1].
+        target: accuracy of the target.
+        random: accuracy of random tickets of the same sizes; None for no line.
+        chance: accuracy of guessing; None for no line.
+        band: least and greatest accuracy at each width, over parents; None for no band.
+        ax: axes to draw on; None for new ones.
     """
     ax = ax or new_axes(5.2, 3.2)
     ax.axhline(100 * target, color=INK, linestyle="--", linewidth=1, label=f"target ({100 * target:.1f} %)")
@@ -68,13 +77,18 @@ def accuracy_against_width(
 
 
 def filters_side_by_side(ticket: Ticket, layer: int = 0, limit: int = 8, ax: Axes | None = None) -> Axes:
-    """Kernels of a conv layer's first input channel: target above, ticket's sums of random kernels below.
+    """Draw kernels of a layer's first input channel: the target's above, the ticket's sums of random kernels below.
 
-    The grey scale is shared; the third row is their difference, magnified by a power of ten so that it shows.
+    The third row is their difference, magnified by a power of ten so that it shows. The grey scale is shared.
+
+    Args:
+        ticket: the ticket.
+        layer: number of the layer.
+        limit: most filters to draw.
+        ax: axes to draw on; None for new ones.
     """
-    from slth.tickets.record.approximation import (
-        approximated_weight,  # imports torch, which the other figures do without
-    )
+    # Imported here because it imports torch, which the other figures do not need.
+    from slth.tickets.record.approximation import approximated_weight
 
     ax = ax or new_axes(6.4, 2.9)
     linear = ticket.target.maps[layer]

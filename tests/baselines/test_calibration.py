@@ -32,7 +32,7 @@ def noisy() -> tuple[torch.Tensor, torch.Tensor]:
     return logits, labels
 
 
-def test_expected_calibration_error_by_hand():
+def test_expected_calibration_error_by_hand() -> None:
     # Confidences 0.62, 0.68 (right, wrong), 0.95 (right, right), 0.55 (wrong).
     logits = logits_for([0.62, 0.68, 0.95, 0.95, 0.55])
     labels = torch.tensor([0, 1, 0, 0, 1])
@@ -45,7 +45,7 @@ def test_expected_calibration_error_by_hand():
         assert calibration.ece(logits, labels, bins=1, scheme=scheme) == pytest.approx(abs(3 / 5 - 3.75 / 5))
 
 
-def test_bins_are_open_below_and_closed_above():
+def test_bins_are_open_below_and_closed_above() -> None:
     edge = torch.tensor([[0.0, 0.0], [0.0, -800.0]])  # confidences exactly ½ and 1
     table = calibration.reliability(edge, torch.tensor([0, 0]), bins=2)
     assert table.count.tolist() == [1, 1]
@@ -55,7 +55,7 @@ def test_bins_are_open_below_and_closed_above():
     assert calibration.reliability(edge, torch.tensor([0, 0]), bins=4).count.tolist() == [0, 1, 0, 1]
 
 
-def test_empty_bins_are_empty_and_add_nothing():
+def test_empty_bins_are_empty_and_add_nothing() -> None:
     table = calibration.reliability(logits_for([0.95, 0.96]), torch.tensor([0, 1]))
     assert table.count.tolist() == [0] * 9 + [2]
     assert bool(table.accuracy[:9].isnan().all())
@@ -71,7 +71,7 @@ def test_empty_bins_are_empty_and_add_nothing():
 
 @pytest.mark.parametrize("bins", [1, 7, 10, 400])
 @pytest.mark.parametrize("scheme", calibration.SCHEMES)
-def test_against_a_plain_loop(noisy, scheme, bins):
+def test_against_a_plain_loop(noisy: tuple[torch.Tensor, torch.Tensor], scheme: str, bins: int) -> None:
     logits, labels = noisy
     exponentials = np.exp(logits.double().numpy())
     p = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -87,7 +87,7 @@ def test_against_a_plain_loop(noisy, scheme, bins):
     assert table.count.tolist() == [len(g) for g in groups]
 
 
-def test_proper_scores(noisy):
+def test_proper_scores(noisy: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, labels = noisy
     p = logits.double().softmax(dim=1).numpy()
     assert calibration.nll(logits, labels) == pytest.approx(log_loss(labels.numpy(), p))
@@ -97,7 +97,7 @@ def test_proper_scores(noisy):
 
 
 @pytest.mark.parametrize("rounded", [False, True])
-def test_auroc_against_scikit_learn(noisy, rounded):
+def test_auroc_against_scikit_learn(noisy: tuple[torch.Tensor, torch.Tensor], rounded: bool) -> None:
     logits = noisy[0].round() if rounded else noisy[0]  # rounded: many ties
     outside = torch.randn((100, 5), generator=torch.Generator().manual_seed(9))
     outside = outside.round() if rounded else outside
@@ -107,13 +107,13 @@ def test_auroc_against_scikit_learn(noisy, rounded):
     assert calibration.auroc(logits, logits) == pytest.approx(0.5)
 
 
-def test_all_measures_in_one_call(noisy):
+def test_all_measures_in_one_call(noisy: tuple[torch.Tensor, torch.Tensor]) -> None:
     found = calibration.measures(*noisy)
     assert set(found) == {"accuracy", "nll", "brier", "ece", "ece_mass"}
     assert calibration.measures(*noisy, ood_logits=noisy[0] / 9)["auroc"] > 0.9
 
 
-def test_refusals(noisy):
+def test_refusals(noisy: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, labels = noisy
     with pytest.raises(InputError, match=r"labels must lie between 0 and 4.*got 0 to 5"):
         calibration.measures(logits, torch.where(labels == 0, 5, labels).clamp(0, 5) * 1 - (labels == 1).long())

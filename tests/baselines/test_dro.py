@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from scipy.optimize import minimize
 from torch import nn
 
 from slth.baselines import dro
+from slth.baselines.objective import Moment, cross_entropy
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import Moment, cross_entropy, train
+from slth.baselines.training import train
 from slth.data import Split
 from slth.errors import InputError
 
 LOSSES = np.array([0.05, 0.3, 0.31, 1.2, 2.5, 0.9])
+Vector = npt.NDArray[np.float64]
 LAMS = (0.3, 1.0, 5.0, 50.0)
 
 
-def kl(z: np.ndarray) -> float:
+def kl(z: Vector) -> float:
     z = np.maximum(z, 1e-300)
     return float((z * np.log(z * len(z))).sum())
 
 
-def solved(objective, constraints=()) -> np.ndarray:
+def solved(objective: Callable[[Vector], float], constraints: Sequence[Any] = ()) -> Vector:
     """argmax over the simplex by SLSQP, which knows nothing of softmax."""
     n = len(LOSSES)
     start = LOSSES + 1  # not uniform, where the ball's constraint has no slope
     start = start / start.sum()
-    found = minimize(
+    solver: Any = minimize  # its stubs accept no plain function
+    found = solver(
         lambda z: -objective(z), start, method="SLSQP", bounds=[(1e-12, 1)] * n,
         constraints=[{"type": "eq", "fun": lambda z: z.sum() - 1}, *constraints],
         options={"ftol": 1e-12, "maxiter": 2000},
     )  # fmt: skip
     assert found.success, found.message
-    return found.x
+    best: Vector = found.x
+    return best
 
 
 @pytest.mark.parametrize("lam", LAMS)
-def test_the_closed_form_solves_the_regularised_problem(lam):
+def test_the_closed_form_solves_the_regularised_problem(lam: float) -> None:
     z = solved(lambda z: float(z @ LOSSES) - lam * kl(z))
     losses = torch.tensor(LOSSES)
     np.testing.assert_allclose(dro.weights(losses, lam).numpy(), z, atol=2e-5)
@@ -49,7 +56,7 @@ def test_the_closed_form_solves_the_regularised_problem(lam):
 
 
 @pytest.mark.parametrize("lam", LAMS)
-def test_the_same_weights_are_the_worst_case_of_a_ball(lam):
+def test_the_same_weights_are_the_worst_case_of_a_ball(lam: float) -> None:
     losses = torch.tensor(LOSSES)
     eta = dro.radius(losses, lam)
     assert eta == pytest.approx(kl(dro.weights(losses, lam).numpy()))
@@ -60,7 +67,7 @@ def test_the_same_weights_are_the_worst_case_of_a_ball(lam):
 
 
 @pytest.mark.parametrize("lam", LAMS)
-def test_gradients(lam):
+def test_gradients(lam: float) -> None:
     """Held weights: the gradient of the robust problem's value, by differences of scipy's optimum. Not held: that of
     Σ softmax(ℓ/λ)·ℓ, by differences of itself."""
     losses = torch.tensor(LOSSES, requires_grad=True)
@@ -73,11 +80,11 @@ def test_gradients(lam):
         step = np.zeros(len(LOSSES))
         step[i] = 1e-3
 
-        def optimum(at):
+        def optimum(at: Vector) -> float:
             z = solved(lambda z: float(z @ at) - lam * kl(z))
             return float(z @ at) - lam * kl(z)
 
-        def plain(at):
+        def plain(at: Vector) -> float:
             p = np.exp(at / lam) / np.exp(at / lam).sum()
             return float(p @ at)
 
@@ -85,14 +92,14 @@ def test_gradients(lam):
         assert free[i] == pytest.approx((plain(LOSSES + step) - plain(LOSSES - step)) / 2e-3, abs=1e-5)
 
 
-def test_differentiating_the_weights_can_raise_easy_losses():
+def test_differentiating_the_weights_can_raise_easy_losses() -> None:
     losses = torch.tensor([0.0, 3.0], requires_grad=True)
     free = torch.autograd.grad(dro.robust_loss(losses, 1.0, detach=False), losses)[0]
     held = torch.autograd.grad(dro.robust_loss(losses, 1.0), losses)[0]
     assert float(free[0]) < 0 < float(held[0])
 
 
-def test_limits():
+def test_limits() -> None:
     losses = torch.tensor(LOSSES)
     assert float(dro.robust_loss(losses, math.inf)) == float(losses.mean())
     assert float(dro.value(losses, math.inf)) == float(losses.mean())
@@ -104,7 +111,7 @@ def test_limits():
     assert math.isfinite(float(dro.value(losses * 1e4, 1e-3)))
 
 
-def test_the_focus_hardens():
+def test_the_focus_hardens() -> None:
     rates = [dro.focus(8.0, epoch, 4) for epoch in range(4)]
     assert rates == pytest.approx([8.0, 4 + 4 * math.sqrt(0.5), 4.0, 4 - 4 * math.sqrt(0.5)])
     assert dro.focus(math.inf, 3, 4) == math.inf
@@ -124,17 +131,17 @@ def blobs() -> Split:
     return Split(noise + labels[:, None, None, None] / 3, labels)
 
 
-def test_no_focus_is_plain_training_to_the_bit(blobs):
+def test_no_focus_is_plain_training_to_the_bit(blobs: Split) -> None:
     a, b, c = net(), net(), net()
     recipe = Recipe(epochs=2, batch=16)
     train(a, blobs, recipe=recipe)
     train(b, blobs, recipe=recipe, objective=dro.robust(math.inf))
     train(c, blobs, recipe=recipe, objective=dro.robust(1.0))
-    assert torch.equal(a[1].weight, b[1].weight)
-    assert not torch.equal(a[1].weight, c[1].weight)
+    assert torch.equal(a.get_parameter("1.weight"), b.get_parameter("1.weight"))
+    assert not torch.equal(a.get_parameter("1.weight"), c.get_parameter("1.weight"))
 
 
-def test_the_objective_is_the_loss_of_its_epoch(blobs):
+def test_the_objective_is_the_loss_of_its_epoch(blobs: Split) -> None:
     model = net()
     logits = model(blobs.images)
     moment = Moment(step=7, steps=16, epoch=1, epochs=4)
@@ -145,21 +152,21 @@ def test_the_objective_is_the_loss_of_its_epoch(blobs):
     assert float(found.detach()) > float(cross_entropy(model, logits, blobs.labels, moment).detach())
 
 
-def test_an_ensemble_is_the_mean_of_logits(blobs):
+def test_an_ensemble_is_the_mean_of_logits(blobs: Split) -> None:
     members = [net(), net()]
     with torch.no_grad():
-        members[1][1].weight.neg_()
-        members[1][1].bias.zero_()
+        members[1].get_parameter("1.weight").neg_()
+        members[1].get_parameter("1.bias").zero_()
     x = blobs.images[:5]
     expected = (members[0](x) + members[1](x)) / 2
     torch.testing.assert_close(dro.Ensemble(members)(x), expected)
     torch.testing.assert_close(dro.Ensemble(members[:1])(x), members[0](x))
 
 
-def test_tickets_are_members_and_untouched(blobs):
+def test_tickets_are_members_and_untouched(blobs: Split) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 12), nn.ReLU(), nn.Linear(12, 3))
     recipe = Recipe(epochs=2, batch=16)
-    options = {"density": 0.5, "recipe": recipe}
+    options: dict[str, Any] = {"density": 0.5, "recipe": recipe}
     robust = dro.tickets(model, blobs, lams=(1.0, math.inf), seeds=(0, 1), **options)
     plain = dro.tickets(model, blobs, lams=(math.inf, math.inf), seeds=(0, 1), **options)
     assert all(found.untouched and found.density == 0.5 for found in robust)
@@ -171,8 +178,9 @@ def test_tickets_are_members_and_untouched(blobs):
     assert logits.shape == (60, 3)
 
 
-def test_refusals(blobs):
-    for lam in (0.0, -1.0, float("nan"), -math.inf, "10"):
+def test_refusals(blobs: Split) -> None:
+    wrong: list[Any] = [0.0, -1.0, float("nan"), -math.inf, "10"]
+    for lam in wrong:
         with pytest.raises(InputError, match="lam must be a finite number > 0"):
             dro.robust(lam)
         with pytest.raises(InputError, match="lam must be"):

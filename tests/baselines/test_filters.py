@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
 from slth.errors import InputError
 from slth.networks.models import ARCHITECTURES, conv2, digits_cnn, mlp
+from slth.progress import Lines
 
 pytest.importorskip("torch_pruning")
 
@@ -34,6 +36,8 @@ def lively(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias)
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.normal_(module.running_mean)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
     return model.eval()
@@ -49,7 +53,7 @@ def build(arch: str) -> tuple[nn.Module, tuple[int, ...]]:
     "arch", ["lenet5", "lenet5-valid", "mlp", "conv6-small", "resnet20", "vgg-small", "separable", "digits"]
 )
 @pytest.mark.parametrize("ratio", [0.4, 0.999])
-def test_removed_filters_and_filters_at_zero_are_the_same_network(arch, ratio):
+def test_removed_filters_and_filters_at_zero_are_the_same_network(arch: str, ratio: float) -> None:
     model, shape = build(arch)
     lively(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -66,16 +70,16 @@ def test_removed_filters_and_filters_at_zero_are_the_same_network(arch, ratio):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_nothing_is_removed_at_ratio_zero():
+def test_nothing_is_removed_at_ratio_zero() -> None:
     removal = remove_filters(digits_cnn(), (1, 8, 8), 0.0)
     assert density_of(removal.masks) == 1
 
 
-def test_the_filters_of_smallest_norm_go():
+def test_the_filters_of_smallest_norm_go() -> None:
     """conv1's own, by hand: three of six."""
     model = digits_cnn().eval()
     masks = remove_filters(model, (1, 8, 8), 0.5).masks
-    norms = model.conv1.weight.detach().abs().sum(dim=(1, 2, 3))
+    norms = model.get_parameter("conv1.weight").detach().abs().sum(dim=(1, 2, 3))
     kept = masks["conv1.weight"].flatten(1).all(dim=1)
     assert torch.equal(masks["conv1.weight"].flatten(1).any(dim=1), kept)
     assert set(kept.nonzero().flatten().tolist()) == set(norms.topk(3).indices.tolist())
@@ -87,7 +91,7 @@ def test_the_filters_of_smallest_norm_go():
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
-def test_inner_layers_keep_the_square_of_what_is_left(ratio):
+def test_inner_layers_keep_the_square_of_what_is_left(ratio: float) -> None:
     """784-200-200-10: exactly (1−ρ) of the first, (1−ρ)² of the second, (1−ρ) of the last."""
     kept = counts(remove_filters(mlp(sizes=(784, 200, 200, 10)), (1, 28, 28), ratio).masks)
     shares = [count / total for count, total in kept.values()]
@@ -95,20 +99,20 @@ def test_inner_layers_keep_the_square_of_what_is_left(ratio):
 
 
 @pytest.mark.parametrize("density", [0.5, 0.1, 0.03])
-def test_the_ratio_is_the_smallest_that_reaches_the_density(density):
+def test_the_ratio_is_the_smallest_that_reaches_the_density(density: float) -> None:
     model = digits_cnn()
     ratio = ratio_for(model, (1, 8, 8), density)
     assert density_of(remove_filters(model, (1, 8, 8), ratio).masks) <= density
-    assert density_of(remove_filters(model, (1, 8, 8), ratio - 2 * filters.NEAR).masks) > density
+    assert density_of(remove_filters(model, (1, 8, 8), ratio - 2 * filters.RATIO_TOLERANCE).masks) > density
 
 
-def test_cost_by_hand():
+def test_cost_by_hand() -> None:
     parameters, flops = cost(digits_cnn(), (1, 8, 8))
     assert parameters == 54 + 12 + 648 + 12 + 6144 + 32 + 320 + 10
     assert flops == 2 * (64 * 54 + 64 * 648 + 6144 + 320)
 
 
-def test_a_trained_network_is_pruned_and_tuned(digits):
+def test_a_trained_network_is_pruned_and_tuned(digits: data.Split) -> None:
     found = filters.find(digits_cnn(), digits, density=0.3, recipe=RECIPE, fine_tuning=RECIPE, seed=2)
     test = data.load("digits", "test")
     assert found.density <= 0.3
@@ -128,22 +132,24 @@ def test_a_trained_network_is_pruned_and_tuned(digits):
 
 
 @pytest.mark.parametrize("options", [{"density": 0.0}, {"ratio": 1.0}, {"ratio": -0.1}])
-def test_bad_options_are_refused_before_training(digits, options):
-    def say(line):
+def test_bad_options_are_refused_before_training(digits: data.Split, options: dict[str, Any]) -> None:
+    def say(line: str) -> None:
         raise AssertionError("training began")
 
     with pytest.raises(InputError, match=next(iter(options))):
         filters.find(
-            digits_cnn(), digits, **{"density": 0.3, "recipe": RECIPE, "fine_tuning": RECIPE, "say": say, **options}
+            digits_cnn(),
+            digits,
+            **{"density": 0.3, "recipe": RECIPE, "fine_tuning": RECIPE, "progress": Lines(say), **options},
         )
 
 
-def test_a_density_that_one_filter_a_layer_exceeds_is_refused(digits):
+def test_a_density_that_one_filter_a_layer_exceeds_is_refused(digits: data.Split) -> None:
     with pytest.raises(InputError, match=r"0\.001 was asked for"):
         filters.find(digits_cnn(), digits, density=0.001, recipe=RECIPE, fine_tuning=RECIPE)
 
 
-def test_without_the_package_the_error_names_it(monkeypatch):
+def test_without_the_package_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     with pytest.raises(InputError, match=r'pip install "slth\[filters\]"'):
         remove_filters(digits_cnn(), (1, 8, 8), 0.5)

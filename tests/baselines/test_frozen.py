@@ -15,7 +15,7 @@ from slth.networks import models
 
 
 @pytest.mark.parametrize("arch", sorted(models.ARCHITECTURES))
-def test_every_architecture_has_a_frozen_form(arch):
+def test_every_architecture_has_a_frozen_form(arch: str) -> None:
     model = models.ARCHITECTURES[arch].build()
     before = weights_hash(model)
     form = frozen_form(model, seed=3)
@@ -35,23 +35,23 @@ def test_every_architecture_has_a_frozen_form(arch):
 
 @pytest.mark.parametrize("init", INITS[:3])
 @pytest.mark.parametrize("density", [None, 0.25])
-def test_weights_have_the_standard_deviation_of_the_formula(init, density):
+def test_weights_have_the_standard_deviation_of_the_formula(init: str, density: float | None) -> None:
     """30,000 weights: their second moment is within 4 % of σ² but with chance < 1e-8 (its standard error is 0.8 %)."""
     form = frozen_form(nn.Sequential(nn.Linear(300, 100)), seed=0, init=init, density=density)
     sigma = math.sqrt(2 / (300 * (density or 1)))
-    weight = form[0].weight
+    weight = form.get_parameter("0.weight")
     assert float(weight.square().mean()) == pytest.approx(sigma**2, rel=0.04)
     if init == "signed_constant":
         assert torch.allclose(weight.abs(), torch.tensor(sigma))
     else:
         assert len(weight.unique()) > 20_000
     again = frozen_form(nn.Sequential(nn.Linear(300, 100)), seed=0, init=init, density=density)
-    assert torch.equal(again[0].weight, weight)
+    assert torch.equal(again.get_parameter("0.weight"), weight)
     other = frozen_form(nn.Sequential(nn.Linear(300, 100)), seed=1, init=init, density=density)
-    assert not torch.equal(other[0].weight, weight)
+    assert not torch.equal(other.get_parameter("0.weight"), weight)
 
 
-def test_what_cannot_be_frozen_is_refused():
+def test_what_cannot_be_frozen_is_refused() -> None:
     with pytest.raises(InputError, match="LayerNorm"):
         frozen_form(nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)), seed=0)
     with pytest.raises(InputError, match="init"):
@@ -62,12 +62,12 @@ def test_what_cannot_be_frozen_is_refused():
         frozen_form(nn.ReLU(), seed=0)
 
 
-def test_without_normalising_nothing_is_added():
+def test_without_normalising_nothing_is_added() -> None:
     form = frozen_form(models.lenet5(), seed=0, normalise=False)
     assert [name for name, _ in form.named_children()] == [name for name, _ in models.lenet5().named_children()]
 
 
-def test_a_network_given_in_frozen_form_is_copied_as_it_is():
+def test_a_network_given_in_frozen_form_is_copied_as_it_is() -> None:
     model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.ReLU(), nn.Linear(3, 2, bias=False))
     form = frozen_form(model, seed=5, init="given")
     assert weights_hash(form) == weights_hash(model)

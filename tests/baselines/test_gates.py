@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def digits() -> data.Split:
     return data.load("digits", "train")
 
 
-def gated(structure="weight", **options) -> Gated:
+def gated(structure: str = "weight", **options: Any) -> Gated:
     scored = Gated(frozen_form(digits_cnn(), seed=0), structure=structure, **options)
     generator = torch.Generator().manual_seed(5)
     for score in scored.scores.values():
@@ -39,7 +40,7 @@ def gated(structure="weight", **options) -> Gated:
 
 
 @pytest.mark.parametrize("structure", gates.GATED_UNITS)
-def test_the_penalty_is_the_expected_fraction_of_weights_behind_open_gates(structure):
+def test_the_penalty_is_the_expected_fraction_of_weights_behind_open_gates(structure: str) -> None:
     """Σ_g n_g Φ(μ_g/σ)/N, with scipy's Φ, and by the frequency of z > 0 over many draws."""
     scored = gated(structure, sigma=0.7)
     weights = maskable(scored.network)
@@ -59,7 +60,7 @@ def test_the_penalty_is_the_expected_fraction_of_weights_behind_open_gates(struc
 
 
 @pytest.mark.parametrize("structure", gates.GATED_UNITS)
-def test_the_penaltys_gradient_is_its_slope(structure):
+def test_the_penaltys_gradient_is_its_slope(structure: str) -> None:
     scored = gated(structure).double()
     scored.penalty().backward()
     for name in scored.gated:
@@ -71,10 +72,11 @@ def test_the_penaltys_gradient_is_its_slope(structure):
                 mean[index] += shift
                 values.append(float(scored.penalty()))
                 mean[index] -= shift
+        assert mean.grad is not None
         assert float(mean.grad[index]) == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-5, abs=1e-12)
 
 
-def test_gates_are_clipped_noise_in_training_and_clipped_means_in_evaluation():
+def test_gates_are_clipped_noise_in_training_and_clipped_means_in_evaluation() -> None:
     scored = gated(sigma=0.25)
     torch.manual_seed(9)
     z = scored.train().multipliers()
@@ -86,20 +88,21 @@ def test_gates_are_clipped_noise_in_training_and_clipped_means_in_evaluation():
         assert torch.equal(value, scored.score(name).clamp(0, 1))
 
 
-def test_no_gradient_passes_a_gate_that_is_clipped():
+def test_no_gradient_passes_a_gate_that_is_clipped() -> None:
     """What a straight-through estimator would let pass."""
     scored = Gated(frozen_form(nn.Linear(4, 3), seed=0), sigma=0.1)
     scored.score("weight").data = torch.tensor([-5.0, 0.5, 5.0]).reshape(3, 1).repeat(1, 4)
     scored.train()(torch.ones(1, 4)).sum().backward()
     gradient = scored.score("weight").grad
+    assert gradient is not None
     assert not gradient[0].any()
     assert not gradient[2].any()
     # σ = 0.1 around ½: clipped with a chance below 1e-6.
-    assert torch.allclose(gradient[1], scored.network.weight[1])
+    assert torch.allclose(gradient[1], scored.network.get_parameter("weight")[1])
 
 
 @pytest.mark.parametrize("structure", ["filter", "channel"])
-def test_a_group_is_kept_or_removed_as_a_whole(structure):
+def test_a_group_is_kept_or_removed_as_a_whole(structure: str) -> None:
     scored = gated(structure)
     axes, whole = GROUPS[structure]
     masks = scored.masks()
@@ -115,7 +118,7 @@ def test_a_group_is_kept_or_removed_as_a_whole(structure):
 
 
 @pytest.mark.parametrize("structure", ["filter", "channel"])
-def test_gates_of_filters_work_behind_the_norm_and_those_of_channels_on_what_comes_in(structure):
+def test_gates_of_filters_work_behind_the_norm_and_those_of_channels_on_what_comes_in(structure: str) -> None:
     """With z in {0, 1} the gated network is the masked one, and the gradient of z is that of a factor by hand."""
     scored = gated(structure).eval()
     x = torch.rand(4, 1, 8, 8)
@@ -127,7 +130,7 @@ def test_gates_of_filters_work_behind_the_norm_and_those_of_channels_on_what_com
     for name, z in rows.items():
         layer = scored.network.get_submodule(scored.norms.get(name, name).removesuffix(".weight"))
 
-        def side(values, z=z):
+        def side(values: torch.Tensor, z: torch.Tensor = z) -> torch.Tensor:
             return values * z.reshape(1, -1, *[1] * (values.dim() - 2))
 
         hooks.append(
@@ -141,7 +144,7 @@ def test_gates_of_filters_work_behind_the_norm_and_those_of_channels_on_what_com
     assert len(scored.norms) == (3 if structure == "filter" else 0)
 
 
-def test_a_filters_gate_has_a_gradient_in_training():
+def test_a_filters_gate_has_a_gradient_in_training() -> None:
     """A factor before BatchNorm has none: it is normalised away."""
     scored = Gated(frozen_form(digits_cnn(), seed=0), structure="filter").train()
     scored(torch.rand(32, 1, 8, 8))[:, 0].sum().backward()
@@ -150,7 +153,9 @@ def test_a_filters_gate_has_a_gradient_in_training():
 
 
 @pytest.mark.parametrize(("structure", "floor"), [("weight", 0.8), ("channel", 0.3), ("filter", 0.15)])
-def test_a_ticket_is_boolean_on_weights_as_drawn_near_the_density_asked_for(digits, structure, floor):
+def test_a_ticket_is_boolean_on_weights_as_drawn_near_the_density_asked_for(
+    digits: data.Split, structure: str, floor: float
+) -> None:
     """Chance is 0.1. This network is narrow: 50 filters to choose from cannot do much (measured: 0.9, 0.5, 0.3)."""
     found = gates.find(digits_cnn(), digits, density=0.4, recipe=RECIPE, seed=1, structure=structure)
     assert found.untouched
@@ -163,7 +168,7 @@ def test_a_ticket_is_boolean_on_weights_as_drawn_near_the_density_asked_for(digi
     assert accuracy(found.module(), data.load("digits", "test")) > floor
 
 
-def test_more_penalty_fewer_weights_and_one_seed_one_mask(digits):
+def test_more_penalty_fewer_weights_and_one_seed_one_mask(digits: data.Split) -> None:
     recipe = Recipe(epochs=3, optimiser="adam", learning_rate=0.1, batch=64)
     few, again, many = (
         gates.find(digits_cnn(), digits, density=0.5, penalty=penalty, recipe=recipe) for penalty in (5.0, 5.0, 0.01)
@@ -174,7 +179,7 @@ def test_more_penalty_fewer_weights_and_one_seed_one_mask(digits):
     assert all(torch.equal(few.masks[name], again.masks[name]) for name in few.masks)
 
 
-def test_steering_raises_the_penalty_where_masks_are_too_dense():
+def test_steering_raises_the_penalty_where_masks_are_too_dense() -> None:
     scored = gated()
     density, before = density_of(scored.masks()), float(scored.strength)
     scored.steer(density / 2)
@@ -190,12 +195,12 @@ def test_steering_raises_the_penalty_where_masks_are_too_dense():
     [{"penalty": 0.0}, {"penalty": -1.0}, {"penalty": float("nan")}, {"sigma": 0.0}, {"structure": "kernel"},
      {"density": 0.0}, {"density": 2.0}],
 )  # fmt: skip
-def test_bad_options_are_refused(digits, options):
+def test_bad_options_are_refused(digits: data.Split, options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         gates.find(digits_cnn(), digits, **{"density": 0.5, "recipe": RECIPE, **options})
 
 
-def test_networks_that_cannot_be_gated_so_are_refused():
+def test_networks_that_cannot_be_gated_so_are_refused() -> None:
     with pytest.raises(InputError, match="two layers"):
         gate_shapes(nn.Linear(3, 2), "filter")
     with pytest.raises(InputError, match="ungrouped"):

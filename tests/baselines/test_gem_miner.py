@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,14 +14,16 @@ from torch.nn import functional
 from slth import data
 from slth.baselines import gem_miner, smart
 from slth.baselines.edge_popup import EdgePopup
-from slth.baselines.found import fine_tuned
+from slth.baselines.found import Found, fine_tuned
 from slth.baselines.frozen import frozen_form
 from slth.baselines.gem_miner import GemMiner, flags_after, last_freeze, sanity_checks
 from slth.baselines.masks import counts, density_of, maskable
+from slth.baselines.randomness import mixed, order_of
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import accuracy, mixed, order_of
+from slth.baselines.training import accuracy
 from slth.errors import InputError
 from slth.networks.models import digits_cnn
+from slth.progress import Lines
 
 RECIPE = Recipe(epochs=8, learning_rate=3.0, batch=64)
 
@@ -31,11 +34,11 @@ def digits() -> data.Split:
 
 
 @pytest.fixture(scope="module")
-def found(digits):
+def found(digits: data.Split) -> Found:
     return gem_miner.find(digits_cnn(), digits, density=0.1, recipe=RECIPE, seed=1, period=1, penalty=1e-4)
 
 
-def test_flags_follow_the_closed_form():
+def test_flags_follow_the_closed_form() -> None:
     """Freezing the fraction 1 − e^{−cT} again and again, and c = ln(1/s)/E."""
     density, epochs, period = 0.03, 23, 4
     left, rate = 1.0, math.log(1 / density) / epochs
@@ -51,7 +54,7 @@ def test_flags_follow_the_closed_form():
     assert flags_after(last, density=density, period=period, horizon=last) == pytest.approx(density)
 
 
-def test_freezing_takes_the_lowest_scores_of_all_layers_and_they_stay_frozen():
+def test_freezing_takes_the_lowest_scores_of_all_layers_and_they_stay_frozen() -> None:
     scored = GemMiner(frozen_form(digits_cnn(), seed=0), seed=0)
     flat = torch.cat([scored.score(name).detach().flatten() for name in scored.flags()])
     before = scored.flags()
@@ -69,28 +72,30 @@ def test_freezing_takes_the_lowest_scores_of_all_layers_and_they_stay_frozen():
     assert all(not (flag & ~before[name]).any() for name, flag in scored.flags().items())
 
 
-def test_the_gradient_goes_straight_through_the_rounding_but_not_through_flags():
+def test_the_gradient_goes_straight_through_the_rounding_but_not_through_flags() -> None:
     network = frozen_form(nn.Linear(6, 4), seed=0)
     scored = GemMiner(network, seed=2)
     scored.freeze(0.5)
     flag = scored.flags()["weight"]
     x = torch.randn(1, 6)
     scored(x).sum().backward()
-    assert torch.equal(scored.score("weight").grad, network.weight * x * flag)
+    gradient = scored.score("weight").grad
+    assert gradient is not None
+    assert torch.equal(gradient, network.get_parameter("weight") * x * flag)
     assert torch.equal(scored.masks()["weight"], flag & (scored.score("weight") >= 0.5))
 
 
-def test_scores_know_nothing_of_the_weights_drawn_from_the_same_seed():
+def test_scores_know_nothing_of_the_weights_drawn_from_the_same_seed() -> None:
     """Were they the same uniform numbers, p ≥ ½ would mean w > 0. 784,000 signs: six standard errors are 0.007."""
     network = frozen_form(nn.Linear(784, 1000), seed=5)
     for score in (
         GemMiner(network, seed=5).score("weight") - 0.5,
         EdgePopup(network, density=1.0, seed=5).score("weight"),
     ):
-        assert abs(float((score.detach().sign() * network.weight.sign()).mean())) < 0.007
+        assert abs(float((score.detach().sign() * network.get_parameter("weight").sign()).mean())) < 0.007
 
 
-def test_penalty_and_projection():
+def test_penalty_and_projection() -> None:
     scored = GemMiner(frozen_form(digits_cnn(), seed=0), seed=0)
     scored.freeze(0.1)
     expected = sum(float(score.detach().double().square().sum()) for score in scored.scores.values())
@@ -103,7 +108,7 @@ def test_penalty_and_projection():
     assert float(values.max()) == 1
 
 
-def test_a_search_is_the_loop_written_out(digits):
+def test_a_search_is_the_loop_written_out(digits: data.Split) -> None:
     """One linear layer, SGD with momentum: scores, flags and masks step by step."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     recipe = Recipe(epochs=5, learning_rate=0.5, batch=128, schedule="constant")
@@ -131,7 +136,7 @@ def test_a_search_is_the_loop_written_out(digits):
     assert 0 < found.density < 0.2
 
 
-def test_a_ticket_keeps_no_more_than_it_was_asked_for(found, digits):
+def test_a_ticket_keeps_no_more_than_it_was_asked_for(found: Found, digits: data.Split) -> None:
     assert found.untouched
     assert 0 < found.density <= found.notes["flags"] == pytest.approx(0.1, abs=1e-4)
     assert accuracy(found.module(), data.load("digits", "test")) > 0.7  # chance: 0.1; measured: see the next test
@@ -139,18 +144,25 @@ def test_a_ticket_keeps_no_more_than_it_was_asked_for(found, digits):
     assert all(torch.equal(found.masks[name], again.masks[name]) for name in found.masks)
 
 
-def test_a_longer_horizon_keeps_more_and_says_so(digits):
+def test_a_longer_horizon_keeps_more_and_says_so(digits: data.Split) -> None:
     lines: list[str] = []
     recipe = replace(RECIPE, epochs=3)
     longer = gem_miner.find(
-        digits_cnn(), digits, density=0.1, recipe=recipe, period=1, horizon=3, penalty=1e-9, say=lines.append
+        digits_cnn(),
+        digits,
+        density=0.1,
+        recipe=recipe,
+        period=1,
+        horizon=3,
+        penalty=1e-9,
+        progress=Lines(lines.append),
     )
     assert longer.notes["flags"] == pytest.approx(0.1 ** (2 / 3), abs=1e-3)
     assert any("0.1 was asked for" in line for line in lines) == (longer.density > 0.1)
     assert longer.density > 0.1
 
 
-def test_sanity_checks_keep_the_counts_and_cost_accuracy(found, digits):
+def test_sanity_checks_keep_the_counts_and_cost_accuracy(found: Found, digits: data.Split) -> None:
     test = data.load("digits", "test")
     checks = sanity_checks(found, digits_cnn(), digits, seed=77)
     ours = accuracy(found.module(), test)
@@ -163,7 +175,7 @@ def test_sanity_checks_keep_the_counts_and_cost_accuracy(found, digits):
         sanity_checks(found, digits_cnn(), digits, seed=1)
 
 
-def test_random_tickets_with_smart_ratios_follow_their_formula():
+def test_random_tickets_with_smart_ratios_follow_their_formula() -> None:
     """Far from full layers: (L−l+1)² + (L−l+1) in proportion, 0.3 of the last, the whole exact."""
     sizes = {name: weight.numel() for name, weight in maskable(digits_cnn()).items()}
     total = sum(sizes.values())
@@ -182,7 +194,7 @@ def test_random_tickets_with_smart_ratios_follow_their_formula():
         smart.smart_counts(digits_cnn(), 1e-4)
 
 
-def test_fine_tuning_helps_and_keeps_the_mask(found, digits):
+def test_fine_tuning_helps_and_keeps_the_mask(found: Found, digits: data.Split) -> None:
     test = data.load("digits", "test")
     recipe = Recipe(epochs=4, learning_rate=0.03, weight_decay=1e-3, batch=64)
     module, _ = fine_tuned(found, digits, recipe=recipe)
@@ -196,6 +208,6 @@ def test_fine_tuning_helps_and_keeps_the_mask(found, digits):
     [{"penalty": 0.0}, {"penalty": -1.0}, {"period": 0}, {"period": 8}, {"horizon": 3}, {"density": 0.0},
      {"density": 1.5}],
 )  # fmt: skip
-def test_bad_options_are_refused(digits, options):
+def test_bad_options_are_refused(digits: data.Split, options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         gem_miner.find(digits_cnn(), digits, **{"density": 0.1, "recipe": RECIPE, "period": 1, **options})

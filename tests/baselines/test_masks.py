@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,7 +20,7 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 4))
 
 
-def test_masks_are_about_weights_of_convolutions_and_linear_layers():
+def test_masks_are_about_weights_of_convolutions_and_linear_layers() -> None:
     assert list(m.maskable(net())) == ["0.weight", "3.weight"]
     assert list(m.maskable(nn.Linear(2, 3))) == ["weight"]
     with pytest.raises(InputError, match="got none"):
@@ -30,7 +33,7 @@ def test_masks_are_about_weights_of_convolutions_and_linear_layers():
     cut=st.integers(1, 39),
 )
 @settings(max_examples=200, deadline=None)
-def test_keep_top_keeps_exactly_the_largest_ties_included(values, density, cut):
+def test_keep_top_keeps_exactly_the_largest_ties_included(values: list[int], density: Any, cut: int) -> None:
     """The oracle sorts (−score, place) in Python."""
     cut = min(cut, len(values) - 1)
     scores = {"a": torch.tensor(values[:cut]).float(), "b": torch.tensor(values[cut:]).float()}
@@ -40,14 +43,14 @@ def test_keep_top_keeps_exactly_the_largest_ties_included(values, density, cut):
     assert torch.cat([kept["a"], kept["b"]]).nonzero().flatten().tolist() == sorted(expected)
 
 
-def test_layers_keep_the_same_fraction_each():
+def test_layers_keep_the_same_fraction_each() -> None:
     scores = {"a": torch.rand(10, 10), "b": torch.rand(20)}
     kept = m.keep_top(scores, 0.25, scope="layer")
     assert m.counts(kept) == {"a": (25, 100), "b": (5, 20)}
     assert m.density_of(kept) == 0.25
 
 
-def test_pruned_weights_never_return():
+def test_pruned_weights_never_return() -> None:
     """Whatever their scores: +∞ outside the mask, −∞ inside."""
     among = {"a": torch.tensor([True, False, True, True])}
     scores = {"a": torch.tensor([-torch.inf, torch.inf, -1e30, 0.0])}
@@ -58,19 +61,19 @@ def test_pruned_weights_never_return():
 
 
 @pytest.mark.parametrize("density", [0, -0.1, 1.5, float("nan"), "half", None, True])
-def test_density_outside_its_range_is_refused(density):
+def test_density_outside_its_range_is_refused(density: Any) -> None:
     with pytest.raises(InputError, match="density"):
         m.keep_top({"a": torch.rand(3)}, density)
 
 
-def test_scores_that_are_no_numbers_are_refused():
+def test_scores_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(InputError, match="NaN"):
         m.keep_top({"a": torch.tensor([1.0, torch.nan])}, 0.5)
     with pytest.raises(InputError, match="scope"):
         m.keep_top({"a": torch.rand(3)}, 0.5, scope="everywhere")
 
 
-def test_shuffling_keeps_counts_and_moves_weights():
+def test_shuffling_keeps_counts_and_moves_weights() -> None:
     before = m.keep_top({"a": torch.rand(30, 30), "b": torch.rand(50)}, 0.3)
     after = m.shuffled(before, seed=1)
     assert m.counts(after) == m.counts(before)
@@ -79,13 +82,13 @@ def test_shuffling_keeps_counts_and_moves_weights():
     assert not torch.equal(after["a"], m.shuffled(before, seed=2)["a"])
 
 
-def test_random_masks_have_the_fractions_asked_for():
+def test_random_masks_have_the_fractions_asked_for() -> None:
     model = net()
     kept = m.random_masks(model, {"0.weight": 0.5, "3.weight": 0.125}, seed=0)
     assert m.counts(kept) == {"0.weight": (6, 12), "3.weight": (6, 48)}
 
 
-def test_what_does_not_fit_is_refused_and_collapse_is_reported():
+def test_what_does_not_fit_is_refused_and_collapse_is_reported() -> None:
     model = net()
     good = {name: torch.ones_like(w, dtype=torch.bool) for name, w in m.maskable(model).items()}
     m.check_masks(good, model)
@@ -104,7 +107,7 @@ def test_what_does_not_fit_is_refused_and_collapse_is_reported():
 
 @pytest.mark.parametrize("make", [lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
                                   lambda p: torch.optim.Adam(p, 0.1, weight_decay=0.1)])  # fmt: skip
-def test_held_weights_stay_zero_under_momentum_and_decay(make):
+def test_held_weights_stay_zero_under_momentum_and_decay(make: Callable[..., torch.optim.Optimizer]) -> None:
     model = net()
     kept = m.keep_top({name: w.abs() for name, w in m.maskable(model).items()}, 0.3)
     before = {name: w.detach().clone() for name, w in m.maskable(model).items()}
@@ -121,10 +124,10 @@ def test_held_weights_stay_zero_under_momentum_and_decay(make):
     assert not any(w._backward_hooks for w in m.maskable(model).values())
 
 
-def test_the_hash_sees_every_parameter():
+def test_the_hash_sees_every_parameter() -> None:
     model = models.digits_cnn()
     first = m.weights_hash(model)
     assert first == m.weights_hash(model)
     with torch.no_grad():
-        model.fc2.bias[3] += 1e-6
+        model.get_parameter("fc2.bias")[3] += 1e-6
     assert first != m.weights_hash(model)

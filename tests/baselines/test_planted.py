@@ -25,7 +25,7 @@ from slth.tickets import find_ticket
 
 
 @pytest.fixture(scope="module")
-def small() -> planted.Planted:
+def small() -> planted.PlantedTicket:
     return planted.problem(load("digits", "train"), load("digits", "test"), hidden=(8, 8), widths=(32, 48))
 
 
@@ -36,11 +36,11 @@ def nets(seed: int = 0) -> tuple[nn.Module, nn.Module]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_is_planted_computes_the_target_up_to_one_factor(seed):
+def test_what_is_planted_computes_the_target_up_to_one_factor(seed: int) -> None:
     target, mother = nets(seed)
     with torch.no_grad():
-        target.fc1.weight[0, :4] = 0  # a weight that is zero is no part of the ticket
-        target.fc2.weight[1] = 0  # nor is a dead neuron
+        target.get_parameter("fc1.weight")[0, :4] = 0  # a weight that is zero is no part of the ticket
+        target.get_parameter("fc2.weight")[1] = 0  # nor is a dead neuron
     network, truth = planted.plant(target, mother)
     x = torch.randn(50, 6, dtype=torch.float64)
     alone, whole = masked(network, truth).double()(x), target.double()(x)
@@ -51,7 +51,7 @@ def test_what_is_planted_computes_the_target_up_to_one_factor(seed):
         assert int(mask.sum()) == int((weight != 0).sum()), name
 
 
-def test_the_mother_is_left_as_it_was_but_for_the_ticket():
+def test_the_mother_is_left_as_it_was_but_for_the_ticket() -> None:
     target, mother = nets()
     before = copy.deepcopy(mother.state_dict())
     network, truth = planted.plant(target, mother)
@@ -62,23 +62,23 @@ def test_the_mother_is_left_as_it_was_but_for_the_ticket():
         assert not bool(same[truth[name]].any())
 
 
-def test_each_neuron_takes_the_closest_free_one_and_its_norm():
+def test_each_neuron_takes_the_closest_free_one_and_its_norm() -> None:
     """Against a plain search over the angles of the first layer."""
     target, mother = nets(3)
     network, truth = planted.plant(target, mother)
-    w, v = target.fc1.weight.detach().numpy(), mother.fc1.weight.detach().numpy()
+    w, v = target.get_parameter("fc1.weight").detach().numpy(), mother.get_parameter("fc1.weight").detach().numpy()
     free = list(range(20))
     for i in np.argsort(-np.linalg.norm(w, axis=1)):
         cosines = {j: w[i] @ v[j] / (np.linalg.norm(w[i]) * np.linalg.norm(v[j])) for j in free}
-        j = max(cosines, key=cosines.get)
+        j = max(cosines, key=lambda j: cosines[j])
         free.remove(j)
         assert bool(truth["fc1.weight"][j].all())
         expected = w[i] * np.linalg.norm(v[j]) / np.linalg.norm(w[i])
-        np.testing.assert_allclose(network.fc1.weight[j].detach().numpy(), expected, rtol=1e-5)
+        np.testing.assert_allclose(network.get_parameter("fc1.weight")[j].detach().numpy(), expected, rtol=1e-5)
     assert not bool(truth["fc1.weight"][free].any())
 
 
-def test_planted_weights_are_as_large_as_the_others():
+def test_planted_weights_are_as_large_as_the_others() -> None:
     target, mother = nets(1)
     network, truth = planted.plant(target, mother)
     for name, weight in maskable(network).items():
@@ -86,7 +86,7 @@ def test_planted_weights_are_as_large_as_the_others():
         assert float(mine.norm()) == pytest.approx(float(there.norm()), rel=1e-5)
 
 
-def test_the_truth_has_accuracy_one(small):
+def test_the_truth_has_accuracy_one(small: planted.PlantedTicket) -> None:
     assert accuracy(masked(small.network, small.truth), small.test) == 1
     assert accuracy(masked(small.network, small.truth), small.train) == 1
     assert accuracy(small.network, small.test) < 0.6
@@ -94,13 +94,13 @@ def test_the_truth_has_accuracy_one(small):
     assert small.density == density_of(small.truth) == (64 * 8 + 8 * 8 + 8 * 10) / (64 * 32 + 32 * 48 + 48 * 10)
 
 
-def test_sparse_targets_are_planted_sparse():
+def test_sparse_targets_are_planted_sparse() -> None:
     half = planted.problem(load("digits", "train"), load("digits", "test"), density=0.25)
     assert sum(int(mask.sum()) for mask in half.truth.values()) == round(0.25 * (64 * 8 + 8 * 10))
     assert accuracy(masked(half.network, half.truth), half.test) == 1
 
 
-def test_scores_of_a_search(small):
+def test_scores_of_a_search(small: planted.PlantedTicket) -> None:
     perfect = planted.score(small.truth, small.truth)
     assert perfect["recall"] == perfect["precision"] == 1
     everything = planted.score({name: torch.ones_like(mask) for name, mask in small.truth.items()}, small.truth)
@@ -116,7 +116,7 @@ def test_scores_of_a_search(small):
 
 
 @pytest.mark.parametrize("method", planted_searches.SEARCHES)
-def test_every_search_can_be_run_on_it(small, method):
+def test_every_search_can_be_run_on_it(small: planted.PlantedTicket, method: str) -> None:
     before = weights_hash(small.network)
     epochs, rate = {"imp": (2, 0.1), "gates": (20, 0.5)}.get(method, (10, 0.1))
     recipe = Recipe(epochs=epochs, batch=64, learning_rate=rate)
@@ -129,7 +129,7 @@ def test_every_search_can_be_run_on_it(small, method):
     assert scores["precision"] == pytest.approx(scores["recall"] * small.density / scores["density"])
 
 
-def test_edge_popup_sees_some_of_it(small):
+def test_edge_popup_sees_some_of_it(small: planted.PlantedTicket) -> None:
     recipe = Recipe(epochs=30, batch=64, learning_rate=0.1)
     masks = planted_searches.masks_of(small, method="edge-popup", recipe=recipe)
     scores = planted_searches.scores_of(small, masks)
@@ -138,7 +138,7 @@ def test_edge_popup_sees_some_of_it(small):
     assert 0.4 < scores["accuracy"] < 1
 
 
-def test_planted_sums_are_exact_and_found_where_they_are_alone():
+def test_planted_sums_are_exact_and_found_where_they_are_alone() -> None:
     for seed in range(3):
         instance = planted_sums.planted_sum(n=18, dimension=4, kept=6, seed=seed)
         assert instance.truth.sum() == 6
@@ -147,7 +147,7 @@ def test_planted_sums_are_exact_and_found_where_they_are_alone():
         assert found["reached"] == found["recall"] == found["precision"] == 1
 
 
-def test_a_search_that_misses_is_scored_so():
+def test_a_search_that_misses_is_scored_so() -> None:
     instance = planted_sums.planted_sum(n=400, dimension=12, kept=40)
     found = planted_sums.score_sum(instance, solve(instance.problem, method="pursuit"))
     assert found["reached"] == 0
@@ -161,11 +161,11 @@ def cnn() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3, bias=False))
 
 
-def test_planted_networks_are_sums_of_their_candidates(cnn):
+def test_planted_networks_are_sums_of_their_candidates(cnn: nn.Sequential) -> None:
     before = copy.deepcopy(cnn.state_dict())
     made = planted_sums.planted_network(cnn, width=40, kept=5, seed=7)
     assert all(torch.equal(a, b) for a, b in zip(before.values(), cnn.state_dict().values(), strict=True))
-    weight = made.model[3].weight.detach().double().numpy()  # (3, 16): one instance a column
+    weight = made.model.get_parameter("3.weight").detach().double().numpy()  # (3, 16): one instance a column
     for channel in range(16):
         rows = made.truth[1, channel].used
         assert len(rows) == 5
@@ -173,10 +173,10 @@ def test_planted_networks_are_sums_of_their_candidates(cnn):
         expected = made.parent.candidates(1, channel, rows).sum(axis=0)
         np.testing.assert_allclose(weight[:, channel], expected, rtol=1e-6, atol=1e-6)
     bias = made.parent.candidates(0, 2, made.truth[0, 2].used).sum(axis=0)
-    np.testing.assert_allclose(made.model[0].bias.detach().numpy(), bias, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(made.model.get_parameter("0.bias").detach().numpy(), bias, rtol=1e-6, atol=1e-6)
 
 
-def test_exact_search_reaches_what_is_planted_and_others_are_scored(cnn):
+def test_exact_search_reaches_what_is_planted_and_others_are_scored(cnn: nn.Sequential) -> None:
     # About 14 candidates an instance, D ≥ 3: 2^14 subsets, and none but the planted one within rounding of the sum.
     made = planted_sums.planted_network(cnn, width=28, kept=4, seed=1)
     ticket = find_ticket(made.model, **made.options, method="exact", threads=1)
@@ -198,7 +198,7 @@ def wide_error(found: dict[str, float]) -> float:
     return found["planted_error"]
 
 
-def test_refusals(cnn):
+def test_refusals(cnn: nn.Sequential) -> None:
     target, mother = nets()
     digits = load("digits", "train")
     with pytest.raises(InputError, match="Widen the mother"):

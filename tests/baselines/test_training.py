@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,15 +14,18 @@ from torch import nn
 from slth import data
 from slth.baselines import training
 from slth.baselines.masks import keep_top, maskable, weights_hash
-from slth.baselines.monitor import watched
+from slth.baselines.objective import Moment, Objective, cross_entropy
+from slth.baselines.randomness import augmented
 from slth.baselines.recipe import Recipe
-from slth.baselines.training import Objective, train
+from slth.baselines.tensorboard import TensorBoard
+from slth.baselines.training import train
 from slth.errors import InputError, TrainingError
 from slth.networks import models
+from slth.progress import Bars, Lines, Several, Silent
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits() -> data.Split:
     return data.subset(data.load("digits", "train"), 300, seed=0)
 
 
@@ -32,10 +38,10 @@ def state(model: nn.Module) -> torch.Tensor:
     return torch.cat([value.float().flatten() for value in model.state_dict().values()])
 
 
-def test_it_learns_and_says_so(digits):
-    lines = []
+def test_it_learns_and_says_so(digits: data.Split) -> None:
+    lines: list[str] = []
     model = net()
-    history = train(model, digits, recipe=Recipe(epochs=8, batch=32), validation=digits, say=lines.append)
+    history = train(model, digits, recipe=Recipe(epochs=8, batch=32), validation=digits, progress=Lines(lines.append))
     assert training.accuracy(model, digits) == history.epochs[-1]["validation"] > 0.95
     assert len(lines) == 8
     assert "validation" in lines[0]
@@ -43,7 +49,7 @@ def test_it_learns_and_says_so(digits):
     assert not model.training
 
 
-def test_a_fixed_seed_gives_the_same_network_and_leaves_the_callers_noise_alone(digits):
+def test_a_fixed_seed_gives_the_same_network_and_leaves_the_callers_noise_alone(digits: data.Split) -> None:
     first, second, third = net(), net(), net()
     before = torch.get_rng_state()
     train(first, digits, recipe=Recipe(epochs=2))
@@ -59,7 +65,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
-def test_an_interrupted_run_goes_on_to_the_same_network(digits, tmp_path, optimiser):
+def test_an_interrupted_run_goes_on_to_the_same_network(digits: data.Split, tmp_path: Path, optimiser: str) -> None:
     """With noise in training (dropout): its state is in the checkpoint too."""
     recipe = Recipe(epochs=4, batch=64, optimiser=optimiser, learning_rate=0.01)
     noisy = nn.Sequential(nn.Dropout(0.2), net())
@@ -72,10 +78,10 @@ def test_an_interrupted_run_goes_on_to_the_same_network(digits, tmp_path, optimi
 
     path = tmp_path / "run.pt"
     with pytest.raises(Stop):
-        train(noisy, digits, recipe=recipe, checkpoint=path, say=stop)
+        train(noisy, digits, recipe=recipe, checkpoint=path, progress=Lines(stop))
     fresh = nn.Sequential(nn.Dropout(0.2), net(seed=5))
-    lines = []
-    history = train(fresh, digits, recipe=recipe, checkpoint=path, say=lines.append)
+    lines: list[str] = []
+    history = train(fresh, digits, recipe=recipe, checkpoint=path, progress=Lines(lines.append))
     assert "goes on" in lines[0]
     assert len(lines) == 3
     assert torch.equal(state(fresh), state(whole))
@@ -83,11 +89,11 @@ def test_an_interrupted_run_goes_on_to_the_same_network(digits, tmp_path, optimi
     assert history.steps == reference.steps
     # and a finished run is not run again
     again = net(seed=6)
-    train(nn.Sequential(nn.Dropout(0.2), again), digits, recipe=recipe, checkpoint=path, say=lines.append)
+    train(nn.Sequential(nn.Dropout(0.2), again), digits, recipe=recipe, checkpoint=path, progress=Lines(lines.append))
     assert torch.equal(state(again), state(whole[1]))
 
 
-def test_a_run_in_two_parts_visits_the_same_examples_at_the_same_rates(digits):
+def test_a_run_in_two_parts_visits_the_same_examples_at_the_same_rates(digits: data.Split) -> None:
     """With plain SGD the optimiser has no memory: two parts make the whole."""
     recipe = Recipe(epochs=3, batch=64, momentum=0)
     whole, parts = net(), net()
@@ -97,7 +103,7 @@ def test_a_run_in_two_parts_visits_the_same_examples_at_the_same_rates(digits):
     assert torch.equal(state(whole), state(parts))
 
 
-def test_masked_weights_stay_zero(digits):
+def test_masked_weights_stay_zero(digits: data.Split) -> None:
     model = net()
     masks = keep_top({name: w.abs() for name, w in maskable(model).items()}, 0.2)
     train(model, digits, recipe=Recipe(epochs=2, weight_decay=1e-3), masks=masks)
@@ -108,12 +114,12 @@ def test_masked_weights_stay_zero(digits):
         train(net(), digits, recipe=Recipe(epochs=2), masks=masks)
 
 
-def test_objectives_are_called_where_they_should_be(digits):
-    seen = {"step": [], "epoch": [], "loss": 0}
+def test_objectives_are_called_where_they_should_be(digits: data.Split) -> None:
+    seen: dict[str, Any] = {"step": [], "epoch": [], "loss": 0}
 
-    def loss(model, logits, labels, moment):
+    def loss(model: nn.Module, logits: torch.Tensor, labels: torch.Tensor, moment: Moment) -> torch.Tensor:
         seen["loss"] += 1
-        return training.cross_entropy(model, logits, labels, moment)
+        return cross_entropy(model, logits, labels, moment)
 
     train(
         net(), digits, recipe=Recipe(epochs=2, batch=128),
@@ -131,12 +137,12 @@ def test_objectives_are_called_where_they_should_be(digits):
         ("multistep", [1, 1, 0.1, 0.01]),
     ],
 )
-def test_schedules(schedule, expected):
+def test_schedules(schedule: str, expected: Any) -> None:
     recipe = Recipe(learning_rate=1, schedule=schedule)
     assert [recipe.rate(step, 4) for step in range(4)] == pytest.approx(expected)
 
 
-def test_one_cycle_rises_then_falls():
+def test_one_cycle_rises_then_falls() -> None:
     recipe = Recipe(learning_rate=2, schedule="one-cycle")
     rates = [recipe.rate(step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(2 / 25)
@@ -150,15 +156,17 @@ def test_one_cycle_rises_then_falls():
     [("epochs", 0), ("batch", 0), ("learning_rate", -1), ("learning_rate", math.nan), ("optimiser", "lion"),
      ("schedule", "zigzag"), ("weight_decay", -1), ("milestones", (0.5, 1.0))],
 )  # fmt: skip
-def test_recipes_are_checked(field, value):
+def test_recipes_are_checked(field: str, value: Any) -> None:
     with pytest.raises(InputError, match=field):
         Recipe(**{field: value})
 
 
-def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(digits, tmp_path):
+def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(
+    digits: data.Split, tmp_path: Path
+) -> None:
     path, recipe = tmp_path / "run.pt", Recipe(epochs=3)
 
-    def loss(model, logits, labels, moment):
+    def loss(model: nn.Module, logits: torch.Tensor, labels: torch.Tensor, moment: Moment) -> torch.Tensor:
         return logits.sum() * (math.nan if moment.epoch == 2 else 1e-3)
 
     with pytest.raises(TrainingError, match="epoch 3"):
@@ -169,20 +177,20 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_checkpoint(d
     assert bool(state(model).isfinite().all())
 
 
-def test_a_network_that_is_no_longer_finite_is_no_checkpoint(digits, tmp_path):
+def test_a_network_that_is_no_longer_finite_is_no_checkpoint(digits: data.Split, tmp_path: Path) -> None:
     """The loss of a step is that before the step: a last step may break the weights and still look well."""
     path, recipe = tmp_path / "run.pt", Recipe(epochs=2)
 
-    def spoil(model, moment):
+    def spoil(model: nn.Module, moment: Moment) -> None:
         if moment.step == moment.steps - 1:
-            model[1].weight[0, 0] = math.inf
+            model.get_parameter("1.weight")[0, 0] = math.inf
 
     with pytest.raises(TrainingError, match="weight is not finite after step 6"):
         train(net(), digits, recipe=recipe, objective=Objective(after_step=spoil), checkpoint=path)
     assert len(train(net(), digits, recipe=recipe, checkpoint=path).epochs) == 2
 
 
-def test_a_checkpoint_of_other_masks_or_of_a_later_step_is_refused(digits, tmp_path):
+def test_a_checkpoint_of_other_masks_or_of_a_later_step_is_refused(digits: data.Split, tmp_path: Path) -> None:
     scores = {name: weight.abs() for name, weight in maskable(net()).items()}
     recipe = Recipe(epochs=2)
     train(net(), digits, recipe=recipe, masks=keep_top(scores, 0.5), checkpoint=tmp_path / "masked.pt")
@@ -194,7 +202,7 @@ def test_a_checkpoint_of_other_masks_or_of_a_later_step_is_refused(digits, tmp_p
         train(net(), digits, recipe=recipe, last_step=4, checkpoint=tmp_path / "part.pt")
 
 
-def test_a_checkpoint_of_something_else_is_refused(digits, tmp_path):
+def test_a_checkpoint_of_something_else_is_refused(digits: data.Split, tmp_path: Path) -> None:
     path, recipe = tmp_path / "run.pt", Recipe(epochs=1)
     train(net(), digits, recipe=recipe, checkpoint=path)
     wider = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 10))
@@ -214,7 +222,7 @@ def test_a_checkpoint_of_something_else_is_refused(digits, tmp_path):
         train(net(), digits, recipe=recipe, checkpoint=path)
 
 
-def test_data_that_does_not_fit_is_refused(digits):
+def test_data_that_does_not_fit_is_refused(digits: data.Split) -> None:
     recipe = Recipe(epochs=1)
     with pytest.raises(InputError, match="do not fit the network"):
         train(models.lenet5(), digits, recipe=recipe)
@@ -230,22 +238,63 @@ def test_data_that_does_not_fit_is_refused(digits):
         train(net(), digits, recipe=recipe, last_step=100)
 
 
-def test_augmented_images_are_shifted_and_mirrored():
+def test_augmented_images_are_shifted_and_mirrored() -> None:
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 3, 2] = 1
     batch = image.expand(400, 1, 8, 8)
-    got = training.augmented(batch, seed=0)
+    got = augmented(batch, seed=0)
     places = {tuple(one.nonzero()[0].tolist()[1:]) for one in got}
     # rows 3 ± 1; columns 2 ± 1, or mirrored 5 ± 1: eighteen places, each missed with chance (17/18)^400 < 1e-9
     assert places == {(r, c) for r in (2, 3, 4) for c in (1, 2, 3, 4, 5, 6)}
-    assert torch.equal(got, training.augmented(batch, seed=0))
+    assert torch.equal(got, augmented(batch, seed=0))
 
 
-def test_tensorboard_files_hold_the_curve(digits, tmp_path):
+class Recorder(Silent):
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        self.heard.append(("begin", task, total, done))
+
+    def advance(self, task: str, steps: int = 1) -> None:
+        self.heard.append(("advance", task, steps))
+
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        self.heard.append(("report", task, facts["epoch"], facts["step"], facts["loss"]))
+
+    def end(self, task: str) -> None:
+        self.heard.append(("end", task))
+
+
+def test_a_listener_hears_every_step_and_epoch_and_the_end_of_a_broken_run_too(
+    digits: data.Split, tmp_path: Path
+) -> None:
+    path, recipe = tmp_path / "run.pt", Recipe(epochs=2, batch=100)
+
+    def break_in_the_second_epoch(model: nn.Module, moment: Moment) -> None:
+        if moment.step == 4:
+            raise Stop
+
+    first, second = Recorder(), Recorder()
+    objective = Objective(after_step=break_in_the_second_epoch)
+    with pytest.raises(Stop):
+        train(net(), digits, recipe=recipe, objective=objective, checkpoint=path, progress=first)
+    history = train(net(), digits, recipe=recipe, checkpoint=path, progress=second)
+    step, losses = ("advance", "training", 1), [one["loss"] for one in history.epochs]
+    assert first.heard == [
+        ("begin", "training", 6, 0), step, step, step, ("report", "training", 1, 3, losses[0]), step,
+        ("end", "training"),
+    ]  # fmt: skip
+    assert second.heard == [
+        ("begin", "training", 6, 3), step, step, step, ("report", "training", 2, 6, losses[1]), ("end", "training")
+    ]  # fmt: skip
+
+
+def test_tensorboard_files_hold_the_curve(digits: data.Split, tmp_path: Path) -> None:
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with watched(bar=True, tensorboard=tmp_path):
-        for _ in range(2):
-            train(net(), digits, recipe=Recipe(epochs=2))
+    written = Several([Bars(), TensorBoard(tmp_path)])
+    for _ in range(2):
+        train(net(), digits, recipe=Recipe(epochs=2), progress=written)
     train(net(), digits, recipe=Recipe(epochs=1))
     assert len(list(tmp_path.glob("run-00*/events.*"))) == 2
     events = event_accumulator.EventAccumulator(str(tmp_path / "run-002"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def digits() -> Split:
 
 
 @pytest.mark.parametrize("kind", corruptions.KINDS)
-def test_images_change_more_and_more_and_stay_images(digits, kind):
+def test_images_change_more_and_more_and_stay_images(digits: Split, kind: str) -> None:
     gaps = []
     for severity in corruptions.SEVERITIES:
         found = corrupted(digits, kind=kind, severity=severity, seed=1)
@@ -38,12 +39,12 @@ def test_images_change_more_and_more_and_stay_images(digits, kind):
 
 
 @pytest.mark.parametrize(("kind", "moves"), [("rotation", True), ("noise", True), ("blur", False), ("contrast", False)])
-def test_the_seed_matters_where_there_is_chance(digits, kind, moves):
+def test_the_seed_matters_where_there_is_chance(digits: Split, kind: str, moves: bool) -> None:
     a, b = (corrupted(digits, kind=kind, severity=3, seed=seed).images for seed in (0, 1))
     assert torch.equal(a, b) != moves
 
 
-def test_contrast_is_its_formula(digits):
+def test_contrast_is_its_formula(digits: Split) -> None:
     x = digits.images.double()
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     expected = mean + 0.3 * (x - mean)
@@ -51,7 +52,7 @@ def test_contrast_is_its_formula(digits):
     torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
 
 
-def test_noise_has_the_stated_deviation():
+def test_noise_has_the_stated_deviation() -> None:
     grey = Split(torch.full((50, 1, 20, 20), 0.5), torch.zeros(50, dtype=torch.int64))
     noise = corrupted(grey, kind="noise", severity=1).images - 0.5
     # σ = 0.1 clips beyond 5σ only; 20,000 draws: the deviation's standard error is σ/200, so 8 of them leave a false
@@ -60,7 +61,7 @@ def test_noise_has_the_stated_deviation():
     assert float(noise.mean()) == pytest.approx(0, abs=8 * 0.1 / math.sqrt(20_000))
 
 
-def test_blur_of_a_point_is_a_gaussian():
+def test_blur_of_a_point_is_a_gaussian() -> None:
     point = torch.zeros((1, 1, 21, 21))
     point[0, 0, 10, 10] = 1
     found = corrupted(Split(point, torch.zeros(1, dtype=torch.int64)), kind="blur", severity=5).images[0, 0].double()
@@ -70,7 +71,7 @@ def test_blur_of_a_point_is_a_gaussian():
     torch.testing.assert_close(found, torch.outer(profile, profile) / profile.sum() ** 2, atol=1e-6, rtol=0)
 
 
-def test_rotation_turns_about_the_centre_both_ways():
+def test_rotation_turns_about_the_centre_both_ways() -> None:
     bar = torch.zeros((40, 1, 15, 15))
     bar[:, 0, 7, 3:12] = 1
     found = corrupted(Split(bar, torch.zeros(40, dtype=torch.int64)), kind="rotation", severity=5).images
@@ -86,7 +87,7 @@ def test_rotation_turns_about_the_centre_both_ways():
     assert {abs(angle) for angle in angles} == {50}
 
 
-def test_accuracy_falls_with_severity(digits):
+def test_accuracy_falls_with_severity(digits: Split) -> None:
     model = digits_cnn()
     train(model, load("digits", "train"), recipe=Recipe(epochs=8, batch=64, optimiser="adam", learning_rate=3e-3))
     found = {
@@ -98,10 +99,11 @@ def test_accuracy_falls_with_severity(digits):
     assert found["noise-5"] < found["noise-1"]
 
 
-def test_refusals(digits):
+def test_refusals(digits: Split) -> None:
     with pytest.raises(InputError, match="kind must be one of rotation, noise, blur, contrast"):
         corrupted(digits, kind="fog", severity=1)
-    for severity in (0, 6, 2.5):
+    wrong: list[Any] = [0, 6, 2.5]
+    for severity in wrong:
         with pytest.raises(InputError, match="severity must be an integer between 1 and 5"):
             corrupted(digits, kind="blur", severity=severity)
     with pytest.raises(InputError, match=r"images must lie in \[0, 1\]; got 0 to 255"):

@@ -8,8 +8,12 @@ import pickle
 import shutil
 import struct
 import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -23,17 +27,18 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+Bytes = npt.NDArray[np.uint8]
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
 
 
-def idx(array: np.ndarray) -> bytes:
+def idx(array: npt.NDArray[Any]) -> bytes:
     """An array as an IDX file: magic number, big-endian sizes, big-endian data."""
     code = CODES[array.dtype.str[1:] if array.dtype.itemsize == 1 else array.dtype.str]
     return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """A data set of five 3×4 training and two test images: one raw, one gzipped."""
     rng = np.random.default_rng(0)
     where = tmp_path / "tiny"
@@ -45,7 +50,7 @@ def folder(tmp_path):
     return where
 
 
-def test_digits_are_split_into_disjoint_parts():
+def test_digits_are_split_into_disjoint_parts() -> None:
     train, test = data.load("digits", "train"), data.load("digits", "test")
     assert (len(train), len(test)) == (1348, 449)
     assert train.images.shape == (1348, 1, 8, 8)
@@ -63,7 +68,9 @@ def test_digits_are_split_into_disjoint_parts():
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize("dtype", CODES)
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (0, 3)])
-def test_idx_files_are_read_as_written(tmp_path, shape, dtype, pack):
+def test_idx_files_are_read_as_written(
+    tmp_path: Path, shape: tuple[int, ...], dtype: str, pack: Callable[[bytes], bytes]
+) -> None:
     array = (np.arange(np.prod(shape)) % 100).reshape(shape).astype(dtype)
     (tmp_path / "x").write_bytes(pack(idx(array)))
     again = data.read_idx(tmp_path / "x")
@@ -72,7 +79,7 @@ def test_idx_files_are_read_as_written(tmp_path, shape, dtype, pack):
     assert (again == array).all()
 
 
-def test_a_folder_is_loaded_by_path_and_by_name(folder, monkeypatch):
+def test_a_folder_is_loaded_by_path_and_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_path = data.load(str(folder), "train")
     assert by_path.images.shape == (5, 1, 3, 4)
     raw = data.read_idx(folder / "train-images-idx3-ubyte")
@@ -86,7 +93,7 @@ def test_a_folder_is_loaded_by_path_and_by_name(folder, monkeypatch):
     assert "t10k-images-idx3-ubyte.gz" in data.available()["tiny"]
 
 
-def test_a_folder_with_one_pair_has_one_split(folder, tmp_path):
+def test_a_folder_with_one_pair_has_one_split(folder: Path, tmp_path: Path) -> None:
     single = tmp_path / "single"
     single.mkdir()
     for kind in ("images-idx3", "labels-idx1"):
@@ -94,7 +101,7 @@ def test_a_folder_with_one_pair_has_one_split(folder, tmp_path):
     assert (data.load(str(single), "train").images == data.load(str(single), "test").images).all()
 
 
-def test_truncated_files_are_named(folder):
+def test_truncated_files_are_named(folder: Path) -> None:
     raw = (folder / "train-images-idx3-ubyte").read_bytes()
     packed = gzip.compress(raw)
     path = folder / "cut"
@@ -111,19 +118,19 @@ def test_truncated_files_are_named(folder):
 @pytest.mark.parametrize(
     "start", [b"\x01\x00\x08\x01", b"\x00\x00\x07\x01", b"\x89PNG", b"PK\x03\x04", b"\x1f\x8b\x08\x00"]
 )
-def test_files_of_another_kind_are_named(tmp_path, start):
+def test_files_of_another_kind_are_named(tmp_path: Path, start: bytes) -> None:
     (tmp_path / "other").write_bytes(start + bytes(40))
     with pytest.raises(DataError, match="other is not a whole IDX file"):
         data.read_idx(tmp_path / "other")
 
 
-def test_a_header_that_promises_more_than_memory_is_only_a_broken_file(tmp_path):
+def test_a_header_that_promises_more_than_memory_is_only_a_broken_file(tmp_path: Path) -> None:
     (tmp_path / "huge").write_bytes(bytes([0, 0, 8, 3]) + b"\xff" * 12)
     with pytest.raises(DataError, match="huge"):
         data.read_idx(tmp_path / "huge")
 
 
-def test_what_is_missing_is_said(tmp_path, monkeypatch):
+def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where no ../shared/data is
     monkeypatch.delenv("SLTH_DATA", raising=False)
     assert data.data_folder() is None
@@ -140,7 +147,7 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
         data.load("digits", "validation")
 
 
-def test_files_that_do_not_belong_together_are_refused(folder):
+def test_files_that_do_not_belong_together_are_refused(folder: Path) -> None:
     labels = folder / "train-labels-idx1-ubyte"
     labels.write_bytes(idx(np.zeros(4, np.uint8)))
     with pytest.raises(DataError, match=r"\(5, 3, 4\) and \(4,\)"):
@@ -151,26 +158,26 @@ def test_files_that_do_not_belong_together_are_refused(folder):
 
 
 @pytest.mark.parametrize("name", MNIST_SHA256)
-def test_mnist_is_the_official_one(mnist_folder, name):
+def test_mnist_is_the_official_one(mnist_folder: Path, name: str) -> None:
     with gzip.open(mnist_folder / f"{name}.gz") as file:
         assert hashlib.sha256(file.read()).hexdigest() == MNIST_SHA256[name]
 
 
-def test_mnist_loads(mnist_folder):
+def test_mnist_loads(mnist_folder: Path) -> None:
     split = data.load(str(mnist_folder), "test")
     assert split.images.shape == (10_000, 1, 28, 28)
     assert split.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert float(split.images.double().mean()) == pytest.approx(0.13251, abs=1e-5)
 
 
-def records(count: int, label_bytes: int, classes: int, seed: int):
+def records(count: int, label_bytes: int, classes: int, seed: int) -> tuple[Bytes, Bytes]:
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
     labels = rng.integers(0, classes, (count, label_bytes), dtype=np.uint8)
     return pixels, labels
 
 
-def official(folder, kind: str):
+def official(folder: Path, kind: str) -> dict[str, tuple[Bytes, Bytes]]:
     """The files of one official form of CIFAR, four records each; what they hold."""
     folder.mkdir()
     hundred, binary = "100" in kind, "bin" in kind
@@ -191,7 +198,9 @@ def official(folder, kind: str):
 @pytest.mark.parametrize(
     "kind", ["cifar-10-batches-py", "cifar-10-batches-bin", "cifar-100-python", "cifar-100-binary"]
 )
-def test_cifar_is_read_in_every_official_form(tmp_path, monkeypatch, kind, packed):
+def test_cifar_is_read_in_every_official_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, packed: bool
+) -> None:
     held = official(tmp_path / kind, kind)
     if packed:
         archive = {"cifar-10-batches-py": "cifar-10-python", "cifar-10-batches-bin": "cifar-10-binary"}.get(kind, kind)
@@ -210,11 +219,11 @@ def test_cifar_is_read_in_every_official_form(tmp_path, monkeypatch, kind, packe
 
 
 class Evil:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (print, ("executed",))
 
 
-def test_a_pickle_that_is_more_than_data_is_refused(tmp_path, capsys):
+def test_a_pickle_that_is_more_than_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     official(tmp_path / "cifar-100-python", "cifar-100-python")
     (tmp_path / "cifar-100-python" / "train").write_bytes(pickle.dumps({b"data": Evil()}))
     with pytest.raises(DataError, match="has no place in a data set"):
@@ -223,7 +232,7 @@ def test_a_pickle_that_is_more_than_data_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["cifar-10-batches-py", "cifar-100-binary"])
-def test_a_truncated_or_missing_cifar_file_is_named(tmp_path, kind):
+def test_a_truncated_or_missing_cifar_file_is_named(tmp_path: Path, kind: str) -> None:
     official(tmp_path / kind, kind)
     name = "test_batch" if "10-" in kind else "test.bin"
     whole = (tmp_path / kind / name).read_bytes()
@@ -235,7 +244,7 @@ def test_a_truncated_or_missing_cifar_file_is_named(tmp_path, kind):
         data.load(str(tmp_path / kind))
 
 
-def test_a_dataset_of_torch_becomes_a_split():
+def test_a_dataset_of_torch_becomes_a_split() -> None:
     images, labels = torch.rand(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
     got = data.from_dataset(torch.utils.data.TensorDataset(images, labels))
     assert torch.equal(got.images, images)
@@ -249,7 +258,7 @@ def test_a_dataset_of_torch_becomes_a_split():
         data.from_dataset([(torch.rand(1, 2, 2), 0), (torch.rand(1, 2, 3), 1)])
 
 
-def test_validation_is_held_out_and_a_subset_is_a_subset():
+def test_validation_is_held_out_and_a_subset_is_a_subset() -> None:
     whole = data.Split(torch.arange(10.0).reshape(10, 1, 1, 1), torch.arange(10))
     rest, held = data.held_out(whole, 3, seed=1)
     assert sorted([*rest.labels.tolist(), *held.labels.tolist()]) == list(range(10))
@@ -301,7 +310,7 @@ def broken(split):
 """
 
 
-def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path):
+def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     assert len(data.load(f"{tmp_path}/mine.py:make", "train")) == 6
     assert data.load(f"{tmp_path}/mine.py:make", "test").classes == 2

@@ -22,6 +22,7 @@ from slth.experiments.engine.study import Row
 from slth.experiments.studies import compare, diet, planted
 from slth.experiments.studies.compare import Contestant, prepare, run, training_data
 from slth.experiments.studies.compare_sections import curves, grouped, sections, values
+from slth.progress import Lines
 from slth.theory import REFERENCES
 
 STRONG = {"edge-popup", "gates", "gem-miner", "dro-ensemble", "plain-ensemble", "subset-sum"}
@@ -144,7 +145,7 @@ def test_options_and_recipes_are_checked():
 
 def test_a_run_is_written_once_and_read_after_that(tmp_path, monkeypatch):
     point = contestant("edge-popup")
-    stored = solo.run_one(point, 0, tmp_path / "run", say=lambda line: None)
+    stored = solo.run_one(point, 0, tmp_path / "run", progress=False)
     assert {one.name for one in (tmp_path / "run").iterdir()} >= {
         "result.json",
         "ticket.safetensors",
@@ -158,15 +159,15 @@ def test_a_run_is_written_once_and_read_after_that(tmp_path, monkeypatch):
     assert accuracy(outcome.network, test) == stored["result"]["stages"]["found"]["accuracy"]
     monkeypatch.setitem(METHODS, "edge-popup", lambda job: pytest.fail("it was run again"))
     lines = []
-    assert solo.run_one(point, 0, tmp_path / "run", say=lines.append) == stored
+    assert solo.run_one(point, 0, tmp_path / "run", progress=Lines(lines.append)) == stored
     assert "already there" in lines[0]
     with pytest.raises(InputError, match="another density"):
-        solo.run_one(point.model_copy(update={"density": 0.3}), 0, tmp_path / "run", say=lines.append)
+        solo.run_one(point.model_copy(update={"density": 0.3}), 0, tmp_path / "run", progress=Lines(lines.append))
     with pytest.raises(InputError, match="another seed"):
-        solo.run_one(point, 1, tmp_path / "run", say=lines.append)
+        solo.run_one(point, 1, tmp_path / "run", progress=Lines(lines.append))
     (tmp_path / "run" / "result.json").write_text("{}")
     with pytest.raises(InputError, match="not a result"):
-        solo.run_one(point, 0, tmp_path / "run", say=lines.append)
+        solo.run_one(point, 0, tmp_path / "run", progress=Lines(lines.append))
 
 
 def test_an_interrupted_search_goes_on(tmp_path):
@@ -180,22 +181,22 @@ def test_an_interrupted_search_goes_on(tmp_path):
     point = contestant("edge-popup", epochs=4)
     whole = run(point, 0)
     with pytest.raises(Stop):
-        solo.run_one(point, 0, tmp_path, say=stop)
+        solo.run_one(point, 0, tmp_path, progress=Lines(stop))
     assert not (tmp_path / "result.json").exists()
     # its checkpoint fits a ticket of any density, and is not taken for one
     for other in ({"density": 0.2}, {"options": {"scale_fan": True}}):
         with pytest.raises(InputError, match=f"another {next(iter(other))}"):
-            solo.run_one(point.model_copy(update=other), 0, tmp_path, say=stop)
+            solo.run_one(point.model_copy(update=other), 0, tmp_path, progress=Lines(stop))
     lines = []
-    stored = solo.run_one(point, 0, tmp_path, say=lines.append)
+    stored = solo.run_one(point, 0, tmp_path, progress=Lines(lines.append))
     assert any("goes on" in line for line in lines)
     assert stored["result"]["stages"] == whole["stages"]
 
 
 def test_a_run_that_never_began_can_be_corrected_in_its_folder(tmp_path):
     with pytest.raises(InputError, match="penalty"):
-        solo.run_one(contestant("gates", options={"penalty": -1}), 0, tmp_path, say=lambda line: None)
-    assert solo.run_one(contestant("gates", options={"penalty": 1}), 0, tmp_path, say=lambda line: None)
+        solo.run_one(contestant("gates", options={"penalty": -1}), 0, tmp_path, progress=False)
+    assert solo.run_one(contestant("gates", options={"penalty": 1}), 0, tmp_path, progress=False)
 
 
 def slth(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import bootstrap
 
-# (mean, low, high)
-Interval = tuple[float, float, float]
+from slth.figures.bands import Interval as Interval
+
 CONFIDENCE = 0.95
 DRAWS = 2000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,10 @@ from slth.baselines.recipe import Recipe
 from slth.data import Split
 from slth.errors import check_keys
 from slth.networks import models
+from slth.progress import Progress
 
 # A frozen network's weights after the search, fine-tuned: lower, as the published 0.01 is to the search's 0.1.
 TUNE = Recipe(learning_rate=0.01, schedule="cosine")
-
-
-def _quiet(line: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +31,7 @@ class Job:
             here. density: asked for. epochs: of one training run. recipe: overrides of the method's own recipe.
         options: of the method. norm: BatchNorm after every layer but the last, as the frozen random form has it, so
             that all methods have the same layers. seed: of weights, scores, parents and the order of the data.
-        folder: for checkpoints.
+        folder: for checkpoints. progress: who listens to training.
     """
 
     arch: str
@@ -47,7 +45,7 @@ class Job:
     norm: bool = True
     folder: Path | None = None
     device: str = "cpu"
-    say: Callable[[str], None] = _quiet
+    progress: bool | Progress = False
 
     def model(self) -> nn.Module:
         """The untrained architecture, drawn by the seed, with as many inputs and outputs as the data asks for."""

@@ -44,7 +44,7 @@ def searched(find: Callable[..., Found], own: Recipe) -> Method:
         _check_options(job, find)
         found = find(
             job.model(), job.data, density=job.density, recipe=job.made(own), seed=job.seed, validation=job.validation,
-            checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
+            checkpoint=job.checkpoint("search"), device=job.device, progress=job.progress, **job.options,
         )  # fmt: skip
         return _outcome(found)
 
@@ -66,10 +66,11 @@ def iterative(job: Job) -> Outcome:
     if job.options.get("total", False):
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
     rewind = job.options.get("rewind", 0)
-    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, folder=job.folder, device=job.device)
+    start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, folder=job.folder, device=job.device,
+                             progress=job.progress)  # fmt: skip
     levels = list(
         imp.prune(start, job.data, recipe=recipe, rewind=rewind, densities=densities, validation=job.validation,
-                  folder=job.folder, device=job.device, say=job.say)
+                  folder=job.folder, device=job.device, progress=job.progress)
     )  # fmt: skip
     steps = rewind + sum(level.history.steps for level in levels[:-1])
     per_epoch = recipe.steps(len(job.data)) / recipe.epochs
@@ -89,8 +90,8 @@ def initial(name: str) -> Method:
     def run(job: Job) -> Outcome:
         _check_options(job, at_init.find)
         _check_no_recipe(job)
-        found = at_init.find(job.model(), job.data, density=job.density, method=name, seed=job.seed, say=job.say,
-                             **job.options)  # fmt: skip
+        found = at_init.find(job.model(), job.data, density=job.density, method=name, seed=job.seed,
+                             progress=job.progress, **job.options)  # fmt: skip
         return replace(_outcome(found), tuning=DENSE)
 
     return run
@@ -100,7 +101,7 @@ def smart_random(job: Job) -> Outcome:
     """Random masks with smart layer-wise ratios."""
     _check_options(job, smart.find)
     _check_no_recipe(job)
-    found = smart.find(job.model(), density=job.density, seed=job.seed, say=job.say, **job.options)
+    found = smart.find(job.model(), density=job.density, seed=job.seed, progress=job.progress, **job.options)
     return replace(_outcome(found), tuning=DENSE)
 
 
@@ -111,7 +112,8 @@ def structured(job: Job) -> Outcome:
     recipe = job.made(DENSE)
     found = filters.find(
         job.model(), job.data, density=job.density, recipe=recipe, fine_tuning=recipe, seed=job.seed,
-        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device, say=job.say, **job.options,
+        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device,
+        progress=job.progress, **job.options,
     )  # fmt: skip
     return replace(_outcome(found), network=found.network, tuned=found.compact, found=None)
 
@@ -128,7 +130,7 @@ def ensemble(lams: tuple[float, ...]) -> Method:
         parts = dro.tickets(
             job.model(), job.data, density=job.density, lams=chosen,
             seeds=[1000 * job.seed + i for i in range(len(chosen))], recipe=recipe, folder=job.folder,
-            device=job.device, say=job.say, **options,
+            device=job.device, progress=job.progress, **options,
         )  # fmt: skip
         return Outcome(
             network=dro.Ensemble([part.module() for part in parts]), untouched=all(part.untouched for part in parts),
@@ -181,7 +183,7 @@ METHODS: dict[str, Method] = {
 def _trained(job: Job) -> Outcome:
     model, recipe = job.model(), job.made(DENSE)
     history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
-                    device=job.device, say=job.say)  # fmt: skip
+                    device=job.device, progress=job.progress)  # fmt: skip
     total = sum(weight.numel() for weight in maskable(model).values())
     return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=history.seconds,
                    untouched=False)  # fmt: skip
@@ -190,7 +192,7 @@ def _trained(job: Job) -> Outcome:
 def _check_options(job: Job, find: Callable[..., Any]) -> None:
     """Options are arguments of the method that the harness does not fill in itself."""
     filled = {"model", "data", "density", "recipe", "fine_tuning", "method", "seed", "objective", "validation",
-              "checkpoint", "device", "say"}  # fmt: skip
+              "checkpoint", "device", "progress"}  # fmt: skip
     check_keys("options", job.options, [name for name in inspect.signature(find).parameters if name not in filled])
 
 

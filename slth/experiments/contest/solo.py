@@ -9,7 +9,6 @@ that holds checkpoints goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,15 @@ from slth.experiments.contest.job import Outcome
 from slth.experiments.contest.methods import METHODS
 from slth.experiments.studies.compare import Contestant, judge, prepare
 from slth.files import write_whole
+from slth.progress import Lines, Progress, listening
 
 RESULT = "result.json"
 STARTED = "run.json"
+PRINTED = Lines()
 
 
 def run_one(
-    point: Contestant, seed: int, folder: str | Path, *, device: str = "cpu", say: Callable[[str], None] = print
+    point: Contestant, seed: int, folder: str | Path, *, device: str = "cpu", progress: bool | Progress = PRINTED
 ) -> dict[str, Any]:
     """Run one point into ``folder``, or read what it holds.
 
@@ -46,9 +47,9 @@ def run_one(
     begun = _read(folder / STARTED) if any(folder.glob("*.pt")) else None
     _refuse_another(folder, asked, stored or begun)
     if stored is not None:
-        say(f"already there: {folder / RESULT}")
+        listening(progress).say(f"already there: {folder / RESULT}")
         return stored
-    job = prepare(point, seed, folder=folder, device=device, say=say)
+    job = prepare(point, seed, folder=folder, device=device, progress=progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:

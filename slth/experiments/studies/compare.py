@@ -157,7 +157,12 @@ def judge(point: Contestant, job: Job, outcome: Outcome) -> dict[str, Any]:
         for name, found in checked.items():
             try:
                 tuned, history = fine_tuned(
-                    found, job.data, recipe=recipe, checkpoint=job.checkpoint(name), device=job.device, say=job.say
+                    found,
+                    job.data,
+                    recipe=recipe,
+                    checkpoint=job.checkpoint(name),
+                    device=job.device,
+                    progress=job.progress,
                 )
             except TrainingError as cause:  # a collapsed layer is an outcome, not the end of the study
                 stages[name] = {"error": str(cause)}

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from slth import data
-from slth.apps.demo import train_digits
+from slth.baselines.digits import train_digits
 from slth.errors import DataError
 from slth.experiments.engine.study import Point
 from slth.networks import Target, extract, models

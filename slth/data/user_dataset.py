@@ -1,4 +1,4 @@
-"""A data set of a user's own, named on the command line as ``path.py:function``."""
+"""A data set that a function in a user's Python file returns, named as ``path.py:function``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from slth.errors import DataError
 from slth.user_code import call
 
 
-def is_own(name: str) -> bool:
-    """Whether ``name`` has the form ``path.py:function``."""
+def names_function(name: str) -> bool:
+    """Whether the name of a data set has the form ``path.py:function``."""
     return ".py:" in name
 
 
-def load_own(name: str, split: str) -> Split:
+def load_from_function(name: str, split: str) -> Split:
     """Call ``function(split)`` of a Python file, and read the torch ``Dataset`` (or :class:`Split`) that it returns.
 
     Args:
-        name: ``path.py:function``. split: ``train`` or ``test``, handed on.
+        name: ``path.py:function``.
+        split: ``train`` or ``test``; the function's argument.
 
     Raises:
-        InputError: no such file or function, or it fails. DataError: it returns something else.
+        InputError: there is no such file or function, or the function fails.
+        DataError: the function returns something else.
     """
     found = call(name, "data of your own", split)
     if isinstance(found, Split):
