@@ -111,11 +111,14 @@ class Propagation:
             raise InputError("a certificate needs a network of one input and one output tensor. Wrap the network.")
         wrong = [step for step in self.steps if not self._known(step)]
         if wrong:
-            named = ", ".join(f"{step.name} ({step.call} {self.modules[step.call].type.lower()})"
-                              if step.kind == "module" else f"{step.name} ({step.call})" for step in wrong)  # fmt: skip
             raise InputError(
-                f"no sound transformer for {named}. Supported: {SUPPORTED}, and registered operations with a relaxation."
+                f"no sound transformer for {', '.join(map(self._described, wrong))}. Supported: {SUPPORTED}, and "
+                "registered operations with a relaxation."
             )
+
+    def _described(self, step: Step) -> str:
+        kind = f" {self.modules[step.call].type.lower()}" if step.kind == "module" else ""
+        return f"{step.name} ({step.call}{kind})"
 
     def _known(self, step: Step) -> bool:
         """Whether a step has a transformer; settings that change what it computes are not overlooked."""
