@@ -21,7 +21,9 @@ from slth.errors import InputError
 from slth.networks import models
 from slth.theory import REFERENCES, bounds, thresholds
 from slth.theory.bounds import BOUNDS, Layer, compute, for_layer
-from slth.theory.statement import PARAMETERS, Bound, magnitude, number
+from slth.theory.evaluation import Bound
+from slth.theory.formatting import format_exponential, format_number
+from slth.theory.parameters import PARAMETERS
 
 # Arguments that every bound is defined for.
 PLAIN = {
@@ -249,9 +251,9 @@ def test_what_a_layer_cannot_be_asked_is_noted():
 
 def test_numbers_read_well():
     shown = {0: "0", 7.0: "7", 97.66: "97.7", 1234.4: "1,234", 881234.0: "8.81e5", 1e-5: "1.00e-5", math.inf: "inf"}
-    assert {value: number(value) for value in shown} == shown
-    assert magnitude(math.log(97.66)) == "97.7"
-    assert magnitude(1000 * math.log(10)) == "1.00e1000"
+    assert {value: format_number(value) for value in shown} == shown
+    assert format_exponential(math.log(97.66)) == "97.7"
+    assert format_exponential(1000 * math.log(10)) == "1.00e1000"
 
 
 def test_the_module_docstring_tells_the_truth():

@@ -16,8 +16,9 @@ from slth.errors import InputError, WorkLimitError
 from slth.rss import Problem, solve
 from slth.theory import certified, enclosures
 from slth.theory.composition import LayerSpec, group_width, tolerances
-from slth.theory.moments import proposal
-from slth.theory.search import covering_net
+from slth.theory.scaled_numbers import from_balls
+from slth.theory.second_moment import best_proposal
+from slth.theory.width_search import covering_net
 
 # (D, ε) → the n that must be reached for |z_i| ≤ 1/2 and success 1/2.
 REACH = {(1, 0.01): 30, (2, 0.01): 45, (4, 0.01): 90, (9, 0.01): 260, (25, 0.1): 1000}
@@ -88,7 +89,7 @@ def test_all_candidates_and_tiny_tolerances():
 
 
 def test_the_search_and_the_certificate_agree():
-    one = proposal(9, 2, 0.01, 0.5)
+    one = best_proposal(9, 2, 0.01, 0.5)
     assert one.success(22) == pytest.approx(certified.success_lower_bound(22, 9, 2, 0.01, 0.5), abs=0.05)
     n = one.smallest(0.5, 1000)
     assert one.success(n) >= 0.5 > one.success(n - 1)
@@ -203,12 +204,12 @@ def test_functions_against_scipy():
 
 def test_rounding_is_to_the_side_it_says():
     third = arb(1) / 3
-    low, high = enclosures.below(third), enclosures.above(third)
+    low, high = enclosures.rounded_down(third), enclosures.rounded_up(third)
     assert Fraction(low) < Fraction(1, 3) < Fraction(high)
     assert high - low < 1e-15
-    assert enclosures.above(arb("inf")) == math.inf
-    assert enclosures.below(arb("nan")) == -math.inf
-    (mantissa,), (exponent,) = enclosures.mantissas([arb(3) ** -2000])
+    assert enclosures.rounded_up(arb("inf")) == math.inf
+    assert enclosures.rounded_down(arb("nan")) == -math.inf
+    (mantissa,), (exponent,) = from_balls([arb(3) ** -2000])
     assert arb(float(mantissa)) * arb(2) ** int(exponent) >= arb(3) ** -2000
     assert 0.5 <= mantissa <= 1
-    assert enclosures.mantissas([arb(0)])[0][0] == 0
+    assert from_balls([arb(0)])[0][0] == 0

@@ -9,7 +9,7 @@ import pytest
 
 from slth.errors import InputError
 from slth.theory import REFERENCES, layer_output_bound
-from slth.theory.citation import CONSTANTS, WORDINGS
+from slth.theory.references.reference import CONSTANTS, WORDINGS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("slth", "proofs_check", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
