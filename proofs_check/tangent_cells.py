@@ -36,13 +36,13 @@ def margin(false_variant: bool) -> float:
         exact = [enclosures.chi_square_cdf(x, dof) for x in edges]
         bounds = cell_bounds.chi_square_cells(edges, dof)
         if false_variant:
-            bounds = _midpoint_rule(edges, lambda x, dof=dof: stats.chi2.pdf(x, dof))
+            bounds = _midpoint_rule(edges, stats.chi2(dof).pdf)
         smallest = min(smallest, _smallest_excess(bounds, exact))
     for a, b in BETAS:
         edges = [float(x) for x in stats.beta.ppf(SCORES, a, b)]
         bounds = cell_bounds.beta_cells(edges, a, b)
         if false_variant:
-            bounds = _midpoint_rule(edges, lambda x, a=a, b=b: stats.beta.pdf(x, a, b))
+            bounds = _midpoint_rule(edges, stats.beta(a, b).pdf)
         smallest = min(smallest, _smallest_excess(bounds, [enclosures.beta_cdf(x, a, b) for x in edges]))
         for dim in (1, 4):
             if a > dim / 2 and not false_variant:

@@ -173,7 +173,7 @@ def _check_instance(dim: int, eps: float, z_bound: float) -> tuple[int, float, f
     if not SMALLEST_EPS <= eps < LARGEST_EPS:
         raise InputError(
             f"eps must satisfy the hypothesis 0 < ε < 1/4 (and ε ≥ {SMALLEST_EPS:g}, against underflow); got {eps:g}. "
-            "Rescale target and tolerance together: a scale of the candidates is free."
+            "Rescale target and tolerance together: the scale of the candidates is a free choice."
         )
     z_bound = check_positive("z_bound", z_bound, "It bounds every |z_i|.", zero_ok=True)
     if z_bound > LARGEST_TARGET:

@@ -6,7 +6,7 @@ for three laws of X ∈ R^D:
 
 - ``nsn``: X = Z·(Z_1, …, Z_D). Given the scales the sum is N(0, A·I) with A ~ χ²_k, so P_k is one integral over A.
 - ``gaussian``: entries N(0, 1). The coordinates of the sum are independent N(0, k).
-- ``uniform``: entries U[−1, 1]. The coordinates are independent, each of the Irwin–Hall law.
+- ``uniform``: entries U[−1, 1]. The coordinates are independent, each with the Irwin–Hall distribution.
 
 The relative accuracy of P_k is 1e-9 while |log P_k| ≤ 1e5, so also where P_k is far below the smallest float64. Beyond,
 the rounding of log P_k itself limits it. The tests compare all three laws with exact or 60-digit values.
@@ -140,13 +140,14 @@ def log_normal_window(z: float, eps: float, variance: FloatArray) -> FloatArray:
 
 
 def _log_nsn(k: FloatArray, values: FloatArray, counts: IntArray, eps: float) -> FloatArray:
-    """log P_k of NSN vectors, one integral over the sum A of their squared scales."""
+    """The logarithm of P_k for NSN vectors: one integral over the sum A of their squared scales."""
 
     def integrand(t: FloatArray) -> FloatArray:
         """Array (k, t): the logarithm of the χ²_k density of A = e^t, times dA/dt, times the D windows."""
         scale = np.exp(t)
         hit = sum(count * log_normal_window(float(z), eps, scale) for z, count in zip(values, counts, strict=True))
-        return np.multiply.outer(k / 2, t) + (hit - scale / 2) - (gammaln(k / 2) + k / 2 * math.log(2))[:, None]
+        normalizer = gammaln(k / 2) + k / 2 * math.log(2)
+        return np.asarray(np.multiply.outer(k / 2, t) + (hit - scale / 2) - normalizer[:, None])
 
     # Left of `low` every window is 1 or cannot reach its target, and the density falls as e^{kt/2}. Right of `high`
     # A is beyond the peak, which Σ z² determines, and the density falls as e^{−A/2}.

@@ -189,4 +189,4 @@ class _ExpectedSolutions:
 
     def _log_terms_of(self, n: int, sizes: IntArray) -> FloatArray:
         choices = -np.log1p(float(n)) - betaln(n - sizes + 1.0, sizes + 1.0)  # log C(n, k), also for n = 2^62
-        return choices + self.log_hit(sizes)
+        return np.asarray(choices + self.log_hit(sizes))
