@@ -9,8 +9,8 @@
 #
 # Run time: about 16 seconds on one core. Needs nothing but the package.
 #
-# How wide must a random network be? We look at what theory says of one layer, then measure, then put both into one
-# picture.
+# How wide must a random network be? We look at what theory says of one layer, then we measure, then we put both into
+# one picture.
 
 # %%
 # %matplotlib inline
@@ -25,7 +25,7 @@ from slth.theory import bounds, certified, thresholds
 smoke = os.environ.get("SLTH_SMOKE") == "1"
 
 # %% [markdown]
-# ## Every bound that speaks of one layer
+# ## Every bound that applies to one layer
 #
 # A 3×3 layer with 6 inputs and 12 outputs in a network of 4 layers whose output may be off by 0.1. A letter C is a
 # constant that its theorem leaves open; slth does not print a plain number for such a bound.
@@ -37,7 +37,7 @@ for entry in bounds.for_layer(layer):
     print(f"{entry.key:20} {entry.bound if entry.bound is not None else entry.note.splitlines()[0][:90]}")
 
 # %% [markdown]
-# Assume C = 1, and it is a number, marked with what was assumed.
+# With C = 1 assumed, the bound is a number, and it says what was assumed.
 
 # %%
 print(bounds.compute("dacunha2023", d=3, c_in=6, c_out=12, depth=4, eps=0.1, constant=1.0))
@@ -46,7 +46,7 @@ print(bounds.compute("dacunha2023", d=3, c_in=6, c_out=12, depth=4, eps=0.1, con
 # ## One subset sum: necessary, proved, published
 #
 # The first moment says how many candidates are necessary: with fewer than half a solution expected, success is less
-# likely than not. The certified width is proved to suffice for that, constants and all.
+# likely than not. The certified width is proved to suffice for the same probability, with every constant explicit.
 
 # %%
 D, tolerances = 6, (0.2, 0.1) if smoke else (0.2, 0.1, 0.05, 0.02)
@@ -88,12 +88,12 @@ for width in (200, 400, 800) if smoke else (200, 400, 800, 1600, 3200, 6400):
     print(f"width {width:5,}: ticket {result['accuracy']['ticket']:.1%}, target {result['accuracy']['target']:.1%}")
 
 # %% [markdown]
-# What the study makes of its rows: text that is computed from the numbers, a table and a figure.
+# The study turns its rows into text that is computed from the numbers, a table and a figure.
 
 # %%
-law, accuracy = STUDY.sections(rows)
-print(law.text)
-law.figure.get_figure()
+growth, accuracy = STUDY.sections(rows)
+print(growth.text)
+growth.figure.get_figure()
 
 # %%
 print(accuracy.text)

@@ -1,1 +1,1 @@
-"""Numerical checks of the lemmas slth relies on: ``python -m proofs_check``."""
+"""Checks of the lemmas slth relies on, each beside a false variant: ``python -m proofs_check`` or ``slth proofs``."""

@@ -1,4 +1,4 @@
-"""What a check is: a lemma, the way it is checked, and a false variant that the same code must reject."""
+"""The parts of a check: a lemma, the code that checks it, and a false variant that the same code must reject."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Statistical checks compare with exact binomial limits at this level, one side, for each comparison they make; their
-# docstrings say how many they make. Seeds are fixed, so that a verdict is the same on every run.
+# Level of one comparison of a statistical check with an exact one-sided binomial limit. The check's docstring says how
+# many comparisons it makes. Seeds are fixed, so every run gives the same verdict.
 FALSE_ALARM = 1e-5
 
 
@@ -17,11 +17,12 @@ class Lemma:
     """A lemma and its check.
 
     Attributes:
-        name: of the lemma. kind: ``symbolic``, ``rigorous``, ``exhaustive`` or ``statistical``.
-        margin: given False, the margin by which the lemma held (positive: it holds); given True, the same of a
-            deliberately false variant, which must be negative.
-        establishes: one sentence on what a pass means, and what it does not.
-        quick: a reduced form of ``margin`` (fewer cases, fewer trials); None where the whole is quick.
+        name: name of the lemma.
+        kind: ``symbolic``, ``rigorous``, ``exhaustive`` or ``statistical``.
+        margin: called with False, it returns the margin by which the lemma held, which is positive if it holds. Called
+            with True, it returns the margin of a deliberately false variant, which must be negative.
+        establishes: in a few words, what a pass establishes.
+        quick: a reduced form of ``margin`` with fewer cases or trials; None where ``margin`` itself is quick.
     """
 
     name: str
@@ -36,9 +37,13 @@ class Verdict:
     """The outcome of one check.
 
     Attributes:
-        lemma, kind: which. verdict: ``pass`` or ``fail``. control: whether the false variant was ``rejected`` or
-            ``passed``; ``not run`` when the check could not run at all.
-        margin: by which the lemma held. seconds: wall time of both runs. note: why it could not run, or "".
+        lemma: name of the lemma.
+        kind: kind of the check, as in :class:`Lemma`.
+        verdict: ``pass`` or ``fail``.
+        control: whether the false variant was ``rejected`` or ``passed``; ``not run`` when the check could not run.
+        margin: the margin by which the lemma held.
+        seconds: wall time of both runs.
+        note: why the check could not run, or "".
     """
 
     lemma: str
@@ -51,16 +56,21 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """The lemma held and its false variant did not."""
+        """Whether the lemma held and its false variant did not."""
         return self.verdict == "pass" and self.control == "rejected"
 
 
 def judge(lemma: Lemma, *, quick: bool = False) -> Verdict:
-    """Run a lemma's check and its negative control; a check that cannot run has failed, and says why."""
+    """Run a lemma's check and its negative control; a check that cannot run fails, and its note says why.
+
+    Args:
+        lemma: the lemma.
+        quick: whether to use the reduced form of its check, where there is one.
+    """
     began = time.perf_counter()
-    run = lemma.quick if quick and lemma.quick is not None else lemma.margin
+    check = lemma.quick if quick and lemma.quick is not None else lemma.margin
     try:
-        margin, control, note = run(False), run(True), ""
+        margin, control, note = check(False), check(True), ""
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.split(".")[0] != "sympy":
             raise
@@ -78,5 +88,5 @@ def judge(lemma: Lemma, *, quick: bool = False) -> Verdict:
 
 
 def holds(*facts: bool) -> float:
-    """The margin of facts that hold or do not: 1 when all do, −1 otherwise."""
+    """The margin of a list of facts: 1 when all are true, −1 otherwise."""
     return 1.0 if all(facts) else -1.0

@@ -2,8 +2,9 @@ r"""Chi-square tails (laurent2000).
 
 .. math:: P(χ^2_k \ge k + 2\sqrt{kx} + 2x) \le e^{-x}, \qquad P(χ^2_k \le k - 2\sqrt{kx}) \le e^{-x}
 
-Rigorous at each of 72 pairs (k, x): thresholds rounded to the side that makes the probability larger, distribution
-function and exponential enclosed by Arb. Other pairs are the lemma's own proof. False variant: no 2x in the upper one.
+The check is rigorous at each of 72 pairs (k, x): it rounds the thresholds to the side that makes the probability
+larger, and Arb encloses the distribution function and the exponential. Other pairs rest on the published proof. False
+variant: the upper threshold without 2x.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ def margin(false_variant: bool) -> float:
     smallest = 1.0
     for k, x in product(DEGREES, LEVELS):
         spread = 2 * (arb(k) * arb(x)).sqrt()
-        upper = enclosures.below(k + spread + (0 if false_variant else 2 * arb(x)))
-        lower = enclosures.above(k - spread)
+        upper = enclosures.rounded_down(k + spread + (0 if false_variant else 2 * arb(x)))
+        lower = enclosures.rounded_up(k - spread)
         beyond = 1 - enclosures.chi_square_cdf(upper, k)
         under = enclosures.chi_square_cdf(lower, k)
-        smallest = min(smallest, *(enclosures.below(1 - tail * arb(x).exp()) for tail in (beyond, under)))
+        smallest = min(smallest, *(enclosures.rounded_down(1 - tail * arb(x).exp()) for tail in (beyond, under)))
     return smallest
 
 

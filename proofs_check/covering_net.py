@@ -1,9 +1,9 @@
 r"""The covering net (certified, line 19).
 
-With η = ε − ε₁ and c = ⌈ζ/η⌉ intervals a side, the c^D centres of ``slth.theory.search.covering_net`` are within η of
-every point of [−ζ, ζ]^D. L∞ balls are products, so one side is enough: in exact rationals, neighbouring centres and
-the ends of the side must be no further from each other than the radii allow. Every (D, ε, δ, ζ) of a finite family.
-False variant: one interval fewer a side.
+With η = ε − ε₁ and c = ⌈ζ/η⌉ intervals a side, every point of [−ζ, ζ]^D is within η of one of the c^D centres of
+``slth.theory.width_search.covering_net``. An L∞ ball is a product of intervals, so it is enough to check one side: in
+exact rationals, neighbouring centres and the ends of the side must be no further apart than the radii allow. The check
+covers every (D, ε, δ, ζ) of a finite family. False variant: one interval fewer a side.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 
 from proofs_check.check import Lemma
-from slth.theory.search import covering_net
+from slth.theory.width_search import covering_net
 
 FAMILY = tuple(product((1, 2, 5, 25), (0.01, 0.1, 0.2), (0.5, 1e-6), (0.05, 0.3, 0.5, 1.0, 3.7)))
 

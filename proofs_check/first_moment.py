@@ -2,10 +2,10 @@ r"""First moment: the probability that one k-subset hits (certified, lines 1 and
 
 .. math:: P(|Σ_S Y - z| \le ε) = E_{A \sim χ^2_k}[p(z; A)], \qquad E[\#\text{hits}] = \binom{n}{k} P(\text{hit})
 
-For D = 1 the sum of k = 2 NSN variables is a Laplace variable and that of k = 4 the sum of two, so that the left side
-is elementary. The right side is enclosed by Arb's verified quadrature on [0.0001, 60] plus bounds of the two ends. The
-closed form must lie in the enclosure, and the enclosure be narrow. The binomial factor is linearity of expectation.
-Larger D needs no other formula, only more factors. False variant: A ~ χ²_{k+1}.
+For D = 1 the sum of k = 2 NSN variables is a Laplace variable, and the sum of k = 4 is the sum of two of those, so the
+left side is elementary. Arb's verified quadrature on [0.0001, 60] encloses the right side, with bounds for the two
+ends. The closed form must lie in the enclosure, and the enclosure must be narrow. The binomial factor is linearity of
+expectation. A larger D needs no other formula, only more factors. False variant: A ~ χ²_{k+1}.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ def margin(false_variant: bool) -> float:
     """Smallest distance of the closed form from the ends of its enclosure, relative to it; negative outside."""
     smallest = 1.0
     for k, z, eps in product((2, 4), (0.0, 0.5, 2.0), (0.05, 0.3)):
-        exact = between(k, arb(z), arb(eps))
-        low, high = enclosure(k + false_variant, z, eps)
+        exact = _window_probability(k, arb(z), arb(eps))
+        low, high = _enclosure(k + false_variant, z, eps)
         if not high - low < exact / 25:
             return -1.0
-        slack = min(enclosures.below((exact - low) / exact), enclosures.below((high - exact) / exact))
+        slack = min(enclosures.rounded_down((exact - low) / exact), enclosures.rounded_down((high - exact) / exact))
         smallest = min(smallest, slack)
     return smallest
 
 
-def enclosure(k: int, z: float, eps: float) -> tuple[arb, arb]:
-    """E_{A ~ χ²_k}[p(z; A)], from below and from above."""
+def _enclosure(k: int, z: float, eps: float) -> tuple[arb, arb]:
+    """Bounds of E_{A ~ χ²_k}[p(z; A)] from below and from above."""
     with ctx.workprec(100):
         constant = (-(arb(k) / 2) * arb(2).log() - (arb(k) / 2).lgamma()).exp()
 
@@ -48,7 +48,7 @@ def enclosure(k: int, z: float, eps: float) -> tuple[arb, arb]:
         return middle.lower(), (middle + ends).upper()
 
 
-def between(k: int, z: arb, eps: arb) -> arb:
+def _window_probability(k: int, z: arb, eps: arb) -> arb:
     """P(|X − z| ≤ ε) for a Laplace variable (k = 2) or the sum of two (k = 4)."""
 
     def cdf(x: arb) -> arb:

@@ -3,10 +3,11 @@ r"""Fixed-size subset sum in one dimension (natale2024), with assumed constants.
 .. math:: n \ge c\,\frac{\log_2(k/ε)}{H_2(k/n)},\; 1 \le k \le n/2 \;\Rightarrow\;
           P\big(\exists S, |S| = k : |Σ_S X - z| < ε\big) \ge c' \quad \forall z \in [-\sqrt k, \sqrt k]
 
-The source leaves c and c' unspecified. Here **c = 1.5 and c' = 1/2 are assumed**: for normal X and each (n, k) below,
-ε is the smallest the condition allows; all C(n, k) subsets of each draw are counted, for z = 0, √k/2 and √k. The upper
-Clopper–Pearson limit of the frequency at 1e-5 must be at least c' (twelve comparisons). A pass says that these
-constants are not contradicted at these points, not that they are right. False variant: c = 0.7.
+The source leaves c and c' unspecified. Here **c = 1.5 and c' = 1/2 are assumed**. For normal X and each (n, k) below, ε
+is the smallest that the condition allows. The check draws X many times and looks at all C(n, k) subsets of each draw,
+for z = 0, √k/2 and √k. The upper Clopper–Pearson limit of the frequency of hits at 1e-5 must be at least c' (twelve
+comparisons). A pass says that these constants are not contradicted at these points, not that they are right. False
+variant: c = 0.7.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ CONSTANT, SUCCESS = 1.5, 0.5
 
 
 def margin(false_variant: bool, trials: int = 400) -> float:
-    """Smallest of (upper limit of the frequency) − c'."""
+    """Smallest of (upper limit of the frequency) − c'.
+
+    Args:
+        false_variant: whether to check the false variant in place of the lemma.
+        trials: number of draws for each (n, k).
+    """
     rng = np.random.default_rng(6)
     smallest = 1.0
     for n, k in POINTS:

@@ -2,7 +2,7 @@ r"""Scale freedom: ReLU is positively homogeneous, so a layer's scale is a free 
 
 .. math:: V * \mathrm{relu}(u X) = (V/s) * \mathrm{relu}(s\,u X), \qquad s > 0
 
-Checked exactly with powers of two, for which both sides have the same bits. False variant: s < 0.
+The check is exact: it uses powers of two, for which both sides have the same bits. False variant: s < 0.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ After channel blocking, hidden channel t of input channel k computes relu(u_t X_
 .. math:: \sum_t V_t * \mathrm{relu}(u_t X_k) = \Big(\sum_{u_t > 0} u_t V_t\Big) * X_k^+
           + \Big(\sum_{u_t < 0} |u_t| V_t\Big) * X_k^-
 
-Checked on explicit integer tensors, where both sides are exact, over strides and paddings. It shows that the
-identity is stated and implemented rightly, for any values, since both sides are linear in V and positively
-homogeneous in u; it is not a symbolic proof. False variant: |u_t| replaced by u_t in the negative group.
+The check evaluates both sides on integer tensors, where they are exact, over kernel sizes, strides and paddings. Both
+sides are linear in V and positively homogeneous in u, so it shows that the identity is stated and implemented rightly
+for any values; it is not a symbolic proof. False variant: |u_t| replaced by u_t in the negative group.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from scipy.signal import correlate
 
 from proofs_check.check import Lemma
+from slth.theory.arrays import FloatArray
 
 
 def margin(false_variant: bool) -> float:
@@ -29,17 +30,19 @@ def margin(false_variant: bool) -> float:
         u = rng.integers(-4, 5, 12).astype(float)
         kernels = rng.integers(-4, 5, (12, size, size)).astype(float)
         left = sum(
-            conv(np.maximum(u_t * x, 0), kernel, stride, padding) for u_t, kernel in zip(u, kernels, strict=True)
+            _convolve(np.maximum(u_t * x, 0), kernel, stride, padding) for u_t, kernel in zip(u, kernels, strict=True)
         )
         sign = 1.0 if false_variant else -1.0
         positive = np.tensordot(np.maximum(u, 0), kernels, 1)
         negative = np.tensordot(sign * np.minimum(u, 0), kernels, 1)
-        right = conv(np.maximum(x, 0), positive, stride, padding) + conv(np.maximum(-x, 0), negative, stride, padding)
+        right = _convolve(np.maximum(x, 0), positive, stride, padding) + _convolve(
+            np.maximum(-x, 0), negative, stride, padding
+        )
         worst = max(worst, float(np.abs(left - right).max()))
     return 1.0 - worst
 
 
-def conv(x: np.ndarray, kernel: np.ndarray, stride: int, padding: int) -> np.ndarray:
+def _convolve(x: FloatArray, kernel: FloatArray, stride: int, padding: int) -> FloatArray:
     """Cross-correlation of a plane with a kernel, zero padding and stride."""
     full = correlate(np.pad(x, padding), kernel, mode="valid", method="direct")
     return np.asarray(full[::stride, ::stride])

@@ -3,9 +3,10 @@ r"""Kernel-pruning identity for all values (dacunha2023).
 .. math:: \sum_t V_t * \mathrm{relu}(u_t X) = \Big(\sum_{u_t > 0} u_t V_t\Big) * X^+
           + \Big(\sum_{u_t < 0} |u_t| V_t\Big) * X^-
 
-Symbols for every |u_t|, |x_p| and every entry of V_t; one run for each pattern of signs. Two hidden channels, a kernel
-of two entries and a plane of three, strides 1 and 2, padding 0 and 1: both sides are sums over t and over positions, so
-more of them bring nothing new. False variant: |u_t| replaced by u_t in the negative group.
+Every |u_t|, every |x_p| and every entry of V_t is a symbol; sympy expands both sides for each pattern of signs. There
+are two hidden channels, a kernel of two entries, a line of three, strides 1 and 2, and paddings 0 and 1. Both sides
+are sums over t and over positions, so more of them bring nothing new. False variant: |u_t| replaced by u_t in the
+negative group.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ CHANNELS, SIZE, LENGTH = 2, 2, 3
 
 
 def margin(false_variant: bool) -> float:
-    """1 when the difference of the two sides expands to 0 for every sign pattern, stride and padding."""
+    """1 when the difference of the two sides expands to 0 for every sign pattern, stride and padding, else −1."""
     import sympy as sp
 
     magnitudes = sp.symbols(f"u:{CHANNELS}", positive=True)
@@ -44,17 +45,17 @@ def margin(false_variant: bool) -> float:
             left = [
                 sum(terms)
                 for terms in zip(
-                    *(slide([sp.Max(u[t] * p, 0) for p in x], kernels[t], stride, padding) for t in range(CHANNELS)),
+                    *(_slide([sp.Max(u[t] * p, 0) for p in x], kernels[t], stride, padding) for t in range(CHANNELS)),
                     strict=True,
                 )
             ]
-            plus = slide([sp.Max(p, 0) for p in x], groups[1], stride, padding)
-            minus = slide([sp.Max(-p, 0) for p in x], groups[-1], stride, padding)
+            plus = _slide([sp.Max(p, 0) for p in x], groups[1], stride, padding)
+            minus = _slide([sp.Max(-p, 0) for p in x], groups[-1], stride, padding)
             facts += [sp.expand(a - b - c) == 0 for a, b, c in zip(left, plus, minus, strict=True)]
     return holds(*facts)
 
 
-def slide(plane: list[Any], kernel: Any, stride: int, padding: int) -> list[Any]:
+def _slide(plane: list[Any], kernel: Any, stride: int, padding: int) -> list[Any]:
     """Cross-correlation of a line with a kernel, zero padding and stride."""
     padded = [0] * padding + plane + [0] * padding
     starts = range(0, len(padded) - SIZE + 1, stride)

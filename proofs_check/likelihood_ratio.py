@@ -5,8 +5,9 @@ For centred normal (X, X') with variances s, s' and covariance ρ√(ss'), and �
 .. math:: \log \frac{f(y, y')}{f_s(y) f_{s'}(y')} = -\tfrac12 \log(1 - ρ^2)
           + \frac{ρ}{1+ρ} \frac{ŷ^2 + ŷ'^2}{2} - \frac{ρ\,(ŷ - ŷ')^2}{2 (1 - ρ^2)}
 
-The last term is never positive, which is the bound. sympy derives the left side from the inverse of the covariance
-matrix and cancels the difference, for all values. False variant: a factor ρ/(2(1+ρ)) in place of ρ/(1+ρ).
+The last term is never positive; dropping it gives the bound. sympy derives the left side from the inverse of the
+covariance matrix and cancels the difference of the two sides, for all values. False variant: a factor ρ/(2(1+ρ)) in
+place of ρ/(1+ρ).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from proofs_check.check import Lemma, holds
 
 
 def margin(false_variant: bool) -> float:
-    """1 when the difference of the two sides simplifies to 0."""
+    """1 when the difference of the two sides simplifies to 0, −1 otherwise."""
     import sympy as sp
 
     rho, s, t = sp.symbols("rho s t", positive=True)

@@ -1,14 +1,16 @@
 r"""Error propagation through ℓ layers (propagation, certified).
 
-Kernel errors ε'_i of ``slth.theory.composition.tolerances`` in every sign group and bias keep the output within ε:
+With the kernel errors ε'_i of ``slth.theory.composition.tolerances`` in every sign group and bias, the output stays
+within ε:
 
 .. math:: e_ℓ = ε, \quad L_i e_{i-1} = \tfrac{i-1}{i} e_i, \quad
           ε'_i = \frac{e_i}{i\,(d_i^2 c_{i-1} (\|X_{i-1}\|_∞ + e_{i-1}) + [b])}
 
-All cases of a finite family: three layers of one channel, weights in {−1, −1/2, 1}, a bias of 1/4, ReLU between, inputs
-in {−1, −1/2, 1}, and every combination of extreme errors of the positive group, the negative group and the bias of each
-layer. It establishes the recursion where its terms can add up; channels and taps enter it only through their product,
-which the one-layer check covers. False variant: every layer may use the whole ε instead of its share.
+The check goes through all cases of a finite family: three layers of one channel, weights in {−1, −1/2, 1}, a bias of
+1/4, ReLU between them, inputs in {−1, −1/2, 1}, and every combination of extreme errors of the positive group, the
+negative group and the bias of each layer. It establishes the recursion where its terms can add up. Channels and taps
+enter only through their product, which the one-layer check covers. False variant: every layer may use three times its
+share of ε.
 """
 
 from __future__ import annotations
@@ -25,7 +27,12 @@ EPS, BIAS = 0.1, 0.25
 
 
 def margin(false_variant: bool, weights: tuple[float, ...] = (-1.0, -0.5, 1.0)) -> float:
-    """Smallest slack (ε − change of the output)/ε over the family, plus 1e-9 for rounding."""
+    """Smallest slack (ε − change of the output)/ε over the family, plus 1e-9 for rounding.
+
+    Args:
+        false_variant: whether to check the false variant in place of the lemma.
+        weights: the weights that a layer may have.
+    """
     signs = np.array(list(product((-1.0, 1.0), repeat=9))).reshape(-1, 3, 3)
     worst = 0.0
     for kernel in product(weights, repeat=3):

@@ -1,13 +1,14 @@
 r"""NSN vectors: moments and characteristic functions (dacunha2023, certified).
 
-With Y_i = Z·W_i, all normal:  E Y_i = 0, Var Y_i = 1, E Y_i⁴ = 9, Cov = 0, E[Y_1²Y_2²] = 3, and
+For Y_i = Z·W_i with Z and all W_i normal, E Y_i = 0, Var Y_i = 1, E Y_i⁴ = 9, Cov = 0, E[Y_1²Y_2²] = 3, and
 
 .. math:: E e^{i⟨t, Y⟩} = (1 + \|t\|^2)^{-1/2}, \qquad
           E e^{i⟨t, Σ_S Y⟩} = (1 + \|t\|^2)^{-k/2} = E_{A \sim χ^2_k} e^{-A \|t\|^2/2}
 
-The last equality is "given the scales, Σ_S Y ~ N(0, A·I) with A ~ χ²_k". Integrals done by sympy, for every t and every
-k > 0; moments twice, directly and from the derivatives of the characteristic function. It establishes the identities;
-it says nothing about the random numbers slth draws. False variant: E[Y_1²Y_2²] = 1, as if coordinates were independent.
+The last equality says that given the scales, Σ_S Y ~ N(0, A·I) with A ~ χ²_k. sympy computes the integrals for every t
+and every k > 0, and the moments twice: directly, and from the derivatives of the characteristic function. The check
+establishes the identities; it says nothing about the random numbers that slth draws. False variant: E[Y_1²Y_2²] = 1, as
+if coordinates were independent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from proofs_check.check import Lemma, holds
 
 
 def margin(false_variant: bool) -> float:
-    """1 when every identity simplifies to nothing, −1 otherwise."""
+    """1 when every identity simplifies to 0 or to true, −1 otherwise."""
     import sympy as sp
 
     z, a = sp.symbols("z a", real=True)

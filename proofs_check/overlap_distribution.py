@@ -2,9 +2,9 @@ r"""Overlap distribution: how many elements two k-subsets of n share (certified,
 
 .. math:: h_j = \binom{k}{j} \binom{n-k}{k-j} \Big/ \binom{n}{k}
 
-All pairs of subsets are listed for n ≤ 8 and every k; the counts must be the exact rationals that
-``slth.theory.enclosures.overlap_weight`` encloses. For larger n see the hypergeometric identities.
-False variant: the second subset's other elements drawn from all n.
+The check lists all pairs of subsets for n ≤ 8 and every k. The counts must equal the exact rationals that
+``slth.theory.enclosures.overlap_weight`` encloses. For larger n see the hypergeometric identities. False variant: the
+second subset's other elements drawn from all n.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from slth.theory.enclosures import overlap_weight
 
 
 def margin(false_variant: bool, largest: int = 8) -> float:
-    """1 when every count is the formula's and lies in the ball that the certificates use."""
+    """1 when every count equals the formula and lies in the ball that the certificates use, −1 otherwise.
+
+    Args:
+        false_variant: whether to check the false variant in place of the lemma.
+        largest: the largest n.
+    """
     facts = []
     for n in range(1, largest + 1):
         for k in range(1, n + 1):
@@ -49,6 +54,6 @@ LEMMA = Lemma(
     name="overlap distribution",
     kind="exhaustive",
     margin=margin,
-    establishes="the law of the overlap for every n ≤ 8 and k, by listing all pairs",
+    establishes="the distribution of the overlap for every n ≤ 8 and k, by listing all pairs",
     quick=partial(margin, largest=6),
 )

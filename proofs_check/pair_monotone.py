@@ -5,9 +5,9 @@ With a = 1 − o(1−u), a' = 1 − ou, q = u(1−u):  a a' = 1 − o + o²q,  1
 .. math:: ∂_o G \propto q\,(1 - 2o + (1-q) o^2), \quad ∂_q G \propto o (1 - o)^2, \quad
           ∂_o \frac{2 - o}{a a'} \propto 1 - 4oq + o^2 q, \quad ∂_o(oG) \propto \text{a polynomial} \ge 0
 
-with positive factors (the squared denominators), and dp/dt of the hit probability p(ζ; t^{-2}) as the proof states it.
-sympy checks the identities for all values; the sign of ∂_o(oG) is read off its factors, of which there is one.
-False variant: (1 + q) in place of (1 − q) in ∂_o G.
+with positive factors (the squared denominators). The derivative dp/dt of the hit probability p(ζ; t^{-2}) is as the
+proof states it. sympy checks the identities for all values; the factors of ∂_o(oG) show its sign. False variant:
+(1 + q) in place of (1 − q) in ∂_o G.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proofs_check.check import Lemma, holds
 
 
 def margin(false_variant: bool) -> float:
-    """1 when every identity cancels."""
+    """1 when every identity cancels, −1 otherwise."""
     import sympy as sp
 
     o, u, q, t = sp.symbols("o u q t", positive=True)

@@ -2,9 +2,9 @@ r"""Error propagation through one layer (propagation).
 
 .. math:: \|K * X − \hat K * X\|_∞ \le d^2 c_{in} ε' \|X\|_{max}
 
-when the positive and the negative sign group are each approximated within ε' (no factor 2: X⁺ and X⁻ have
-disjoint support). Checked at the extreme points of the error, where it is attained, and on random ones. False
-variant: the bound without the factor c_in.
+when the positive and the negative sign group are each approximated within ε'. There is no factor 2, because X⁺ and X⁻
+have disjoint support. The check evaluates the error at its extreme points, where it attains the bound, and at random
+ones. False variant: the bound without the factor c_in.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def margin(false_variant: bool) -> float:
         eps, top = float(rng.uniform(0.01, 1)), float(rng.uniform(0.5, 2))
         x = rng.uniform(-top, top, (c_in, d, d))
         plus, minus = (rng.uniform(-eps, eps, (c_in, d, d)) for _ in range(2))
-        if case % 2:  # the extreme point: every error at its limit, with the sign that hurts
+        if case % 2:  # the extreme point: every error at its limit, with the worst sign
             x = top * np.sign(x)
             plus, minus = np.full_like(x, eps), np.full_like(x, eps)
         change = abs(float((plus * np.maximum(x, 0)).sum() + (minus * np.maximum(-x, 0)).sum()))

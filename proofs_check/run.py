@@ -1,8 +1,14 @@
-"""The lemmas, and running them. A new lemma is a new file with a ``LEMMA`` and its name here."""
+"""The list of lemmas, and the one way to run them and print their verdicts.
+
+A new lemma is a new file that defines ``LEMMA``; its name is added to :data:`FILES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import import_module
 
 from proofs_check.check import Lemma, Verdict, judge
@@ -35,7 +41,7 @@ LEMMAS: dict[str, Lemma] = {name: import_module(f"proofs_check.{name}").LEMMA fo
 
 
 def choose(only: str | None = None) -> list[Lemma]:
-    """The lemmas whose name or file contains ``only``; all of them without it."""
+    """The lemmas whose name or file contains ``only``; all lemmas if it is None."""
     return [
         lemma
         for file, lemma in LEMMAS.items()
@@ -43,12 +49,33 @@ def choose(only: str | None = None) -> list[Lemma]:
     ]
 
 
-def no_match(only: str | None) -> str:
-    """What to say when :func:`choose` found nothing."""
-    return f"--only must match a lemma; got {only!r}. They are: {', '.join(LEMMAS)}."
+def run_and_print(only: str | None = None, *, quick: bool = False, as_json: bool = False) -> int:
+    """Check the chosen lemmas and print their verdicts, as a table row by row or as JSON at the end.
+
+    Args:
+        only: text that a lemma's name or file must contain; None chooses all lemmas.
+        quick: whether to use the reduced form of a check, where there is one.
+        as_json: whether to print JSON.
+
+    Returns:
+        The exit code: 0 if every lemma held and every false variant was rejected, 1 otherwise.
+    """
+    lemmas = choose(only)
+    if not lemmas:
+        print(f"error: --only must match a lemma; got {only!r}. They are: {', '.join(LEMMAS)}.", file=sys.stderr)
+        return 1
+    verdicts = (judge(lemma, quick=quick) for lemma in lemmas)
+    finished = list(verdicts) if as_json else list(_print_rows(verdicts))
+    if as_json:
+        print(json.dumps({"checks": [asdict(verdict) for verdict in finished]}, indent=2))
+    return 0 if all(verdict.ok for verdict in finished) else 1
 
 
-def run(lemmas: Sequence[Lemma], *, quick: bool = False) -> Iterator[Verdict]:
-    """Judge one lemma after another."""
-    for lemma in lemmas:
-        yield judge(lemma, quick=quick)
+def _print_rows(verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
+    """Print each verdict as soon as it is known, and pass it on."""
+    print(f"{'lemma':44}{'kind':13}{'verdict':9}{'control':10}{'margin':>10}{'seconds':>9}")
+    for verdict in verdicts:
+        numbers = f"{verdict.margin:10.3g}{verdict.seconds:9.2f}"
+        row = f"{verdict.lemma:44}{verdict.kind:13}{verdict.verdict:9}{verdict.control:10}{numbers}"
+        print(f"{row}  {verdict.note}".rstrip(), flush=True)
+        yield verdict

@@ -2,9 +2,9 @@ r"""How many hidden channels give enough candidates of one sign (certified, line
 
 .. math:: P(\mathrm{Bin}(w, 1/2) < N) \le δ \quad\text{for}\quad w = \texttt{group\_width}(N, δ)
 
-All 2^w patterns of signs are counted for w ≤ 14: the counts must be the exact rationals that ``binomial_cdf`` encloses,
-and ``group_width`` the smallest w that keeps the bound. Larger w are the same sum of integers. False variant: one
-channel fewer.
+The check counts all 2^w patterns of signs for w ≤ 14. The counts must equal the exact rationals that ``binomial_cdf``
+encloses, and ``group_width`` must be the smallest w that keeps the bound. For larger w the code adds the same integers.
+False variant: one channel fewer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from slth.theory.enclosures import binomial_cdf
 
 
 def margin(false_variant: bool, largest: int = 14) -> float:
-    """1 when the counts agree and every width is enough and the smallest."""
+    """1 when the counts agree and every width is the smallest that suffices, −1 otherwise.
+
+    Args:
+        false_variant: whether to check the false variant in place of the lemma.
+        largest: the largest w.
+    """
     facts, below = [], {}
     for w in range(1, largest + 1):
         patterns = np.arange(2**w)

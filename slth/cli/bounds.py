@@ -15,7 +15,7 @@ from slth.errors import InputError, check_int
 
 if TYPE_CHECKING:
     from slth.theory.bounds import Entry, Layer
-    from slth.theory.statement import Bound
+    from slth.theory.evaluation import Bound
 
 bounds_app = typer.Typer(
     help="Width and sample bounds from the literature, and their hypotheses.", no_args_is_help=True
@@ -28,19 +28,19 @@ Eps = Annotated[float, typer.Option(help="Tolerance of the network's output, L�
 Delta = Annotated[float, typer.Option(help="Failure probability.")]
 Z = Annotated[float, typer.Option("--z", help="Size of target entries, in a candidate's standard deviations.")]
 
-# What a network's table shows of each layer: what must be, what slth was measured to need, what is proved.
+# The bounds that a network's table shows of each layer: a necessary one, a measured one, and two that suffice.
 COLUMNS = ("first_moment", "relax_scaling", "becchetti2022", "dacunha2023")
-# Tolerances of the figure: 24 an interval of three decades is smooth.
+# Tolerances of the figure, eight for each of three decades.
 PLOT_EPS = [0.25 * 10 ** (-i / 8) for i in range(25)]
 
 
 @bounds_app.command("list", epilog="Example: slth bounds list --json")
 def list_bounds(as_json: Json = False) -> None:
-    """All bounds: what each says, whether its constant is known, how sure its wording is."""
+    """List all bounds: what each says, whether its constant is known, how sure its wording is."""
     from slth.theory.bounds import BOUNDS
 
     if as_json:
-        typer.echo(json.dumps([_about(key) for key in BOUNDS], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([_bound_record(key) for key in BOUNDS], indent=2, ensure_ascii=False))
         return
     rows = [(key, rule.title, rule.reference.constant, rule.reference.wording) for key, rule in BOUNDS.items()]
     table(("key", "statement", "constant", "wording"), rows, numbers=False)
@@ -48,8 +48,8 @@ def list_bounds(as_json: Json = False) -> None:
 
 @bounds_app.command("show", epilog="Example: slth bounds show becchetti2022")
 def show(key: Annotated[str, typer.Argument(help="As in slth bounds list.")], as_json: Json = False) -> None:
-    """One bound: its source, its hypotheses, its arguments."""
-    about = _about(key)
+    """Show one bound: its source, its hypotheses, its arguments."""
+    about = _bound_record(key)
     if as_json:
         typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
         return
@@ -87,7 +87,7 @@ def compute(
     constant: Constant = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate one bound; arguments that break a hypothesis are refused, naming it."""
+    """Evaluate one bound; arguments that violate a hypothesis are refused, and the hypothesis is named."""
     from slth.theory import bounds
 
     given = {
@@ -98,7 +98,7 @@ def compute(
     if bound.violations:
         raise InputError(f"{key} {bound}.")
     if as_json:
-        typer.echo(json.dumps(_record(bound), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(_evaluation_record(bound), indent=2, ensure_ascii=False))
         return
     reference = bounds.BOUNDS[key].reference
     rows = [(bound.quantity, str(bound)), ("formula", bound.form), ("direction", bound.direction)]
@@ -120,7 +120,7 @@ def layer(
     constant: Constant = None,
     as_json: Json = False,
 ) -> None:
-    """All bounds that speak of one layer, for one error of the network's output."""
+    """Compare all bounds that apply to one layer, for one error of the network's output."""
     from slth.theory import bounds
 
     one = bounds.Layer(d=d, c_in=c_in, c_out=c_out, depth=depth, eps=eps, delta=delta, z=z, k=k)
@@ -156,7 +156,7 @@ def network(
     constant: Constant = None,
     as_json: Json = False,
 ) -> None:
-    """The bounds of every layer of a target network."""
+    """Evaluate the main bounds for every layer of a target network."""
     from slth.theory import bounds
 
     layers = _network_layers(arch, weights, eps=eps, delta=delta, z=z)
@@ -205,19 +205,28 @@ def plot(
     typer.echo(f"written: {out}")
 
 
-# Certifying a curve takes seconds a point up to this dimension.
-PROVED_UP_TO = 25
+# Up to this dimension, certifying one point of the curve takes seconds.
+LARGEST_CERTIFIED_DIMENSION = 25
 
 
 def curves(dimension: int, z: float, constant: float) -> dict[str, list[float]]:
-    """n at each of :data:`PLOT_EPS`, under a label that says what the constant is."""
+    """The numbers of candidates at the tolerances :data:`PLOT_EPS`, one curve for each bound.
+
+    Args:
+        dimension: dimension D of one subset sum.
+        z: size of the target's entries.
+        constant: value assumed for every constant that a theorem leaves open.
+
+    Returns:
+        The curves, each under a label that says what the constant is; nan where a bound has no number.
+    """
     from slth.theory import bounds
 
     one_channel = {"d": 1, "c_in": 1, "c_out": dimension, "depth": 1}  # the theorem's form D⁶·log³(D/ε)
     asked: list[tuple[str, dict[str, Any], float | None]] = [
         ("first_moment", {"D": dimension, "z": z}, None),
         ("relax_scaling", {"D": dimension}, None),
-        *([("certified", {"D": dimension, "z": z}, None)] if dimension <= PROVED_UP_TO else []),
+        *([("certified", {"D": dimension, "z": z}, None)] if dimension <= LARGEST_CERTIFIED_DIMENSION else []),
         ("becchetti2022", {"D": dimension}, constant),
         ("nsn_mrss", {"D": dimension}, constant),
         ("dacunha2023", one_channel, constant),
@@ -231,7 +240,7 @@ def curves(dimension: int, z: float, constant: float) -> dict[str, list[float]]:
 
 
 def _network_layers(arch: str, weights: Path | None, *, eps: float, delta: float, z: float) -> list[Layer]:
-    # torch comes in here and in no other command of this file
+    # No other command of this file imports torch.
     import numpy as np
 
     from slth.errors import check_choice
@@ -256,10 +265,10 @@ def _network_layers(arch: str, weights: Path | None, *, eps: float, delta: float
     return layers
 
 
-def _about(key: str) -> dict[str, Any]:
+def _bound_record(key: str) -> dict[str, Any]:
     from slth.errors import check_choice
     from slth.theory.bounds import BOUNDS
-    from slth.theory.statement import PARAMETERS
+    from slth.theory.parameters import PARAMETERS
 
     check_choice("key", key, tuple(BOUNDS))
     rule = BOUNDS[key]
@@ -271,10 +280,12 @@ def _about(key: str) -> dict[str, Any]:
     return {"key": key, "bound": rule.title, "scope": rule.scope, **asdict(rule.reference), "arguments": arguments}
 
 
-def _record(bound: Bound) -> dict[str, Any]:
+def _evaluation_record(bound: Bound) -> dict[str, Any]:
     return {"text": str(bound), **asdict(bound), "violations": bound.violations}
 
 
 def _layer_record(layer: Layer, entries: list[Entry]) -> dict[str, Any]:
-    found = {entry.key: {"note": entry.note} if entry.bound is None else _record(entry.bound) for entry in entries}
+    found = {
+        entry.key: {"note": entry.note} if entry.bound is None else _evaluation_record(entry.bound) for entry in entries
+    }
     return {**asdict(layer), "D": layer.dimension, "tolerance": layer.tolerance, "bounds": found}

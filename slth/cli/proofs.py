@@ -1,15 +1,12 @@
-"""The command line of the lemma checks: ``slth proofs``, the same as ``python -m proofs_check``."""
+"""The command ``slth proofs``: the lemma checks, as ``python -m proofs_check`` runs them."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from slth.cli.show import Json, table
-from slth.errors import InputError
+from slth.cli.show import Json
 
 
 def proofs(
@@ -18,21 +15,6 @@ def proofs(
     as_json: Json = False,
 ) -> None:
     """Check every lemma slth relies on, each beside a false variant that must be rejected."""
-    from proofs_check.run import choose, no_match, run
+    from proofs_check.run import run_and_print
 
-    lemmas = choose(only)
-    if not lemmas:
-        raise InputError(no_match(only))
-    verdicts = list(run(lemmas, quick=quick))
-    if as_json:
-        typer.echo(json.dumps({"checks": [asdict(verdict) for verdict in verdicts]}, indent=2))
-    else:
-        table(
-            ("lemma", "kind", "verdict", "control", "margin", "seconds"),
-            [
-                (v.lemma, v.kind, v.verdict, v.control, v.note or f"{v.margin:.3g}", f"{v.seconds:.2f}")
-                for v in verdicts
-            ],
-        )
-    if not all(verdict.ok for verdict in verdicts):
-        raise typer.Exit(1)
+    raise typer.Exit(run_and_print(only, quick=quick, as_json=as_json))

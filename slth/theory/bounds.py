@@ -1,15 +1,16 @@
-"""All width and sample bounds, by key: list them, compute one, or put all that speak of one layer side by side.
+"""All width and sample bounds by key: list them, compute one, or compare all that apply to one layer.
 
 >>> print(compute("becchetti2022", D=4, eps=0.01))
 C · 1,766
 >>> print(compute("becchetti2022", D=4, eps=0.01, constant=1))
 1,766 with C = 1 assumed
 
-A bound whose constant its theorem leaves open is a number only together with the constant that was assumed. Arguments
-that make no sense (ε ≤ 0, D = 0, δ outside (0, 1)) are errors; arguments that break a hypothesis give a bound without
-a value, whose ``violations`` name it.
+Where a theorem leaves its constant open, the bound is a number only together with the constant that was assumed.
+Arguments that make no sense (ε ≤ 0, D = 0, δ outside (0, 1)) are errors. Arguments that violate a hypothesis give a
+bound without a value; its ``violations`` name the hypothesis.
 
-Not here, for they bound no width or size: what of random vectors hits a target for wider laws (borst2023).
+One reference of the subject is left out because it bounds neither a width nor a sample size: subset sums of random
+vectors of more general laws (borst2023).
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from slth.errors import InputError, check_choice, check_positive
-from slth.theory import samples, widths
+from slth.theory import sample_bounds, width_bounds
+from slth.theory.evaluation import Bound
+from slth.theory.parameters import PARAMETERS, check_parameters
 from slth.theory.propagation import layer_output_bound
 from slth.theory.references import REFERENCES, Reference
-from slth.theory.statement import PARAMETERS, Bound, check
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One bound: the function that evaluates it, and what one such thing is needed for.
+    """One bound: the function that evaluates it, and what its ε refers to.
 
-    ``scope`` says which tolerance its ε is: of one ``weight`` or one ``channel`` (a subset sum), of a ``layer``'s
-    output or the ``network``'s; ``other`` bounds speak of something that a layer table has no place for.
+    Attributes:
+        function: evaluates the bound. The first line of its docstring states the bound; the line ``Source:`` names the
+            reference.
+        scope: what ε is the tolerance of. ``weight`` and ``channel``: one subset sum, for one weight or one input
+            channel. ``layer`` and ``network``: the output of a layer or of the network. ``other``: the bound is left
+            out of layer tables.
     """
 
     function: Callable[..., Bound]
@@ -40,67 +46,74 @@ class Rule:
 
     @property
     def title(self) -> str:
-        """The statement, in one line."""
+        """The statement in one line."""
         return inspect.cleandoc(self.function.__doc__ or "").splitlines()[0]
 
     @property
     def source(self) -> str:
-        """Key of REFERENCES, from the docstring's Source line."""
-        return re.findall(r"Source: (\w+)", self.function.__doc__ or "")[0]
+        """Key of :data:`REFERENCES`, from the line ``Source:`` of the function's docstring."""
+        return str(re.findall(r"Source: (\w+)", self.function.__doc__ or "")[0])
 
     @property
     def reference(self) -> Reference:
-        """Where it comes from and how sure its wording is."""
+        """The source of the bound, and how sure its wording is."""
         return REFERENCES[self.source]
 
     @property
     def parameters(self) -> dict[str, bool]:
-        """Names of its arguments, and whether each must be given; the constant is none of them."""
-        names = inspect.signature(self.function).parameters
-        return {name: one.default is one.empty for name, one in names.items() if name != "constant"}
+        """For each argument but the constant, whether it must be given."""
+        found = inspect.signature(self.function).parameters
+        return {name: one.default is one.empty for name, one in found.items() if name != "constant"}
 
     @property
     def has_constant(self) -> bool:
-        """Whether a constant can be assumed for it."""
+        """Whether a value can be assumed for its constant."""
         return "constant" in inspect.signature(self.function).parameters
 
 
 BOUNDS: dict[str, Rule] = {
-    "dacunha2023": Rule(function=widths.dacunha2023, scope="network"),
-    "nsn_mrss": Rule(function=samples.nsn_mrss, scope="channel"),
-    "becchetti2022": Rule(function=samples.becchetti2022, scope="channel"),
-    "first_moment": Rule(function=samples.first_moment, scope="channel"),
-    # Not in layer tables: from D of some hundred on it takes minutes.
-    "certified": Rule(function=samples.certified, scope="other"),
-    "relax_scaling": Rule(function=samples.relax_scaling, scope="channel"),
-    "lueker1998": Rule(function=samples.lueker1998, scope="weight"),
-    "dacunha2023rss": Rule(function=samples.dacunha2023rss, scope="weight"),
-    "natale2024": Rule(function=samples.natale2024, scope="weight"),
-    "natale2024_uniform": Rule(function=samples.natale2024_uniform, scope="weight"),
-    "plantnseek2022": Rule(function=widths.plantnseek2022, scope="weight"),
-    "pensia2020": Rule(function=widths.pensia2020, scope="layer"),
-    "ferre2026_neurons": Rule(function=widths.ferre2026_neurons, scope="layer"),
-    "ferre2026_weights": Rule(function=widths.ferre2026_weights, scope="layer"),
-    "malach2020": Rule(function=widths.malach2020, scope="network"),
-    "orseau2020": Rule(function=widths.orseau2020, scope="network"),
-    "dacunha2022cnn": Rule(function=widths.dacunha2022cnn, scope="network"),
-    "burkholz2022": Rule(function=widths.burkholz2022, scope="network"),
-    "kumar2025": Rule(function=widths.kumar2025, scope="other"),
-    "kumar2025_lower": Rule(function=widths.kumar2025_lower, scope="other"),
-    "otsuka2025": Rule(function=widths.otsuka2025, scope="other"),
-    "npp": Rule(function=samples.npp, scope="other"),
+    "dacunha2023": Rule(function=width_bounds.dacunha2023, scope="network"),
+    "nsn_mrss": Rule(function=sample_bounds.nsn_mrss, scope="channel"),
+    "becchetti2022": Rule(function=sample_bounds.becchetti2022, scope="channel"),
+    "first_moment": Rule(function=sample_bounds.first_moment, scope="channel"),
+    # Left out of layer tables: it takes minutes where D is above a few hundred.
+    "certified": Rule(function=sample_bounds.certified, scope="other"),
+    "relax_scaling": Rule(function=sample_bounds.relax_scaling, scope="channel"),
+    "lueker1998": Rule(function=sample_bounds.lueker1998, scope="weight"),
+    "dacunha2023rss": Rule(function=sample_bounds.dacunha2023rss, scope="weight"),
+    "natale2024": Rule(function=sample_bounds.natale2024, scope="weight"),
+    "natale2024_uniform": Rule(function=sample_bounds.natale2024_uniform, scope="weight"),
+    "plantnseek2022": Rule(function=width_bounds.plantnseek2022, scope="weight"),
+    "pensia2020": Rule(function=width_bounds.pensia2020, scope="layer"),
+    "ferre2026_neurons": Rule(function=width_bounds.ferre2026_neurons, scope="layer"),
+    "ferre2026_weights": Rule(function=width_bounds.ferre2026_weights, scope="layer"),
+    "malach2020": Rule(function=width_bounds.malach2020, scope="network"),
+    "orseau2020": Rule(function=width_bounds.orseau2020, scope="network"),
+    "dacunha2022cnn": Rule(function=width_bounds.dacunha2022cnn, scope="network"),
+    "burkholz2022": Rule(function=width_bounds.burkholz2022, scope="network"),
+    "kumar2025": Rule(function=width_bounds.kumar2025, scope="other"),
+    "kumar2025_lower": Rule(function=width_bounds.kumar2025_lower, scope="other"),
+    "otsuka2025": Rule(function=width_bounds.otsuka2025, scope="other"),
+    "npp": Rule(function=sample_bounds.npp, scope="other"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer of a target, and what is asked of the whole network.
+    """One layer of a target, and the tolerance and failure probability of the whole network.
 
     Attributes:
-        name: of the layer. d: side of its kernels (1: linear). c_in, c_out: channels. depth: ℓ, layers of the network.
-        eps: tolerance of the network's output, L∞. delta: failure probability. z: size of target entries, in units
-            of a candidate's standard deviation. weights: parameters of the network (None: of this layer).
-        norm: ‖K‖₁ if known. k: subset size, for fixed-size bounds.
+        name: name of the layer.
+        d: side of its kernels; 1 for a linear layer.
+        c_in: input channels.
+        c_out: output channels.
+        depth: number ℓ of layers of the network.
+        eps: tolerance of the network's output (L∞).
+        delta: failure probability.
+        z: size of the target's entries, in standard deviations of a candidate's entry.
+        weights: parameters of the network; None counts those of this layer.
+        norm: ‖K‖₁, if known.
+        k: subset size, for the bounds with a fixed size.
     """
 
     name: str = "layer"
@@ -116,24 +129,26 @@ class Layer:
     k: int | None = None
 
     def __post_init__(self) -> None:
-        check(d=self.d, c_in=self.c_in, c_out=self.c_out, depth=self.depth, eps=self.eps, delta=self.delta, z=self.z)
-        check(weights=self.weights, norm=self.norm, k=self.k)
+        check_parameters(
+            d=self.d, c_in=self.c_in, c_out=self.c_out, depth=self.depth, eps=self.eps, delta=self.delta, z=self.z,
+            weights=self.weights, norm=self.norm, k=self.k,
+        )  # fmt: skip
 
     @property
     def dimension(self) -> int:
-        """D = d²·c_out."""
+        """The dimension D = d²·c_out of one subset sum."""
         return self.d**2 * self.c_out
 
     @property
     def tolerance(self) -> float:
-        """ε of one subset sum: the layer's share ε/2ℓ of the error, over d²·c_in entries that may add up.
+        """The tolerance of one subset sum: the layer's share ε/2ℓ of the error over the d²·c_in entries that add up.
 
         Source: propagation
         """
         return self.eps / (2 * self.depth) / layer_output_bound(taps=self.d**2, c_in=self.c_in, error=1.0)
 
     def arguments(self, scope: str) -> dict[str, Any]:
-        """What a rule of this scope can be given."""
+        """The arguments that this layer has for a rule of one scope, by name."""
         eps = {"network": self.eps, "layer": self.eps / (2 * self.depth)}.get(scope, self.tolerance)
         given = {
             "d": self.d, "c_in": self.c_in, "c_out": self.c_out, "depth": self.depth, "eps": eps, "delta": self.delta,
@@ -145,7 +160,13 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A line of a layer's table: the bound, or a note that says why there is none."""
+    """A line of a layer's table: the bound, or a note that says why there is none.
+
+    Attributes:
+        key: key of :data:`BOUNDS`.
+        bound: the bound evaluated on the layer; None where it cannot be evaluated.
+        note: why it cannot be evaluated.
+    """
 
     key: str
     bound: Bound | None
@@ -156,12 +177,17 @@ def compute(key: str, *, constant: float | None = None, **arguments: Any) -> Bou
     """Evaluate one bound.
 
     Args:
-        key: in :data:`BOUNDS`. constant: assumed for the unspecified one; None leaves it a letter.
-        arguments: the bound's own, see ``BOUNDS[key].parameters`` and :data:`~slth.theory.statement.PARAMETERS`.
+        key: key of :data:`BOUNDS`.
+        constant: value assumed for the constant that the theorem leaves open; None leaves it a letter.
+        **arguments: the arguments that ``BOUNDS[key].parameters`` lists; see
+            :data:`~slth.theory.parameters.PARAMETERS`.
+
+    Returns:
+        The bound evaluated on these arguments.
 
     Raises:
-        InputError: an unknown key; an argument missing, unknown or out of range; a constant where there is none;
-            overflow.
+        InputError: the key is unknown; an argument is missing, unknown or out of range; a constant is given where the
+            bound has none to assume; the number overflows.
     """
     check_choice("key", key, tuple(BOUNDS))
     rule = BOUNDS[key]
@@ -183,23 +209,28 @@ def compute(key: str, *, constant: float | None = None, **arguments: Any) -> Bou
 
 
 def for_layer(layer: Layer, *, constant: float | None = None, keys: tuple[str, ...] = ()) -> list[Entry]:
-    """Every bound that speaks of a layer, its weights or channels, or its network, with the tolerances that these need.
+    """Evaluate every bound on a layer, its weights, its channels or its network, each with the tolerance it needs.
 
     Args:
-        constant: assumed for every unspecified constant. keys: only these; all of them if empty.
+        layer: the layer.
+        constant: value assumed for every constant that a theorem leaves open.
+        keys: the keys of the bounds; all bounds but those of scope ``other`` if empty.
+
+    Returns:
+        One entry for each bound.
 
     Raises:
-        InputError: an unknown key, a constant that is not positive.
+        InputError: a key is unknown.
     """
     entries = []
     for key in keys or [key for key, rule in BOUNDS.items() if rule.scope != "other"]:
         check_choice("key", key, tuple(BOUNDS))
         rule = BOUNDS[key]
         given = {name: value for name, value in layer.arguments(rule.scope).items() if name in rule.parameters}
-        # Fitted constants stay what was fitted: an assumption is for constants that nobody knows.
-        free = rule.has_constant and rule.reference.constant == "unspecified"
+        # A fitted constant keeps its value: only a constant that the theorem leaves open is assumed.
+        is_open = rule.has_constant and rule.reference.constant == "unspecified"
         try:
-            entries.append(Entry(key=key, bound=compute(key, constant=constant if free else None, **given)))
+            entries.append(Entry(key=key, bound=compute(key, constant=constant if is_open else None, **given)))
         except InputError as refusal:
             entries.append(Entry(key=key, bound=None, note=str(refusal)))
     return entries

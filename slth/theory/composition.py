@@ -1,10 +1,11 @@
-r"""From one subset sum to a whole network: tolerances of the layers, and hidden channels of both signs.
+r"""From one subset sum to a whole network: the layers' tolerances, and hidden channels for both signs.
 
-With X the target's activations and X̂ the ticket's, layer i changes an error e_{i−1} of its input into at most
+Let X_i be the target's activations after layer i, and e_i the error of the ticket's. Then
 
 .. math:: e_i \le L_i e_{i-1} + (d_i^2 c_{i-1} (\|X_{i-1}\|_∞ + e_{i-1}) + [b])\, ε'_i
 
-where L_i = max_o ‖K_o‖₁ and [b] = 1 with a bias. All of it is exact rational arithmetic, rounded once.
+where ε'_i is the kernel error of layer i, L_i = max_o ‖K_o‖₁, and [b] is 1 with a bias and 0 without. The arithmetic
+is exact and rational; the result is rounded once.
 
 Source: propagation
 """
@@ -15,7 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,9 @@ from flint import arb
 from slth.errors import InputError, check_array, check_int, check_positive
 from slth.theory import enclosures
 
-if TYPE_CHECKING:
-    from slth.theory.certified import CertifiedWidth
-
-# In units of the candidates a layer's target is at most 1/2, and its tolerance at most 1/8.
-UNIT_TARGET = 0.5
-UNIT_EPS = 0.125
+# The largest target and the largest tolerance of a layer, in units of the scale of its candidates.
+LARGEST_UNIT_TARGET = 0.5
+LARGEST_UNIT_EPS = 0.125
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +35,14 @@ class LayerSpec:
     """What a certified width must know of one convolutional or linear layer of the target.
 
     Attributes:
-        name: of the layer. taps: d² (1 for a linear layer). c_in, c_out: channels.
-        row_norm: L = max over output channels o of ‖K_o‖₁, rounded up. largest: max of |weights| and |biases|.
-        bias: max |bias|, or None without one. signs: 1 where the layer's inputs are never negative, 2 otherwise.
+        name: name of the layer.
+        taps: d², the entries of one kernel; 1 for a linear layer.
+        c_in: input channels.
+        c_out: output channels.
+        row_norm: L, the maximum of ‖K_o‖₁ over the output channels o, rounded up.
+        largest: the maximum of |weights| and |biases|.
+        bias: the maximum of |bias|; None without a bias.
+        signs: 1 where the layer's inputs are never negative, 2 otherwise.
     """
 
     name: str
@@ -64,7 +67,17 @@ class LayerSpec:
     def from_weights(
         cls, name: str, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None, *, signs: int = 2
     ) -> Self:
-        """The spec of a kernel (c_out, c_in, d, d) or a matrix (c_out, c_in), and a bias (c_out,)."""
+        """The spec of a layer with these weights.
+
+        Args:
+            name: name of the layer.
+            weight: a kernel (c_out, c_in, d, d) or a matrix (c_out, c_in).
+            bias: (c_out,), or None without a bias.
+            signs: 1 where the layer's inputs are never negative, 2 otherwise.
+
+        Raises:
+            InputError: the shape is another one, a number is not finite, or all weights are 0.
+        """
         array = np.asarray(weight, dtype=np.float64)
         hint = "Pass the layer's weight as (c_out, c_in) or (c_out, c_in, d, d)."
         array = check_array("weight", array, "(c_out, c_in, …)", max(array.ndim, 2), hint)
@@ -83,61 +96,38 @@ class LayerSpec:
 
     @property
     def dimension(self) -> int:
-        """D = d² c_out."""
+        """The dimension D = d²·c_out of one subset sum."""
         return self.taps * self.c_out
 
     @property
     def instances(self) -> int:
-        """Subset sums of the layer: one for each input channel and sign, one for the bias.
+        """The number of subset sums of the layer: one for each input channel and sign, and one for a bias.
 
-        The bias is an instance of dimension c_out ≤ D: a hit in dimension D is one in its first c_out coordinates.
+        The bias is an instance of dimension c_out ≤ D. A hit in dimension D hits in its first c_out coordinates too.
         """
         return self.c_in * self.signs + (self.bias is not None)
 
     def scale(self, tolerance: float) -> float:
-        """The scale of the layer's random weights that makes its target at most 1/2 in units of a candidate."""
-        return max(self.largest / UNIT_TARGET, tolerance / UNIT_EPS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerWidth:
-    """What one layer needs.
-
-    Attributes:
-        name: of the layer. width: random hidden channels per input channel, both signs together.
-        tolerance: ε', the kernel error that is certified. scale: of the candidates, a free choice by homogeneity.
-        group: the certificate for the candidates of one sign, in units of ``scale``.
-    """
-
-    name: str
-    width: int
-    tolerance: float
-    scale: float
-    group: CertifiedWidth
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkWidth:
-    """What a network needs, and for which claim. instances: subset sums in the union bound."""
-
-    layers: tuple[LayerWidth, ...]
-    eps: float
-    delta: float
-    input_max: float
-    instances: int
+        """The scale of the layer's random weights: in its units the target is ≤ 1/2 and the tolerance ≤ 1/8."""
+        return max(self.largest / LARGEST_UNIT_TARGET, tolerance / LARGEST_UNIT_EPS)
 
 
 def tolerances(target: Sequence[LayerSpec], eps: float, input_max: float) -> list[float]:
-    r"""Kernel errors ε'_i that keep the output within ε: every layer may add one part in ℓ of what is left to it.
+    r"""Kernel errors ε'_i that keep the output within ε: of the error e_i, layer i may add the share 1/i.
 
     .. math:: e_ℓ = ε, \quad L_i e_{i-1} = \tfrac{i-1}{i} e_i, \quad
               ε'_i = \frac{e_i}{i\,(d_i^2 c_{i-1} (\|X_{i-1}\|_∞ + e_{i-1}) + [b])}
 
     Args:
-        target: the layers in order. eps: sup error of the output. input_max: ‖X_0‖∞.
+        target: the ℓ layers in order.
+        eps: sup error ε of the output.
+        input_max: ‖X_0‖∞, the largest input.
 
     Returns:
-        ε'_i, rounded down.
+        ε'_i of every layer, rounded down.
+
+    Raises:
+        InputError: there is no layer.
 
     Source: propagation
     """
@@ -149,17 +139,21 @@ def tolerances(target: Sequence[LayerSpec], eps: float, input_max: float) -> lis
     error, found = Fraction(eps), []
     for i, layer in reversed(list(enumerate(target, start=1))):
         before = error * (i - 1) / (i * Fraction(layer.row_norm))
-        # layer_output_bound of propagation.py per unit of ε', in exact arithmetic.
+        # The bound of propagation.layer_output_bound for one unit of ε', in exact arithmetic.
         gain = layer.taps * layer.c_in * (ranges[i - 1] + before) + (layer.bias is not None)
-        found.append(_below(error / (i * gain)))
+        found.append(_rounded_down(error / (i * gain)))
         error = before
     return found[::-1]
 
 
 def group_width(candidates: int, failure: float) -> int:
-    """The smallest width of which at least ``candidates`` channels have a positive weight, but for ``failure``.
+    r"""The smallest width w of which at least N channels have a positive weight, except with probability δ.
 
-    .. math:: P(\\mathrm{Bin}(w, 1/2) < N) \\le δ
+    .. math:: P(\mathrm{Bin}(w, 1/2) < N) \le δ
+
+    Args:
+        candidates: N, the channels that must have a positive weight.
+        failure: δ, the probability that there are fewer.
 
     Source: certified
     """
@@ -168,11 +162,11 @@ def group_width(candidates: int, failure: float) -> int:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        fine = enclosures.binomial_cdf(candidates - 1, middle) <= arb(failure)
-        low, high = (low, middle) if fine else (middle, high)
+        enough = enclosures.binomial_cdf(candidates - 1, middle) <= arb(failure)
+        low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def _below(x: Fraction) -> float:
+def _rounded_down(x: Fraction) -> float:
     value = float(x)
     return value if Fraction(value) <= x else math.nextafter(value, 0.0)

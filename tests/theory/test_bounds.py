@@ -7,7 +7,9 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,28 +23,38 @@ from slth.errors import InputError
 from slth.networks import models
 from slth.theory import REFERENCES, bounds, thresholds
 from slth.theory.bounds import BOUNDS, Layer, compute, for_layer
-from slth.theory.statement import PARAMETERS, Bound, magnitude, number
+from slth.theory.evaluation import Bound
+from slth.theory.formatting import format_exponential, format_number
+from slth.theory.parameters import PARAMETERS
 
 # Arguments that every bound is defined for.
 PLAIN = {
     "d": 3, "c_in": 4, "c_out": 2, "depth": 3, "D": 2, "k": 5, "weights": 72, "units": 8, "eps": 0.1, "delta": 0.25,
     "precision": 0.01, "z": 0.5, "norm": 0.9, "law": "uniform",
 }  # fmt: skip
-UNSTATED = {"malach2020", "orseau2020", "burkholz2022", "otsuka2025"}
+WITHOUT_FORMULA = {"malach2020", "orseau2020", "burkholz2022", "otsuka2025"}
+Slth = Callable[..., tuple[int, str, str]]
 
 
-def plain(key: str, **change) -> dict:
+def plain(key: str, **change: Any) -> dict[str, Any]:
     names = [name for name, needed in BOUNDS[key].parameters.items() if needed]
     return {**{name: PLAIN[name] for name in names}, **change}
 
 
+def value(key: str, **arguments: Any) -> float:
+    """The number of a bound that has one."""
+    found = compute(key, **arguments).value
+    assert found is not None
+    return found
+
+
 @pytest.fixture(name="slth")
-def _slth(capsys, monkeypatch):
+def _slth(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Slth:
     return lambda *arguments: run(capsys, monkeypatch, *map(str, arguments))
 
 
 @pytest.mark.parametrize("key", BOUNDS)
-def test_every_bound_is_complete(key):
+def test_every_bound_is_complete(key: str) -> None:
     rule = BOUNDS[key]
     assert set(rule.parameters) <= set(PARAMETERS)
     assert rule.title.endswith(".")
@@ -55,25 +67,24 @@ def test_every_bound_is_complete(key):
 
 
 @pytest.mark.parametrize("key", [key for key, rule in BOUNDS.items() if rule.reference.constant == "unspecified"])
-def test_an_unspecified_constant_is_never_a_bare_number(key):
+def test_an_unspecified_constant_is_never_a_bare_number(key: str) -> None:
     bound = compute(key, **plain(key))
     assert bound.value is None
     assert any(letter in str(bound) for letter in ("C", "poly(", "formula not recorded"))
-    if key in UNSTATED:
+    if key in WITHOUT_FORMULA:
         assert not BOUNDS[key].has_constant
         with pytest.raises(InputError, match="not recorded as a formula"):
             compute(key, constant=1.0, **plain(key))
         return
     for constant in (1.0, 2.5):
-        with_one = compute(key, constant=constant, **plain(key))
-        assert with_one.value is not None
-        assert with_one.value > 0
-        assert str(with_one).endswith(f"with C = {constant:g} assumed")
-    assert compute(key, constant=1.0, **plain(key)).value <= with_one.value  # larger constants, larger widths
+        assert value(key, constant=constant, **plain(key)) > 0
+        assert str(compute(key, constant=constant, **plain(key))).endswith(f"with C = {constant:g} assumed")
+    # larger constants, larger widths
+    assert value(key, constant=1.0, **plain(key)) <= value(key, constant=2.5, **plain(key))
 
 
 @pytest.mark.parametrize("key", [key for key, rule in BOUNDS.items() if rule.reference.constant != "unspecified"])
-def test_known_constants_give_numbers(key):
+def test_known_constants_give_numbers(key: str) -> None:
     bound = compute(key, **plain(key))
     assert bound.value is not None
     assert BOUNDS[key].reference.constant in ("explicit", "fitted")
@@ -101,30 +112,30 @@ def test_known_constants_give_numbers(key):
         ("ferre2026_weights", {"eps": 0.02}, math.log(50)),
     ],
 )
-def test_formulas_by_hand(key, arguments, expected):
+def test_formulas_by_hand(key: str, arguments: dict[str, Any], expected: float) -> None:
     assert compute(key, constant=1.0, **arguments).value == pytest.approx(expected, rel=1e-12)
     power = 2 if key == "nsn_mrss" else 1
     assert compute(key, constant=3.0, **arguments).value == pytest.approx(3**power * expected, rel=1e-12)
 
 
-def test_the_papers_form_at_the_trial_figures():
+def test_the_papers_form_at_the_trial_figures() -> None:
     """D⁶·log³(D/ε) with C = 1, as published trial figures round it."""
     for D, eps, shown in ((1, 0.01, "98"), (4, 0.01, "8.8e5"), (9, 0.01, "1.7e8"), (25, 0.1, "4.1e10")):
-        value = compute("dacunha2023", d=1, c_in=1, c_out=D, depth=1, eps=eps, constant=1.0).value
-        assert value == pytest.approx(float(shown), rel=0.02)
+        found = value("dacunha2023", d=1, c_in=1, c_out=D, depth=1, eps=eps, constant=1.0)
+        assert found == pytest.approx(float(shown), rel=0.02)
 
 
 @pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize("k", [1, 5, 400])
 @pytest.mark.parametrize("constant", [0.01, 1.0, 3.0])
-def test_natale2024_is_the_least(k, constant, power):
+def test_natale2024_is_the_least(k: int, constant: float, power: int) -> None:
     key = "natale2024" if power == 1 else "natale2024_uniform"
-    n = compute(key, k=k, eps=0.01, constant=constant).value
+    n = value(key, k=k, eps=0.01, constant=constant)
 
     def holds(n: float) -> bool:
         p = k / n
         entropy = -p * math.log2(p) - (1 - p) * math.log1p(-p) / math.log(2)
-        return n * entropy >= constant * math.log2(k / 0.01) ** power * (1 - 1e-12)
+        return bool(n * entropy >= constant * math.log2(k / 0.01) ** power * (1 - 1e-12))
 
     assert n >= 2 * k
     assert holds(n)
@@ -132,36 +143,35 @@ def test_natale2024_is_the_least(k, constant, power):
 
 
 @pytest.mark.parametrize(("D", "eps", "constant"), [(1, 1e-6, 1.0), (9, 0.01, 1.0), (9, 0.9, 0.001), (300, 0.1, 5.0)])
-def test_npp_is_the_least(D, eps, constant):
-    n = compute("npp", D=D, eps=eps, constant=constant).value
+def test_npp_is_the_least(D: int, eps: float, constant: float) -> None:
+    n = value("npp", D=D, eps=eps, constant=constant)
     assert constant * math.sqrt(n) * 2 ** (-n / D) <= eps
     peak = max(1, D / (2 * math.log(2)))
     assert n - 1 < peak or constant * math.sqrt(n - 1) * 2 ** (-(n - 1) / D) > eps
 
 
 @pytest.mark.parametrize(("c_out", "depth", "eps", "delta"), [(2, 3, 0.3, 0.25), (1, 1, 0.9, 0.5), (40, 8, 0.1, 0.001)])
-def test_plantnseek2022_is_the_least(c_out, depth, eps, delta):
-    arguments = {"d": 2, "c_in": 1, "c_out": c_out, "depth": depth, "eps": eps, "delta": delta}
-    n = compute("plantnseek2022", **arguments).value
+def test_plantnseek2022_is_the_least(c_out: int, depth: int, eps: float, delta: float) -> None:
+    n = value("plantnseek2022", d=2, c_in=1, c_out=c_out, depth=depth, eps=eps, delta=delta)
 
     def probability(n: float) -> float:
-        return max(0.0, 1 - c_out * math.exp(n * math.log1p(-(eps**4)))) ** depth
+        return float(max(0.0, 1 - c_out * math.exp(n * math.log1p(-(eps**4)))) ** depth)
 
     assert probability(n) >= 1 - delta
     assert probability(n - 1) < 1 - delta
 
 
-def test_plantnseek2022_beyond_float64_keeps_its_size():
+def test_plantnseek2022_beyond_float64_keeps_its_size() -> None:
     bound = compute("plantnseek2022", d=5, c_in=20, c_out=1, depth=1, eps=0.01, delta=1 / math.e)
     assert bound.value is None
     assert str(bound) == "1.00e1000"  # n·ε^500 = 1
 
 
-def test_first_moment_is_the_threshold():
+def test_first_moment_is_the_threshold() -> None:
     bound = compute("first_moment", D=4, eps=0.01)
     assert bound.value == thresholds.width(D=4, eps=0.01, z=0.5, count=0.5).n
     assert bound.direction == "necessary"
-    assert compute("first_moment", D=4, eps=0.01, delta=0.01).value >= bound.value
+    assert value("first_moment", D=4, eps=0.01, delta=0.01) >= bound.value
 
 
 @pytest.mark.parametrize(
@@ -178,7 +188,7 @@ def test_first_moment_is_the_threshold():
         ("npp", {"eps": 3.0}, r"ε < 1 \(got 3\)"),
     ],
 )
-def test_broken_hypotheses_are_named_and_leave_no_number(key, change, words):
+def test_broken_hypotheses_are_named_and_leave_no_number(key: str, change: dict[str, Any], words: str) -> None:
     constant = 1.0 if BOUNDS[key].has_constant else None
     bound = compute(key, constant=constant, **plain(key, **change))
     assert bound.value is None
@@ -187,7 +197,7 @@ def test_broken_hypotheses_are_named_and_leave_no_number(key, change, words):
         raise AssertionError(str(bound))
 
 
-def test_a_quarter_is_still_allowed():
+def test_a_quarter_is_still_allowed() -> None:
     assert compute("nsn_mrss", D=1, eps=0.25, constant=1.0).value is not None
 
 
@@ -211,18 +221,18 @@ def test_a_quarter_is_still_allowed():
         ("nothing", {}, "key must be one of dacunha2023"),
     ],
 )
-def test_arguments_that_make_no_sense_are_errors(key, change, words):
+def test_arguments_that_make_no_sense_are_errors(key: str, change: dict[str, Any], words: str) -> None:
     given = plain(key, **change) if key in BOUNDS else change
     with pytest.raises(InputError, match=words):
         compute(key, **given)
 
 
-def test_missing_arguments_are_named_with_their_meaning():
+def test_missing_arguments_are_named_with_their_meaning() -> None:
     with pytest.raises(InputError, match=r"takes D, eps; D must be given \(D: dimension of one subset sum"):
         compute("becchetti2022", eps=0.1)
 
 
-def test_a_layer_gives_each_bound_its_own_tolerance():
+def test_a_layer_gives_each_bound_its_own_tolerance() -> None:
     layer = Layer(d=3, c_in=4, c_out=2, depth=5, eps=0.1, delta=0.01, k=6)
     assert layer.tolerance == pytest.approx(0.1 / 10 / 36)
     found = {entry.key: entry.bound for entry in for_layer(layer, constant=1.0)}
@@ -232,10 +242,11 @@ def test_a_layer_gives_each_bound_its_own_tolerance():
     assert found["natale2024"] == compute("natale2024", D=1, k=6, eps=layer.tolerance, constant=1.0)
     assert found["ferre2026_neurons"] == compute("ferre2026_neurons", eps=0.01, constant=1.0)
     assert str(found["relax_scaling"]).endswith("with fitted c = 0.35")
+    assert found["pensia2020"] is not None
     assert found["pensia2020"].violations
 
 
-def test_what_a_layer_cannot_be_asked_is_noted():
+def test_what_a_layer_cannot_be_asked_is_noted() -> None:
     notes = {
         entry.key: entry.note for entry in for_layer(Layer(d=1, c_in=1, c_out=20_000, depth=1, eps=1e-9, delta=0.1))
     }
@@ -247,20 +258,20 @@ def test_what_a_layer_cannot_be_asked_is_noted():
         compute("lueker1998", eps=0.1, constant=-1.0)
 
 
-def test_numbers_read_well():
+def test_numbers_read_well() -> None:
     shown = {0: "0", 7.0: "7", 97.66: "97.7", 1234.4: "1,234", 881234.0: "8.81e5", 1e-5: "1.00e-5", math.inf: "inf"}
-    assert {value: number(value) for value in shown} == shown
-    assert magnitude(math.log(97.66)) == "97.7"
-    assert magnitude(1000 * math.log(10)) == "1.00e1000"
+    assert {value: format_number(value) for value in shown} == shown
+    assert format_exponential(math.log(97.66)) == "97.7"
+    assert format_exponential(1000 * math.log(10)) == "1.00e1000"
 
 
-def test_the_module_docstring_tells_the_truth():
+def test_the_module_docstring_tells_the_truth() -> None:
     text = bounds.__doc__ or ""
     for call, shown in [line.split("\n")[:2] for line in text.split(">>> print(")[1:]]:
         assert str(eval(call.removesuffix(")"), {"compute": compute})) == shown
 
 
-def test_bounds_command_needs_no_torch():
+def test_bounds_command_needs_no_torch() -> None:
     code = (
         "import sys; from slth.cli.app import main\n"
         "sys.argv = ['slth', 'bounds', 'layer', '--c-in', '1', '--c-out', '4']\n"
@@ -271,7 +282,7 @@ def test_bounds_command_needs_no_torch():
     assert out.strip().endswith("False")
 
 
-def test_list_and_show(slth):
+def test_list_and_show(slth: Slth) -> None:
     code, text, _ = slth("bounds", "list", "--json")
     assert code == 0
     listed = {one["key"]: one for one in json.loads(text)}
@@ -287,7 +298,7 @@ def test_list_and_show(slth):
     assert (code, len(err.strip().splitlines())) == (1, 1)
 
 
-def test_compute_on_the_command_line(slth):
+def test_compute_on_the_command_line(slth: Slth) -> None:
     call = ("bounds", "compute", "dacunha2023", "--d", 3, "--c-in", 1, "--c-out", 16, "--depth", 2, "--eps", 0.1)
     code, text, _ = slth(*call, "--json")
     record = json.loads(text)
@@ -312,7 +323,7 @@ def test_compute_on_the_command_line(slth):
         assert len(err.strip().splitlines()) == 1
 
 
-def test_layer_and_network_on_the_command_line(slth, tmp_path: Path):
+def test_layer_and_network_on_the_command_line(slth: Slth, tmp_path: Path) -> None:
     code, text, _ = slth("bounds", "layer", "--d", 5, "--c-in", 6, "--c-out", 16, "--depth", 5, "--eps", 0.1)
     assert code == 0
     assert "C · 6.55e18" in text
@@ -323,7 +334,7 @@ def test_layer_and_network_on_the_command_line(slth, tmp_path: Path):
     assert {name: one["D"] for name, one in layers.items()} == {"conv1": 54, "conv2": 108, "fc1": 32, "fc2": 10}
     assert layers["conv1"]["norm"] is None
     model = models.digits_cnn()
-    torch.nn.init.constant_(model.conv2.weight, 0.01)
+    torch.nn.init.constant_(model.get_parameter("conv2.weight"), 0.01)
     save_file(model.state_dict(), tmp_path / "w.safetensors")
     code, text, _ = slth("bounds", "network", "--arch", "digits", "--weights", tmp_path / "w.safetensors")
     assert "conv2, dacunha2023: kernels with ‖K‖₁ ≤ 1 (got 6.48)" in text
@@ -332,14 +343,14 @@ def test_layer_and_network_on_the_command_line(slth, tmp_path: Path):
     assert "--arch must be one of lenet5" in err
 
 
-def test_plot_draws_every_bound_with_its_constant(slth, tmp_path: Path):
+def test_plot_draws_every_bound_with_its_constant(slth: Slth, tmp_path: Path) -> None:
     code, _, _ = slth("bounds", "plot", "--D", 2, "--out", tmp_path / "b.png")
     assert code == 0
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
     drawn = curves(2, 0.5, 1.0)
     ax = figures.width_against_eps(eps=PLOT_EPS, curves=drawn, dimension=2)
     assert isinstance(ax, Axes)
-    labels = [line.get_label() for line in ax.get_lines()]
+    labels = [str(line.get_label()) for line in ax.get_lines()]
     assert labels == list(drawn)
     assert all("explicit" in label or "assumed" in label or "fitted" in label for label in labels)
     for values in drawn.values():
@@ -351,7 +362,7 @@ def test_plot_draws_every_bound_with_its_constant(slth, tmp_path: Path):
     assert "must be a .png" in err
 
 
-def test_bounds_are_frozen():
+def test_bounds_are_frozen() -> None:
     bound: Bound = compute("lueker1998", eps=0.1)
     with pytest.raises(AttributeError):
         bound.value = 3.0  # type: ignore[misc]

@@ -1,8 +1,10 @@
-"""The literature of trained tickets: what the baselines implement, and the measures they are compared by."""
+"""The literature of trained tickets: the methods that the baselines implement, and the measures that compare them."""
 
-from slth.theory.citation import Reference
+from __future__ import annotations
 
-TRAINED: dict[str, Reference] = {
+from slth.theory.references.reference import Reference
+
+TRAINED_TICKETS: dict[str, Reference] = {
     "ramanujan2020": Reference(
         authors="Ramanujan, Wortsman, Kembhavi, Farhadi, Rastegari",
         year=2020,

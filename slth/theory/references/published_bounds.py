@@ -1,13 +1,13 @@
-"""Published width and sample bounds: the sources of :mod:`slth.theory.bounds`, and of what bounds them from below.
+"""Published bounds on widths and sample sizes: the sources of :mod:`slth.theory.bounds`.
 
-A tag in ``wording`` is never raised without reading the source.
+Raise a ``wording`` tag only after reading the source.
 """
 
 from __future__ import annotations
 
-from slth.theory.citation import Reference
+from slth.theory.references.reference import Reference
 
-LITERATURE: dict[str, Reference] = {
+PUBLISHED_BOUNDS: dict[str, Reference] = {
     "dacunha2023": Reference(
         authors="A. da Cunha, F. d'Amore, E. Natale",
         year=2023,
