@@ -7,7 +7,6 @@ by itself. Everything else stays as it is.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -19,17 +18,14 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks.example import Range, check_example
-from slth.networks.folding import as_float32, as_map, fold
+from slth.networks.folding import as_constant, as_float32, as_map, fold
 from slth.networks.graph import Ref, Step, resolve
 from slth.networks.kept_module import KeptModule
 from slth.networks.linear_map import LinearMap
 from slth.networks.operations import REGISTRY
-from slth.networks.signs import input_signs, propagate_signs, seen_by
+from slth.networks.signs import map_signs
 from slth.networks.target import Target
 from slth.networks.trace import LINEAR, NORMS, plain_kind, trace
-
-# The name of a target that is a single layer.
-LONE = "layer"
 
 
 def extract(
@@ -64,34 +60,19 @@ def extract(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
-    whole = model
-    if plain_kind(model, *LINEAR, *NORMS, *REGISTRY.modules):
-        model = nn.Sequential(OrderedDict({LONE: model}))
-    training = {module: module.training for module in model.modules()}
-    attributes = set(vars(model))
-    try:
-        steps = trace(model.eval())
-        constants = {
-            step.call: _constant(step.call, _attribute(model, step.call)) for step in steps if step.kind == "constant"
-        }
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-        for name in set(vars(model)) - attributes:  # torch.fx leaves tensors that forward makes in the model
-            delattr(model, name)
-    modules = dict(model.named_modules(remove_duplicate=False))
-    steps, maps = _linear_maps(_share(steps, modules), modules)
+    traced = trace(model)
+    modules = traced.modules
+    constants = {name: as_constant(name, value) for name, value in traced.constants.items()}
+    steps, maps = _linear_maps(_share(traced.steps, modules), modules)
     if not maps:
         raise InputError("the target has no conv or linear layer: there is nothing to approximate. Check the model.")
     left_out = _left_out(maps, only, skip)
     kept = {step.call: _kept(step.call, modules) for step in steps if step.kind == "module" and step.call not in maps}
     kept |= {name: _as_kept(name, maps[name], modules) for name in left_out}
-    signs = propagate_signs(steps, input_signs(steps, input_range), kept, constants)
+    signs = map_signs(steps, input_range, kept, constants)
     target = Target(
         steps=steps,
-        maps=tuple(
-            replace(linear, signs=seen_by(name, steps, signs)) for name, linear in maps.items() if name not in kept
-        ),
+        maps=tuple(replace(linear, signs=signs[name]) for name, linear in maps.items() if name not in kept),
         modules=tuple(kept.values()),
         constants=constants,
     )
@@ -100,7 +81,7 @@ def extract(
     except TypeError as cause:
         raise InputError(f"the target cannot be written to a file: {cause}. Use plain numbers and tuples.") from cause
     if example_input is not None:
-        check_example(whole, target, example_input, input_range)
+        check_example(model, target, example_input, input_range)
     return target
 
 
@@ -218,18 +199,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _attribute(model: nn.Module, path: str) -> Any:
-    value: Any = model
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
-
-
-def _constant(name: str, value: Any) -> np.ndarray[Any, Any]:
-    if not isinstance(value, torch.Tensor):
-        raise InputError(f"{name} must be a tensor to be read by the graph; got {type(value).__name__}. Register it.")
-    if value.is_floating_point() or value.is_complex():
-        return as_float32(name, value)
-    return np.asarray(value.detach().cpu().numpy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +77,26 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
     if not np.isfinite(small).all():
         raise InputError(f"{name} must fit float32; its largest entry is {np.abs(array).max():.3g}. Rescale the layer.")
     return small
+
+
+def as_constant(name: str, value: object) -> npt.NDArray[Any]:
+    """A parameter or buffer that the graph reads directly, as an array.
+
+    Args:
+        name: its path, for messages.
+        value: the tensor.
+
+    Returns:
+        float32 if it holds real numbers, its own type otherwise.
+
+    Raises:
+        InputError: not a tensor, or numbers that float32 cannot hold.
+    """
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{name} must be a tensor to be read by the graph; got {type(value).__name__}. Register it.")
+    if value.is_floating_point() or value.is_complex():
+        return as_float32(name, value)
+    return np.asarray(value.detach().cpu().numpy())
 
 
 def _affine(name: str, norm: Norm) -> tuple[npt.NDArray[np.float64], ...]:

@@ -13,6 +13,34 @@ from slth.networks.kept_module import KeptModule
 from slth.networks.operations import REGISTRY
 
 
+def map_signs(
+    steps: tuple[Step, ...],
+    ranges: Range | Mapping[str, Range] | None,
+    modules: Mapping[str, KeptModule],
+    constants: Mapping[str, Any],
+) -> dict[str, str]:
+    """The signs that the inputs of every map and module can have.
+
+    Args:
+        steps: what is computed, in order.
+        ranges: (lo, hi) of all inputs of the network, or of each by name; None for values of any sign.
+        modules: path → module that stays.
+        constants: name → tensor.
+
+    Returns:
+        Path of a map or module → ``+``, ``-`` or ``+-``.
+
+    Raises:
+        InputError: a range that is not a pair with lo ≤ hi, or a name that no input has.
+    """
+    signs = propagate_signs(steps, input_signs(steps, ranges), modules, constants)
+    seen: dict[str, str] = {}
+    for step in steps:
+        if step.kind == "module":
+            seen[step.call] = _join(seen.get(step.call, "") + "".join(signs[source] for source in step.references()))
+    return seen
+
+
 def propagate_signs(
     steps: tuple[Step, ...], inputs: Mapping[str, str], modules: Mapping[str, KeptModule], constants: Mapping[str, Any]
 ) -> dict[str, str]:
@@ -45,17 +73,6 @@ def propagate_signs(
             rule = "any" if below or _reverses(step.options) else operation.signs
             signs[step.name] = _apply(rule, given, numbers if rule in ("keep", "product") else ())
     return signs
-
-
-def seen_by(name: str, steps: tuple[Step, ...], signs: Mapping[str, str]) -> str:
-    """The signs of everything that a map is applied to.
-
-    Args:
-        name: of the map.
-        steps: what is computed, in order.
-        signs: name of a step → its signs.
-    """
-    return _join("".join(signs[source] for step in steps if step.call == name for source in step.references()))
 
 
 def input_signs(steps: tuple[Step, ...], ranges: Range | Mapping[str, Range] | None) -> dict[str, str]:

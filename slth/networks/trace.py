@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ from slth.networks.operations.operation import Identity
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# The path of a model that is a single layer.
+LONE_LAYER = "layer"
 # Options that change where a value lies, not what it is.
 _WITHOUT_EFFECT = ("inplace", "memory_format")
 # In-place operators, and what they are when they are not.
@@ -26,13 +30,50 @@ _IN_PLACE = {
 }
 
 
-def trace(model: nn.Module) -> tuple[Step, ...]:
-    """The steps of a model in evaluation mode; modules keep their paths.
+@dataclass(frozen=True)
+class Traced:
+    """What a model computes, and what it computes it with.
+
+    Attributes:
+        steps: what is computed, in order.
+        modules: path → module, under every path that a module has.
+        constants: path → parameter or buffer that a step reads directly.
+    """
+
+    steps: tuple[Step, ...]
+    modules: dict[str, nn.Module]
+    constants: dict[str, Any]
+
+
+def trace(model: nn.Module) -> Traced:
+    """Take down what a model computes in evaluation mode; modules keep their paths. The model is left as it was.
+
+    Args:
+        model: the model; a single layer gets the path ``layer``.
+
+    Returns:
+        Its steps, modules and constants.
 
     Raises:
         InputError: control flow that depends on values, and, all in one message, everything that is neither linear
             nor in :mod:`slth.networks.operations`.
     """
+    if plain_kind(model, *LINEAR, *NORMS, *REGISTRY.modules):
+        model = nn.Sequential(OrderedDict({LONE_LAYER: model}))
+    training = {module: module.training for module in model.modules()}
+    attributes = set(vars(model))
+    try:
+        steps = _trace_steps(model.eval())
+        constants = {step.call: _attribute(model, step.call) for step in steps if step.kind == "constant"}
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+        for name in set(vars(model)) - attributes:  # torch.fx leaves tensors that forward makes in the model
+            delattr(model, name)
+    return Traced(steps, dict(model.named_modules(remove_duplicate=False)), constants)
+
+
+def _trace_steps(model: nn.Module) -> tuple[Step, ...]:
     try:
         graph = _Tracer().trace(model)
     except Exception as cause:  # user code runs here: whatever it raises is about the model
@@ -91,6 +132,13 @@ class _Tracer(fx.Tracer):
 def plain_kind(module: nn.Module, *kinds: type[nn.Module]) -> type[nn.Module] | None:
     """The one of ``kinds`` that a module computes the same as: a subclass may have a forward of its own."""
     return next((k for k in kinds if isinstance(module, k) and type(module).forward is k.forward), None)
+
+
+def _attribute(model: nn.Module, path: str) -> Any:
+    value: Any = model
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
 
 
 def _step(node: fx.Node, modules: dict[str, nn.Module], wrong: list[str]) -> Step | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from slth.errors import InputError
-from slth.networks.signs import input_signs, propagate_signs, seen_by
+from slth.networks.signs import map_signs
 from slth.tickets.certify.recheck import recheck_agreement, recheck_network
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.measure import account_layer, measure_channel
@@ -112,11 +112,10 @@ def _signs_hold(record: Record) -> bool:
         return True
     target, modules = record.target, {module.name: module for module in record.target.modules}
     try:
-        inputs = input_signs(target.steps, record.info["input_range"])
-        signs = propagate_signs(target.steps, inputs, modules, target.constants)
+        signs = map_signs(target.steps, record.info["input_range"], modules, target.constants)
     except (InputError, KeyError):
         return False
-    return all(linear.signs == seen_by(linear.name, target.steps, signs) for linear in target.maps)
+    return all(linear.signs == signs.get(linear.name) for linear in target.maps)
 
 
 def _usable(channel: InputChannel, claimed: int) -> int:

@@ -19,6 +19,13 @@ import numpy.typing as npt
 from slth.networks.linear_map import LinearMap
 from slth.networks.parent import Parent
 from slth.networks.target import Target
+from slth.rss.relax import thin, thinned_size
+
+# Of a large sign group this many times D of the smallest |u| are generated: the relax method takes 4D as its core
+# and 16D densely, by norm; a norm differs from |u|·√D by a small factor.
+SCREEN_RATIO = 24
+# Bytes a worker holds at its peak, per candidate entry: float32 slices, float64 candidates, one working copy.
+BYTES_PER_ENTRY = 8 + 4 + 8
 
 ChannelIndices = npt.NDArray[np.int64]
 Candidates = npt.NDArray[np.float64]
@@ -61,6 +68,16 @@ class InputChannel:
     def parts(self) -> int:
         """Number of parts of the slice; each has a selection of its own."""
         return self.parent.layers[self.layer].dimension(self.index) // self.part_size
+
+    @property
+    def search_bytes(self) -> float:
+        """What a worker holds at its peak to search this input channel, estimated from above."""
+        # A sign group has width/2 ± a few deviations, of which the screen lets this many through; the mixing weights
+        # of both signs are needed whole, with the bookkeeping of sorting them.
+        rows = thinned_size(0.55 * self.width + 200, SCREEN_RATIO * self.part_size)
+        size = rows * self.parts * self.part_size * BYTES_PER_ENTRY + 48.0 * self.width
+        # Gram matrices of the core (4D candidates) and their update.
+        return size + 3 * 8 * (4.0 * self.part_size) ** 2
 
     @property
     def goals(self) -> Candidates:
@@ -134,6 +151,19 @@ class Instance:
     def holds(self, mixing: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """Which mixing weights have the sign: bool, the shape of ``mixing``."""
         return mixing > 0 if self.sign == "+" else mixing < 0
+
+    def screened(self, group: ChannelIndices) -> ChannelIndices:
+        """The members of the group that are worth generating, chosen by |u| alone: int64, in order.
+
+        A candidate's norm is about |u|·√D. The error of a selection is set by the smallest candidates. The large ones
+        only bring the target within their reach, for which some of every size do as well as all of them
+        (:func:`slth.rss.relax.thin`). The rest is never generated.
+        """
+        places = thin(len(group), SCREEN_RATIO * self.channel.part_size)
+        if len(places) == len(group):
+            return group
+        order = np.argsort(np.abs(self.channel.mixing(group)), kind="stable")
+        return np.sort(group[order[places]])
 
     def candidates(self, rows: ChannelIndices) -> Candidates:
         """Candidate vectors of hidden channels ``rows``; see :meth:`InputChannel.candidates`."""

@@ -13,18 +13,11 @@ from slth.errors import check_memory
 from slth.networks.parent import Parent
 from slth.networks.target import Target
 from slth.progress import Progress, follow
-from slth.rss.relax import thin, thinned_size
 from slth.rss.threads import map_threads
-from slth.tickets.record.instance import ChannelIndices, InputChannel, Instance, input_channels
+from slth.tickets.record.instance import ChannelIndices, Channels, InputChannel, input_channels
 from slth.tickets.record.measure import Measure, account_layer, measure_channel
 from slth.tickets.record.record import Block, LayerReport, Record
 from slth.tickets.search.parts import solve_parts
-
-# Of a large sign group this many times D of the smallest |u| are generated: the relax method takes 4D as its core
-# and 16D densely, by norm; a norm differs from |u|·√D by a small factor.
-SCREEN_RATIO = 24
-# Bytes a worker holds at its peak, per candidate entry: float32 slices, float64 candidates, one working copy.
-BYTES_PER_ENTRY = 8 + 4 + 8
 
 
 @dataclass(frozen=True)
@@ -73,8 +66,8 @@ def search(
     Raises:
         MemoryEstimateError: the search would not fit memory; nothing was done.
     """
-    refuse_if_too_large(parent, target, structure, workers, max_memory)
     channels = input_channels(parent, target, structure)
+    refuse_if_too_large(channels, workers, max_memory)
     # The most expensive first, so that no core waits for one of them at the end.
     tasks = sorted((one for layer in channels for one in layer), key=lambda one: -one.parts * one.part_size)
     names = [f"{layer[0].linear.name} (D = {layer[0].part_size})" for layer in channels]
@@ -97,33 +90,21 @@ def search(
     )
 
 
-def refuse_if_too_large(parent: Parent, target: Target, structure: str, workers: int, max_memory: float | None) -> None:
-    """Refuse a search whose largest instance, once for each worker, exceeds what may be used.
+def refuse_if_too_large(channels: Channels, workers: int, max_memory: float | None) -> None:
+    """Refuse a search whose largest input channel, once for each worker, exceeds what may be used.
 
     Args:
-        parent: the random network.
-        target: the network to approximate.
-        structure: ``channel``, ``kernel`` or ``weight``.
+        channels: the input channels of every layer.
         workers: number of threads.
         max_memory: bytes; None for 80 % of free memory.
 
     Raises:
         MemoryEstimateError: it does not fit.
     """
-    needed, worst = 0.0, ""
-    for linear, layer in zip(target.maps, parent.layers, strict=True):
-        # A sign group has width/2 ± a few deviations, of which the screen lets this many through; the mixing
-        # weights of both signs are needed whole, with the bookkeeping of sorting them.
-        dimension = linear.part_size(structure, 0)
-        rows = thinned_size(0.55 * layer.width + 200, SCREEN_RATIO * dimension)
-        size = rows * linear.dimension * BYTES_PER_ENTRY + 48.0 * layer.width
-        # Gram matrices of the core (4D candidates) and their update.
-        size += 3 * 8 * (4.0 * dimension) ** 2
-        if size > needed:
-            needed, worst = size, f"{linear.name}: width {layer.width}, D = {dimension}"
+    worst = max((layer[0] for layer in channels), key=lambda channel: channel.search_bytes)
     check_memory(
-        f"the search ({worst}, on {workers} threads)",
-        needed * workers,
+        f"the search ({worst.linear.name}: width {worst.width}, D = {worst.part_size}, on {workers} threads)",
+        worst.search_bytes * workers,
         max_memory,
         "Use a smaller width for this layer, or fewer threads.",
     )
@@ -147,26 +128,13 @@ def search_channel(channel: InputChannel, method: str) -> ChannelResult:
         usable += len(rows) * len(goals)
         if not len(rows) or not goals.any():
             continue  # nothing to choose from, or a goal of zero: the empty selection is exact
-        rows = _screen(instance, rows)
+        rows = instance.screened(rows)
         selections = solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed)
         for part, selected in enumerate(selections):
             chosen[part].append(rows[selected])
     block = Block.of([np.sort(np.concatenate(part)) for part in chosen])
     measure = measure_channel(channel, block)
     return ChannelResult(block=block, usable=usable, measure=measure, seconds=time.perf_counter() - began)
-
-
-def _screen(instance: Instance, rows: ChannelIndices) -> ChannelIndices:
-    """The hidden channels worth generating, chosen by |u| alone (a candidate's norm is about |u|·√D).
-
-    The error of a selection is set by the smallest candidates. The large ones only bring the target within their
-    reach, for which some of every size do as well as all (:func:`slth.rss.relax.thin`). The rest is not generated.
-    """
-    places = thin(len(rows), SCREEN_RATIO * instance.channel.part_size)
-    if len(places) == len(rows):
-        return rows
-    order = np.argsort(np.abs(instance.channel.mixing(rows)), kind="stable")
-    return np.sort(rows[order[places]])
 
 
 def _report(channels: Sequence[InputChannel], found: Sequence[ChannelResult]) -> LayerReport:
