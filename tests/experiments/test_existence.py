@@ -19,7 +19,7 @@ from slth.experiments.engine.spec import load_spec, parse_spec
 from slth.experiments.engine.study import Row
 from slth.experiments.studies import existence as study
 from slth.experiments.studies import existence_fit as fit
-from slth.experiments.studies.existence import Instances
+from slth.experiments.studies.existence_instances import FINDERS, Instances, draw_instances
 from slth.report import png
 from slth.theory import thresholds
 
@@ -81,7 +81,7 @@ def test_outcomes_are_the_true_optima(monkeypatch):
     point = Instances(method="exact", D=2, n=7, trials=12)
     monkeypatch.setenv("SLTH_THREADS", "1")
     row = study.run_point(point, 3)
-    vectors, targets = study.instances(point, 3)
+    vectors, targets = draw_instances(point, 3)
     choices = np.array(list(itertools.product((0.0, 1.0), repeat=7)))
     best = np.abs(choices @ vectors - targets[:, None]).max(axis=2).min(axis=1)
     assert row["errors"] == pytest.approx(best.tolist(), rel=1e-12, abs=1e-15)
@@ -94,7 +94,7 @@ def test_outcomes_are_the_true_optima(monkeypatch):
 
 def test_candidates_are_nsn_vectors():
     """Cov(Y_1², Y_2²) = E[Z⁴]·1·1 − 1 = 2 tells NSN from independent entries; 30,000 vectors, 8 standard errors."""
-    vectors, targets = study.instances(Instances(method="exact", D=2, n=100, trials=300), 0)
+    vectors, targets = draw_instances(Instances(method="exact", D=2, n=100, trials=300), 0)
     products = (vectors**2).prod(axis=2).ravel()
     assert abs(products.mean() - 3) < 8 * products.std() / math.sqrt(products.size)
     assert (targets == 0.5).all()
@@ -193,7 +193,7 @@ def test_measured_success_stays_below_the_first_moment(rows):
 def test_finders_never_beat_the_proof(rows):
     proved = {(row.point["D"], row.point["n"]): row.result for row in rows if row.point["method"] == "exact"}
     seen = 0
-    for row in (row for row in rows if row.point["method"] in study.FINDERS):
+    for row in (row for row in rows if row.point["method"] in FINDERS):
         twin = proved.get((row.point["D"], row.point["n"]))
         if twin is not None:
             assert all(a >= b for a, b in zip(row.result["errors"], twin["lower_bounds"], strict=True))
