@@ -1,4 +1,4 @@
-"""The command line. Each command reads its options, calls the library, prints; errors are one clear line."""
+"""The command line's entry point. An error is one clear line, and its exit code is 1."""
 
 from __future__ import annotations
 
@@ -82,8 +82,9 @@ def demo(
 ) -> None:
     """Train a small CNN on digits, find its ticket in a random CNN, verify it, and write a report."""
     from slth.apps.demo import run_demo
+    from slth.progress import Lines
 
-    run_demo(out, seed=seed, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
+    run_demo(out, seed=seed, progress=Lines(lambda line: console.print(line, highlight=False, soft_wrap=True)))
 
 
 @app.command(epilog="Example: slth doctor --json")

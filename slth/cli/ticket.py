@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.certify import register
+from slth.cli.certify import certify
 from slth.cli.show import Json, table
 from slth.errors import InputError
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from slth.tickets import Ticket
 
 ticket_app = typer.Typer(help="Find, verify, evaluate, show and export tickets.", no_args_is_help=True)
-register(ticket_app)
+ticket_app.command(
+    "certify", epilog="Example: slth ticket certify lenet5.slth --data mnist --radius 0,1/255 --limit 100"
+)(certify)
 
 File = Annotated[Path, typer.Argument(help="A .slth file.")]
 Given = Annotated[

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from slth import figures, load_ticket
 from slth.apps.demo import run_demo
+from slth.progress import Lines
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,7 @@ def _demo(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLTH_SMOKE", "1")
         lines: list[str] = []
-        result = run_demo(tmp_path_factory.mktemp("demo") / "out", say=lines.append)
+        result = run_demo(tmp_path_factory.mktemp("demo") / "out", progress=Lines(lines.append))
     return result, lines
 
 
