@@ -25,13 +25,14 @@ from slth.baselines.edge_popup import EdgePopup
 from slth.baselines.frozen import frozen_form
 from slth.baselines.gates import Gated
 from slth.baselines.gem_miner import GemMiner
-from slth.experiments.analysis.intervals import interval, show
+from slth.experiments.analysis.intervals import format_interval, interval
+from slth.experiments.contest.judge import STAGES
 from slth.experiments.engine.results import plot_study, report_study
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import load_spec
 from slth.experiments.engine.study import Row
 from slth.experiments.studies import diet
-from slth.experiments.studies.compare_sections import STAGES, grouped, values
+from slth.experiments.studies.compare_sections import by_method, values
 from slth.networks import models
 
 SPECS = Path(__file__).parent / "specs"
@@ -88,7 +89,7 @@ def run_part(part: str, *, quick: bool, workers: int | None) -> dict[str, Any]:
 def scores(rows: list[Row]) -> list[dict[str, Any]]:
     """Mean and interval of each method, density and stage; epochs are all that were spent up to it."""
     found = []
-    for (name, density), mine in sorted(grouped(rows).items()):
+    for (name, density), mine in sorted(by_method(rows).items()):
         for stage in STAGES:
             got = values(mine, stage, "accuracy")
             if got:
@@ -148,7 +149,7 @@ def show_results(results: dict[str, Any]) -> None:
     for part in (one for one in PARTS if one in results and "scores" in results[one]):
         lines = [
             (one["method"], f"{one['asked']:g}", f"{one['density']:.4g}", STAGES[one["stage"]],
-             show(tuple(one["accuracy"])), f"{100 * one['ece'][0]:.2f} %", f"{one['epochs']:.0f}",
+             format_interval(tuple(one["accuracy"])), f"{100 * one['ece'][0]:.2f} %", f"{one['epochs']:.0f}",
              f"{one['seconds'][0]:.0f}")
             for one in results[part]["scores"]
         ]  # fmt: skip

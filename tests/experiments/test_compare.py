@@ -1,4 +1,4 @@
-"""The harness: every method through one signature, what is measured of it, and what its rows say."""
+"""The contest: every method through one signature, what is measured of it, and what its rows say."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from slth import data
 from slth.baselines.training import accuracy
 from slth.cli import app as cli
 from slth.errors import DataError, InputError
-from slth.experiments.analysis.intervals import difference, interval, show
-from slth.experiments.analysis.published import PUBLISHED, published
-from slth.experiments.contest import methods, solo
+from slth.experiments.analysis.intervals import format_interval, interval, paired_difference
+from slth.experiments.analysis.published import PUBLISHED, published_accuracy
+from slth.experiments.contest import images, methods, solo
+from slth.experiments.contest.contestant import Contestant, prepare
+from slth.experiments.contest.images import training_data
+from slth.experiments.contest.judge import run
 from slth.experiments.contest.methods import METHODS
 from slth.experiments.engine.study import Row
-from slth.experiments.studies import compare, diet, planted
-from slth.experiments.studies.compare import Contestant, prepare, run, training_data
-from slth.experiments.studies.compare_sections import curves, grouped, sections, values
+from slth.experiments.studies import diet, planted
+from slth.experiments.studies.compare_sections import by_method, curves, sections, values
+from slth.progress import Lines
 from slth.theory import REFERENCES
 
 STRONG = {"edge-popup", "gates", "gem-miner", "dro-ensemble", "plain-ensemble", "subset-sum"}
@@ -144,7 +147,7 @@ def test_options_and_recipes_are_checked():
 
 def test_a_run_is_written_once_and_read_after_that(tmp_path, monkeypatch):
     point = contestant("edge-popup")
-    stored = solo.run_one(point, 0, tmp_path / "run", say=lambda line: None)
+    stored = solo.run_one(point, 0, tmp_path / "run", progress=False)
     assert {one.name for one in (tmp_path / "run").iterdir()} >= {
         "result.json",
         "ticket.safetensors",
@@ -154,19 +157,19 @@ def test_a_run_is_written_once_and_read_after_that(tmp_path, monkeypatch):
     assert sum(int(mask.sum()) for mask in masks.values()) == stored["result"]["kept"]
     outcome = METHODS["edge-popup"](prepare(point, 0))
     outcome.network.load_state_dict(safetensors.torch.load_file(tmp_path / "run" / "ticket.safetensors"))
-    test = compare.test_data("digits", 100)
+    test = images.test_data("digits", 100)
     assert accuracy(outcome.network, test) == stored["result"]["stages"]["found"]["accuracy"]
     monkeypatch.setitem(METHODS, "edge-popup", lambda job: pytest.fail("it was run again"))
     lines = []
-    assert solo.run_one(point, 0, tmp_path / "run", say=lines.append) == stored
+    assert solo.run_one(point, 0, tmp_path / "run", progress=Lines(lines.append)) == stored
     assert "already there" in lines[0]
     with pytest.raises(InputError, match="another density"):
-        solo.run_one(point.model_copy(update={"density": 0.3}), 0, tmp_path / "run", say=lines.append)
+        solo.run_one(point.model_copy(update={"density": 0.3}), 0, tmp_path / "run", progress=Lines(lines.append))
     with pytest.raises(InputError, match="another seed"):
-        solo.run_one(point, 1, tmp_path / "run", say=lines.append)
+        solo.run_one(point, 1, tmp_path / "run", progress=Lines(lines.append))
     (tmp_path / "run" / "result.json").write_text("{}")
     with pytest.raises(InputError, match="not a result"):
-        solo.run_one(point, 0, tmp_path / "run", say=lines.append)
+        solo.run_one(point, 0, tmp_path / "run", progress=Lines(lines.append))
 
 
 def test_an_interrupted_search_goes_on(tmp_path):
@@ -180,22 +183,22 @@ def test_an_interrupted_search_goes_on(tmp_path):
     point = contestant("edge-popup", epochs=4)
     whole = run(point, 0)
     with pytest.raises(Stop):
-        solo.run_one(point, 0, tmp_path, say=stop)
+        solo.run_one(point, 0, tmp_path, progress=Lines(stop))
     assert not (tmp_path / "result.json").exists()
     # its checkpoint fits a ticket of any density, and is not taken for one
     for other in ({"density": 0.2}, {"options": {"scale_fan": True}}):
         with pytest.raises(InputError, match=f"another {next(iter(other))}"):
-            solo.run_one(point.model_copy(update=other), 0, tmp_path, say=stop)
+            solo.run_one(point.model_copy(update=other), 0, tmp_path, progress=Lines(stop))
     lines = []
-    stored = solo.run_one(point, 0, tmp_path, say=lines.append)
+    stored = solo.run_one(point, 0, tmp_path, progress=Lines(lines.append))
     assert any("goes on" in line for line in lines)
     assert stored["result"]["stages"] == whole["stages"]
 
 
 def test_a_run_that_never_began_can_be_corrected_in_its_folder(tmp_path):
     with pytest.raises(InputError, match="penalty"):
-        solo.run_one(contestant("gates", options={"penalty": -1}), 0, tmp_path, say=lambda line: None)
-    assert solo.run_one(contestant("gates", options={"penalty": 1}), 0, tmp_path, say=lambda line: None)
+        solo.run_one(contestant("gates", options={"penalty": -1}), 0, tmp_path, progress=False)
+    assert solo.run_one(contestant("gates", options={"penalty": 1}), 0, tmp_path, progress=False)
 
 
 def slth(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
@@ -295,11 +298,11 @@ def test_rows_are_grouped_by_method_options_and_density():
     rows = [
         row("gates", seed, options=options, found=0.9) for seed in (1, 0) for options in ({}, {"structure": "filter"})
     ]
-    groups = grouped(rows)
+    groups = by_method(rows)
     assert set(groups) == {("gates", 0.05), ("gates (structure filter)", 0.05)}
     assert [len(mine) for mine in groups.values()] == [2, 2]
     longer = [dataclasses.replace(one, point={**one.point, "epochs": 9}) for one in rows[:1]]
-    assert set(grouped(rows + longer)) == {
+    assert set(by_method(rows + longer)) == {
         ("gates, epochs 2", 0.05), ("gates, epochs 9", 0.05), ("gates (structure filter)", 0.05)
     }  # fmt: skip
 
@@ -338,8 +341,8 @@ def test_published_figures_stand_beside_ours_where_the_setting_is_the_same():
 
     assert [line[3] for line in shown()[0].rows] == ["45.30 %", "66.15 %"]
     assert shown(data="digits") == []
-    assert published("resnet20", "cifar10", "imp", "tuned", 0.512).accuracy == 1 - 0.0810
-    assert published("resnet20", "cifar10", "gem-miner", "tuned", 0.02) is None
+    assert published_accuracy("resnet20", "cifar10", "imp", "tuned", 0.512).accuracy == 1 - 0.0810
+    assert published_accuracy("resnet20", "cifar10", "gem-miner", "tuned", 0.02) is None
     assert all(one.source in REFERENCES for one in PUBLISHED)
 
 
@@ -351,9 +354,9 @@ def test_intervals_are_those_of_the_bootstrap():
     mean, low, high = interval(list(torch.randn(400, generator=torch.Generator().manual_seed(0)).numpy()))
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.2)
     assert low < mean < high
-    assert difference([0.5, 0.7], [0.4, 0.6]) == pytest.approx((0.1, 0.1, 0.1))
-    assert show((0.5, 0.4, 0.6)) == "50.00 [40.00, 60.00] %"
-    assert show((2.0, 2.0, 2.0), percent=False, digits=1) == "2.0"
+    assert paired_difference([0.5, 0.7], [0.4, 0.6]) == pytest.approx((0.1, 0.1, 0.1))
+    assert format_interval((0.5, 0.4, 0.6)) == "50.00 [40.00, 60.00] %"
+    assert format_interval((2.0, 2.0, 2.0), percent=False, digits=1) == "2.0"
 
 
 # --- verdicts on claims

@@ -15,8 +15,9 @@ import torch
 from matplotlib.axes import Axes
 
 from slth.errors import DataError
-from slth.experiments.analysis.growth import fit_law
-from slth.experiments.analysis.summary import Spread, holes, settings
+from slth.experiments.analysis import ticket_errors
+from slth.experiments.analysis.growth import fit_growth_law
+from slth.experiments.analysis.summary import Spread, missing_combinations, settings
 from slth.experiments.engine.study import Row
 from slth.experiments.studies import dimension, neurons, scale, structure, subjects, width
 from slth.rss import SOLVERS, Problem
@@ -136,7 +137,7 @@ def test_instance_errors_agree_with_the_report():
     subject = subjects.load_subject(subjects.SubjectPoint(epochs=4))
     ticket = find_ticket(subject.target, width=200, seed=3, threads=1)
     for i, report in enumerate(ticket.layers):
-        largest = max(width.instance_errors(ticket, i)) * width.unit_of(ticket, i)
+        largest = max(ticket_errors.instance_errors(ticket, i)) * ticket_errors.candidate_deviation(ticket, i)
         assert largest == pytest.approx(report.error, rel=1e-9)
 
 
@@ -152,14 +153,14 @@ def test_a_law_is_recovered():
     """Exact powers exactly; with 5 % noise (one fixed draw) within the intervals' width."""
     cells = [(D, n) for D in (4, 16, 64) for n in (100, 200, 400, 800)]
     factors = {"D": [D for D, _ in cells], "n": [n for _, n in cells]}
-    law = fit_law([0.35 * D**1.5 / n for D, n in cells], factors)
+    law = fit_growth_law([0.35 * D**1.5 / n for D, n in cells], factors)
     assert law is not None
     assert law.constant.value == pytest.approx(0.35)
     assert law.exponents["D"].value == pytest.approx(1.5)
     assert law.exponents["n"].value == pytest.approx(-1)
     assert law.at(D=9, n=50) == pytest.approx(0.35 * 27 / 50)
     rng = np.random.default_rng(0)
-    noisy = fit_law([0.35 * D**1.5 / n * math.exp(0.05 * rng.standard_normal()) for D, n in cells], factors)
+    noisy = fit_growth_law([0.35 * D**1.5 / n * math.exp(0.05 * rng.standard_normal()) for D, n in cells], factors)
     assert noisy is not None
     for name, truth in (("D", 1.5), ("n", -1.0)):
         one = noisy.exponents[name]
@@ -168,15 +169,15 @@ def test_a_law_is_recovered():
 
 
 def test_a_law_that_the_cells_do_not_determine_is_none():
-    assert fit_law([], {"n": []}) is None
-    assert fit_law([1.0, 2.0], {"n": [1, 2]}) is None
-    assert fit_law([1.0, 1.1, 0.9], {"n": [5, 5, 5]}) is None
+    assert fit_growth_law([], {"n": []}) is None
+    assert fit_growth_law([1.0, 2.0], {"n": [1, 2]}) is None
+    assert fit_growth_law([1.0, 1.1, 0.9], {"n": [5, 5, 5]}) is None
     # One dimension only: it is part of the constant.
-    law = fit_law([1 / n for n in (1, 2, 4, 8)], {"D": [3] * 4, "n": [1, 2, 4, 8]})
+    law = fit_growth_law([1 / n for n in (1, 2, 4, 8)], {"D": [3] * 4, "n": [1, 2, 4, 8]})
     assert law is not None
     assert set(law.exponents) == {"n"}
     # D and n that move together: neither exponent can be told.
-    assert fit_law([1.0, 2.0, 3.0, 4.0], {"D": [1, 2, 4, 8], "n": [10, 20, 40, 80]}) is None
+    assert fit_growth_law([1.0, 2.0, 3.0, 4.0], {"D": [1, 2, 4, 8], "n": [10, 20, 40, 80]}) is None
 
 
 def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -254,10 +255,10 @@ def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: dict[s
 
 def test_what_an_error_needs_is_read_off_by_powers():
     curve = [(100.0, 1.0), (1000.0, 0.1), (10000.0, 0.01)]
-    assert structure.needed(curve, 0.1) == pytest.approx(1000)
-    assert structure.needed(curve, 10**-0.5) == pytest.approx(10**2.5)
-    assert structure.needed(curve, 0.001) is None
-    assert structure.needed(curve[:1], 1.0) is None
+    assert structure.parameters_for(curve, 0.1) == pytest.approx(1000)
+    assert structure.parameters_for(curve, 10**-0.5) == pytest.approx(10**2.5)
+    assert structure.parameters_for(curve, 0.001) is None
+    assert structure.parameters_for(curve[:1], 1.0) is None
 
 
 # --- neurons
@@ -344,9 +345,9 @@ def test_spread_and_holes():
     assert str(Spread.of([2.0])) == "2"
     row = Row(key="", study="", point={"a": 1, "b": 1}, seed=0, status="done", result={"x": 1})
     rows = [dataclasses.replace(row, point={"a": a, "b": b}, seed=s) for a in (1, 2) for b in (1, 2) for s in (0, 1)]
-    assert holes(rows, "a", "b") == ""
-    assert "1 of the 8 combinations" in holes(rows[1:], "a", "b")
-    assert holes([], "a") == ""
+    assert missing_combinations(rows, "a", "b") == ""
+    assert "1 of the 8 combinations" in missing_combinations(rows[1:], "a", "b")
+    assert missing_combinations([], "a") == ""
 
 
 def with_point(row: Row, **changes: object) -> Row:

@@ -24,7 +24,7 @@ from pydantic import Field
 from scipy.optimize import brentq
 
 from slth.errors import SlthError
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs
+from slth.experiments.analysis.summary import Spread, finished_rows, grouped, missing_combinations, no_rows, paragraphs
 from slth.experiments.engine.study import Point, Row, Study
 from slth.figures import error_against_dimension, outcome_table
 from slth.report import Section
@@ -99,9 +99,9 @@ def expected_best(D: int, n: int) -> float | None:
 
 def sections(rows: Sequence[Row]) -> list[Section]:
     """For each ratio and time: errors against D, and where each method is useful."""
-    known = done(rows)
+    known = finished_rows(rows)
     if not known:
-        return nothing("Error against dimension")
+        return no_rows("Error against dimension")
     made = []
     for (ratio, seconds), some in grouped(known, "ratio", "seconds").items():
         made += _sections(some, f"n = {ratio}·D, {f'{seconds:g} s' if seconds else 'default work'} an instance")
@@ -160,7 +160,7 @@ def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
     return [
         Section(
             f"Error against dimension ({suffix})",
-            paragraphs(_best(medians, methods, dimensions), holes(rows, "method", "D")),
+            paragraphs(_best(medians, methods, dimensions), missing_combinations(rows, "method", "D")),
             ("method", "D", "n", "L∞ error (median [least, greatest])", "trivial", "expected to exist",
              "proved optimal", "seconds"),
             numbers,

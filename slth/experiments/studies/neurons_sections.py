@@ -7,8 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from slth.experiments.analysis.growth import Estimate, fit_law
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs, settings
+from slth.experiments.analysis.growth import Estimate, fit_growth_law
+from slth.experiments.analysis.summary import (
+    Spread,
+    finished_rows,
+    grouped,
+    missing_combinations,
+    no_rows,
+    paragraphs,
+    settings,
+)
 from slth.experiments.engine.study import Row
 from slth.figures import neuron_gap
 from slth.report import Section
@@ -20,9 +28,9 @@ STRETCH = 64
 
 def sections(rows: Sequence[Row]) -> list[Section]:
     """The two constructions' errors against hidden neurons, and the widths that tolerances take."""
-    known = done(rows)
+    known = finished_rows(rows)
     if not known:
-        return nothing("Neurons removed alone, or after blocking")
+        return no_rows("Neurons removed alone, or after blocking")
     blocked = [row for row in known if row.point["construction"] == "blocked"]
     alone = [row for row in known if row.point["construction"] != "blocked"]
     # The budget of nodes is that of removal alone: each one has its section, beside the same blocked rows.
@@ -60,7 +68,7 @@ def _sections(known: Sequence[Row], rest: str) -> list[Section]:
     return [
         Section(
             f"Neurons removed alone, or after blocking{rest}",
-            paragraphs(_laws(alone, blocked), holes(known, "construction", "n")),
+            paragraphs(_laws(alone, blocked), missing_combinations(known, "construction", "n")),
             ("construction", "hidden neurons", "sup error found", "proved lower bound",
              "proved optimal (neurons alone: on its grid)"),
             table,
@@ -86,12 +94,12 @@ def _laws(alone: Sequence[tuple[int, list[Row]]], blocked: Sequence[tuple[int, l
     said = []
     for label, name in (("The theorem's lower bound", "theorem"), ("The best error found by removal alone", "error")):
         pairs = [(n, row.result[name]) for n, some in alone for row in some if row.result[name]]
-        law = fit_law([value for _, value in pairs], {"n": [n for n, _ in pairs]})
+        law = fit_growth_law([value for _, value in pairs], {"n": [n for n, _ in pairs]})
         if law is not None:
             said.append(f"{label} falls like {law} over these widths.")
     pairs = [(n, row.result["error"]) for n, some in blocked for row in some if row.result["error"] > 0]
     # A power of 2^n, written with a number that does not overflow for the largest n.
-    law = fit_law([value for _, value in pairs], {"2^n": [2 ** (n / STRETCH) for n, _ in pairs]})
+    law = fit_growth_law([value for _, value in pairs], {"2^n": [2 ** (n / STRETCH) for n, _ in pairs]})
     if law is not None:
         power = law.exponents["2^n"]
         rate = Estimate(*(-end / STRETCH for end in (power.value, power.high, power.low)))

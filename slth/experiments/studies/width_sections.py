@@ -9,8 +9,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from slth.experiments.analysis.growth import Law, fit_law
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
+from slth.experiments.analysis.growth import GrowthLaw, fit_growth_law
+from slth.experiments.analysis.summary import (
+    Spread,
+    finished_rows,
+    grouped,
+    missing_combinations,
+    no_rows,
+    paragraphs,
+    percent,
+    settings,
+)
 from slth.experiments.engine.study import Row
 from slth.figures import accuracy_against_width, candidates_against_error
 from slth.figures.style import panels
@@ -23,9 +32,9 @@ REACHED = 0.5
 
 def sections(rows: Sequence[Row]) -> list[Section]:
     """Tables and figures, for each target, structure, law and whatever else the rows differ in beside the width."""
-    known = done(rows)
+    known = finished_rows(rows)
     if not known:
-        return nothing("Error against width")
+        return no_rows("Error against width")
     made = []
     shown = ("width", "certify", "certify_dimension")
     for (target, structure, law), rest, some in settings(known, varied=shown, named=("target", "structure", "law")):
@@ -34,11 +43,11 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     return made
 
 
-def fitted(rows: Sequence[Row]) -> Law | None:
+def fitted(rows: Sequence[Row]) -> GrowthLaw | None:
     """ε = c·D^a·n^b over layers, widths and seeds, where the target is reached."""
     layers = [layer for row in rows for layer in row.result["layers"] if within(layer)]
     names = ("D", "n")
-    return fit_law([one["error"] for one in layers], {name: [one[name] for one in layers] for name in names})
+    return fit_growth_law([one["error"] for one in layers], {name: [one[name] for one in layers] for name in names})
 
 
 def within(layer: dict[str, Any]) -> bool:
@@ -72,7 +81,7 @@ def _law(rows: Sequence[Row], suffix: str) -> Section:
     ]  # fmt: skip
     return Section(
         f"Error against width ({suffix})",
-        paragraphs(_said(law, curves), holes(rows, "width")),
+        paragraphs(_said(law, curves), missing_combinations(rows, "width")),
         ("layer", "D", "n", "error ε / σ (median [least, greatest] of seeds)", "relative error (RMS)",
          "target RMS / σ", "first moment n for this ε", "fitted"),
         table,
@@ -82,7 +91,7 @@ def _law(rows: Sequence[Row], suffix: str) -> Section:
     )  # fmt: skip
 
 
-def _said(law: Law | None, curves: Sequence[dict[str, Any]]) -> str:
+def _said(law: GrowthLaw | None, curves: Sequence[dict[str, Any]]) -> str:
     """What was found, from the numbers."""
     if law is None:
         said = f"Too few layers and widths with a relative error below {REACHED:.0%} for a fit."
@@ -187,7 +196,7 @@ def _accuracy(rows: Sequence[Row], suffix: str) -> Section:
     )
 
 
-def _short(law: Law) -> str:
+def _short(law: GrowthLaw) -> str:
     powers = "".join(f"·{name}^{exponent.value:.2f}" for name, exponent in law.exponents.items())
     return f"fitted: ε/σ = {law.constant.value:.2g}{powers}"
 
