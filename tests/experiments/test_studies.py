@@ -18,19 +18,34 @@ from slth.errors import DataError
 from slth.experiments.analysis import ticket_errors
 from slth.experiments.analysis.growth import fit_growth_law
 from slth.experiments.analysis.summary import Spread, missing_combinations, settings
+from slth.experiments.engine import registry
+from slth.experiments.engine.spec import load_spec, shipped
 from slth.experiments.engine.study import Row
-from slth.experiments.studies import dimension, neurons, scale, structure, subjects, width
+from slth.experiments.studies import diet, dimension, neurons, scale, structure, subjects, width
 from slth.rss import SOLVERS, Problem
 from slth.theory import certified, thresholds
 from slth.tickets import find_ticket
 
-MODULES = {"width": width, "dimension": dimension, "structure": structure, "neurons": neurons, "scale": scale}
+MODULES = {
+    "width": width,
+    "dimension": dimension,
+    "structure": structure,
+    "neurons": neurons,
+    "scale": scale,
+    "diet": diet,
+}
 STUDIES = {name: module.STUDY for name, module in MODULES.items()}
 SPECS = Path(width.__file__).parent / "specs"
 
 
 def spec(name: str) -> dict:
     return tomllib.loads((SPECS / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def quick(name: str) -> dict:
+    """The smoke form of a spec: its point replaces that of the standard form key by key."""
+    form = spec(name)
+    return {**form, **form["smoke"], "point": {**form.get("point", {}), **form["smoke"].get("point", {})}}
 
 
 def expanded(form: dict) -> list[dict]:
@@ -59,7 +74,7 @@ def _rows() -> dict[str, list[Row]]:
     torch.set_num_threads(1)
     found = {}
     for name in STUDIES:
-        smoke = {**spec(name), **spec(name)["smoke"]}
+        smoke = quick(name)
         found[name] = carried_out(name, expanded(smoke), range(smoke["seeds"]))
     return found
 
@@ -68,10 +83,17 @@ def _rows() -> dict[str, list[Row]]:
 def test_specs_name_valid_points(name: str):
     form, study = spec(name), STUDIES[name]
     assert form["study"] == name == study.name
-    for one in (form, {**form, **form["smoke"]}):
+    for one in (form, quick(name)):
         points = [study.point(**values) for values in expanded(one)]
-        assert len(set(points)) == len(points)
-    assert len(expanded({**form, **form["smoke"]})) < len(expanded(form))
+        assert len({point.model_dump_json() for point in points}) == len(points)
+    assert len(expanded(quick(name))) < len(expanded(form))
+
+
+def test_every_study_ships_a_spec():
+    """What ``slth study list`` names can be run, and what can be run by name is listed."""
+    assert shipped() == sorted(registry.STUDIES)
+    for name in shipped():
+        assert load_spec(name).study == name
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -301,7 +323,7 @@ def test_flips_end_where_no_flip_of_two_helps():
         return float(np.abs(features @ mask - wanted).max())
 
     start = rng.random(9) < 0.5
-    kept = neurons.flipped(features, wanted, start)
+    kept = neurons.improve_by_flips(features, wanted, start)
     assert error(kept) <= error(start)
     for i, j in itertools.product(range(9), repeat=2):
         other = kept.copy()
