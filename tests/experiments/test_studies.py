@@ -8,6 +8,7 @@ import json
 import math
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,20 +36,21 @@ MODULES = {
     "diet": diet,
 }
 STUDIES = {name: module.STUDY for name, module in MODULES.items()}
+Rows = dict[str, list[Row]]
 SPECS = Path(width.__file__).parent / "specs"
 
 
-def spec(name: str) -> dict:
+def spec(name: str) -> dict[str, Any]:
     return tomllib.loads((SPECS / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def quick(name: str) -> dict:
+def quick(name: str) -> dict[str, Any]:
     """The smoke form of a spec: its point replaces that of the standard form key by key."""
     form = spec(name)
     return {**form, **form["smoke"], "point": {**form.get("point", {}), **form["smoke"].get("point", {})}}
 
 
-def expanded(form: dict) -> list[dict]:
+def expanded(form: dict[str, Any]) -> list[dict[str, Any]]:
     """The points of a spec, in plain Python: the runner's own expansion has its own tests."""
     return [
         {**form.get("point", {}), **dict(zip(grid, values, strict=True))}
@@ -57,7 +59,7 @@ def expanded(form: dict) -> list[dict]:
     ]
 
 
-def carried_out(name: str, points: list[dict], seeds: range) -> list[Row]:
+def carried_out(name: str, points: list[dict[str, Any]], seeds: range) -> list[Row]:
     study, rows = STUDIES[name], []
     for (number, values), seed in itertools.product(enumerate(points), seeds):
         point = study.point(**values)
@@ -70,7 +72,7 @@ def carried_out(name: str, points: list[dict], seeds: range) -> list[Row]:
 
 
 @pytest.fixture(scope="module", name="rows")
-def _rows() -> dict[str, list[Row]]:
+def _rows() -> Rows:
     torch.set_num_threads(1)
     found = {}
     for name in STUDIES:
@@ -80,7 +82,7 @@ def _rows() -> dict[str, list[Row]]:
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_specs_name_valid_points(name: str):
+def test_specs_name_valid_points(name: str) -> None:
     form, study = spec(name), STUDIES[name]
     assert form["study"] == name == study.name
     for one in (form, quick(name)):
@@ -89,7 +91,7 @@ def test_specs_name_valid_points(name: str):
     assert len(expanded(quick(name))) < len(expanded(form))
 
 
-def test_every_study_ships_a_spec():
+def test_every_study_ships_a_spec() -> None:
     """What ``slth study list`` names can be run, and what can be run by name is listed."""
     assert shipped() == sorted(registry.STUDIES)
     for name in shipped():
@@ -97,7 +99,7 @@ def test_every_study_ships_a_spec():
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_sections_from_all_and_from_few_rows(name: str, rows: dict[str, list[Row]]):
+def test_sections_from_all_and_from_few_rows(name: str, rows: Rows) -> None:
     """Missing rows, one row, failures, nothing at all: something true is said, and nothing breaks."""
     mine, study = rows[name], STUDIES[name]
     whole = study.sections(mine)
@@ -113,7 +115,7 @@ def test_sections_from_all_and_from_few_rows(name: str, rows: dict[str, list[Row
     assert "No finished rows" in study.sections([])[0].text
 
 
-def test_what_is_said_follows_the_rows(rows: dict[str, list[Row]]):
+def test_what_is_said_follows_the_rows(rows: Rows) -> None:
     """Swap the results of two laws, and the sentences swap."""
     mine = rows["scale"]
     other = {"normal": "uniform", "uniform": "normal"}
@@ -131,7 +133,7 @@ def test_what_is_said_follows_the_rows(rows: dict[str, list[Row]]):
     ([0.895, 0.5, 0.9], "From width 800 on, of the widths tried,"),
     ([0.9, 0.9, 0.88], "At the largest width, 800, some seed's ticket is still more than one point below"),
 ])  # fmt: skip
-def test_enough_is_from_where_on_no_width_falls_short(accuracies, words, rows: dict[str, list[Row]]):
+def test_enough_is_from_where_on_no_width_falls_short(accuracies: list[float], words: str, rows: Rows) -> None:
     some = []
     for row, ticket in zip(sorted(rows["width"], key=lambda one: one.point["width"]), accuracies, strict=True):
         accuracy = {"target": 0.9, "ticket": ticket, "random ticket": 0.1}
@@ -139,7 +141,7 @@ def test_enough_is_from_where_on_no_width_falls_short(accuracies, words, rows: d
     assert words in width.STUDY.sections(some)[1].text
 
 
-def test_error_falls_with_width_in_every_layer(rows: dict[str, list[Row]]):
+def test_error_falls_with_width_in_every_layer(rows: Rows) -> None:
     """One seed, fixed: the run is deterministic. Widths grow by factors of two, errors fall by about as much."""
     mine = sorted(rows["width"], key=lambda row: row.point["width"])
     for layers in zip(*(row.result["layers"] for row in mine), strict=True):
@@ -154,7 +156,7 @@ def test_error_falls_with_width_in_every_layer(rows: dict[str, list[Row]]):
     assert last["output_error"] < mine[0].result["output_error"]
 
 
-def test_instance_errors_agree_with_the_report():
+def test_instance_errors_agree_with_the_report() -> None:
     """The largest of them, in weight units, is the error that the ticket reports, rounded up."""
     subject = subjects.load_subject(subjects.SubjectPoint(epochs=4))
     ticket = find_ticket(subject.target, width=200, seed=3, threads=1)
@@ -163,7 +165,7 @@ def test_instance_errors_agree_with_the_report():
         assert largest == pytest.approx(report.error, rel=1e-9)
 
 
-def test_the_overlaid_theory_is_that_of_the_theory_package(rows: dict[str, list[Row]]):
+def test_the_overlaid_theory_is_that_of_the_theory_package(rows: Rows) -> None:
     layer = rows["width"][-1].result["layers"][-1]
     expected = thresholds.width(D=layer["D"], eps=layer["error"], z=layer["target_rms"]).crossing
     assert layer["first_moment"] == pytest.approx(expected)
@@ -171,7 +173,7 @@ def test_the_overlaid_theory_is_that_of_the_theory_package(rows: dict[str, list[
     assert rows["width"][-1].result["layers"][0]["certified"] == {"0.2": None}
 
 
-def test_a_law_is_recovered():
+def test_a_law_is_recovered() -> None:
     """Exact powers exactly; with 5 % noise (one fixed draw) within the intervals' width."""
     cells = [(D, n) for D in (4, 16, 64) for n in (100, 200, 400, 800)]
     factors = {"D": [D for D, _ in cells], "n": [n for _, n in cells]}
@@ -190,7 +192,7 @@ def test_a_law_is_recovered():
         assert abs(one.value - truth) < one.high - one.low < 0.2
 
 
-def test_a_law_that_the_cells_do_not_determine_is_none():
+def test_a_law_that_the_cells_do_not_determine_is_none() -> None:
     assert fit_growth_law([], {"n": []}) is None
     assert fit_growth_law([1.0, 2.0], {"n": [1, 2]}) is None
     assert fit_growth_law([1.0, 1.1, 0.9], {"n": [5, 5, 5]}) is None
@@ -202,7 +204,7 @@ def test_a_law_that_the_cells_do_not_determine_is_none():
     assert fit_growth_law([1.0, 2.0, 3.0, 4.0], {"D": [1, 2, 4, 8], "n": [10, 20, 40, 80]}) is None
 
 
-def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLTH_DATA", str(tmp_path))
     with pytest.raises(DataError, match="mnist"):
         subjects.load_subject(subjects.SubjectPoint(target="lenet5", weights="nowhere.safetensors"))
@@ -211,7 +213,7 @@ def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch
 # --- dimension
 
 
-def test_methods_see_the_same_instances_and_none_beats_what_is_proved(rows: dict[str, list[Row]]):
+def test_methods_see_the_same_instances_and_none_beats_what_is_proved(rows: Rows) -> None:
     by_D: dict[int, list[Row]] = {}
     for row in rows["dimension"]:
         by_D.setdefault(row.point["D"], []).append(row)
@@ -223,20 +225,20 @@ def test_methods_see_the_same_instances_and_none_beats_what_is_proved(rows: dict
             assert row.result["error"] is None or not proved or row.result["error"] >= min(proved)
 
 
-def test_trivial_is_the_best_of_none_and_one():
+def test_trivial_is_the_best_of_none_and_one() -> None:
     problem = Problem(vectors=np.array([[2.0, 0.0], [1.0, 1.0]]), target=np.array([1.2, 0.7]))
     assert dimension.trivial_error(problem) == pytest.approx(0.3)
     far = Problem(vectors=np.array([[9.0, 9.0]]), target=np.array([0.1, -0.2]))
     assert dimension.trivial_error(far) == pytest.approx(0.2)
 
 
-def test_the_expected_best_is_where_one_solution_is_expected():
+def test_the_expected_best_is_where_one_solution_is_expected() -> None:
     eps = dimension.expected_best(4, 40)
     assert eps is not None
     assert abs(thresholds.log2_expected_count(n=40, D=4, eps=eps, z=1.0)) < 0.05
 
 
-def test_a_refusal_is_a_result():
+def test_a_refusal_is_a_result() -> None:
     """exact would need more memory than there is; the row says so, and counts as an infinite error."""
     point = dimension.DimensionPoint(D=128, ratio=16, method="exact", seconds=0.05)
     result = dimension.run(point, 0)
@@ -249,10 +251,11 @@ def test_a_refusal_is_a_result():
     assert curve.rows[0][3] == "refused"
     assert curve.rows[0][2] == 128 * 16
     assert "exact: nowhere (not at D = 128)" in table.text
+    assert table.figure is not None
     assert any(patch.get_hatch() for patch in table.figure.patches)
 
 
-def test_useful_until_is_the_last_before_the_first_failure():
+def test_useful_until_is_the_last_before_the_first_failure() -> None:
     cells = {1: (0.1, 1.0), 2: (0.2, 1.0), 4: (1.0, 1.0), 8: (0.5, 1.0)}
     assert dimension.useful_until(cells) == 2
     assert dimension.useful_until({1: (2.0, 1.0)}) is None
@@ -262,7 +265,7 @@ def test_useful_until_is_the_last_before_the_first_failure():
 # --- structure
 
 
-def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: dict[str, list[Row]]):
+def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: Rows) -> None:
     """D = 1 < d² < d²·c_out: one seed, fixed; the errors differ by factors, not by noise."""
     for wide in (30, 100):
         result = {row.point["structure"]: row.result for row in rows["structure"] if row.point["width"] == wide}
@@ -275,7 +278,7 @@ def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: dict[s
             assert one["milliseconds"] > 0
 
 
-def test_what_an_error_needs_is_read_off_by_powers():
+def test_what_an_error_needs_is_read_off_by_powers() -> None:
     curve = [(100.0, 1.0), (1000.0, 0.1), (10000.0, 0.01)]
     assert structure.parameters_for(curve, 0.1) == pytest.approx(1000)
     assert structure.parameters_for(curve, 10**-0.5) == pytest.approx(10**2.5)
@@ -286,7 +289,7 @@ def test_what_an_error_needs_is_read_off_by_powers():
 # --- neurons
 
 
-def test_sup_error_by_a_fine_grid():
+def test_sup_error_by_a_fine_grid() -> None:
     rng = np.random.default_rng(5)
     angles = np.linspace(0, 2 * np.pi, 200_001)
     x = np.column_stack([np.cos(angles), np.sin(angles)])
@@ -296,7 +299,7 @@ def test_sup_error_by_a_fine_grid():
         assert neurons.sup_error(first, second) == pytest.approx(float(np.abs(difference).max()), rel=1e-6)
 
 
-def test_the_best_set_of_neurons_by_all_of_them():
+def test_the_best_set_of_neurons_by_all_of_them() -> None:
     """2⁸ masks by brute force: the programme's bound is below their best error, and what it finds not far above."""
     rng = np.random.default_rng(6)
     first, second = rng.standard_normal((8, 2)), rng.standard_normal(8)
@@ -309,13 +312,13 @@ def test_the_best_set_of_neurons_by_all_of_them():
     assert best <= found["error"] <= 1.1 * best
 
 
-def test_blocked_neurons_come_in_fours():
+def test_blocked_neurons_come_in_fours() -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
         neurons.NeuronPoint(n=10, construction="blocked")
     assert neurons.NeuronPoint(n=10, construction="neuron").n == 10
 
 
-def test_flips_end_where_no_flip_of_two_helps():
+def test_flips_end_where_no_flip_of_two_helps() -> None:
     rng = np.random.default_rng(7)
     features, wanted = rng.standard_normal((20, 9)), rng.standard_normal(20)
 
@@ -331,7 +334,7 @@ def test_flips_end_where_no_flip_of_two_helps():
         assert error(other) >= error(kept) * (1 - 1e-9)
 
 
-def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: dict[str, list[Row]]):
+def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: Rows) -> None:
     for row in rows["neurons"]:
         if row.point["construction"] == "neuron":
             assert row.result["theorem"] <= row.result["error"]
@@ -349,7 +352,7 @@ def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: dict[str,
 # --- scale
 
 
-def test_the_default_scale_is_between_the_extremes(rows: dict[str, list[Row]]):
+def test_the_default_scale_is_between_the_extremes(rows: Rows) -> None:
     for law in ("normal", "uniform"):
         errors = {r.point["factor"]: r.result["relative_rms"] for r in rows["scale"] if r.point["law"] == law}
         assert errors[1.0] < errors[0.01]
@@ -362,7 +365,7 @@ def test_the_default_scale_is_between_the_extremes(rows: dict[str, list[Row]]):
 # --- what sections share
 
 
-def test_spread_and_holes():
+def test_spread_and_holes() -> None:
     assert str(Spread.of([1.0, 3.0, 2.0])) == "2 [1, 3]"
     assert str(Spread.of([2.0])) == "2"
     row = Row(key="", study="", point={"a": 1, "b": 1}, seed=0, status="done", result={"x": 1})
@@ -378,7 +381,9 @@ def with_point(row: Row, **changes: object) -> Row:
 
 @pytest.mark.parametrize(("name", "changes"), [("width", {"method": "pursuit"}), ("structure", {"epochs": 7}),
                                                ("scale", {"method": "pursuit"})])  # fmt: skip
-def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(name, changes, rows):
+def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(
+    name: str, changes: dict[str, object], rows: Rows
+) -> None:
     both = [*rows[name], *(with_point(row, **changes) for row in rows[name])]
     once, twice = STUDIES[name].sections(rows[name]), STUDIES[name].sections(both)
     assert len(twice) == 2 * len(once)
@@ -387,7 +392,7 @@ def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(name, chan
     ]
 
 
-def test_budgets_of_nodes_are_not_mixed(rows):
+def test_budgets_of_nodes_are_not_mixed(rows: Rows) -> None:
     alone, blocked = ([row for row in rows["neurons"] if row.point["construction"] == name]
                       for name in ("neuron", "blocked"))  # fmt: skip
     both = [*alone, *blocked, *(with_point(row, nodes=7) for row in [*alone, *blocked])]
@@ -396,7 +401,7 @@ def test_budgets_of_nodes_are_not_mixed(rows):
     assert [one.rows for one in twice] == [one.rows for one in [*once, *once]]
 
 
-def test_settings_by_hand():
+def test_settings_by_hand() -> None:
     def row(seed: int, **point: object) -> Row:
         return Row(key=f"{seed} {point}", study="s", point=point, seed=seed, status="done", result={"x": 1})
 
@@ -407,7 +412,7 @@ def test_settings_by_hand():
     assert settings(some[:2], varied=("n",), named=("law",))[0][1] == ""
 
 
-def test_the_growth_of_wide_blocked_constructions_has_a_number(rows):
+def test_the_growth_of_wide_blocked_constructions_has_a_number(rows: Rows) -> None:
     """2^n overflows from n = 1024 on; the fitted rate is that of errors that fall as 2^(−n/128)."""
     blocked = [row for row in rows["neurons"] if row.point["construction"] == "blocked"]
     wide = [
