@@ -123,24 +123,24 @@ def pensia2020(weights: Path, *, n: int = 21, seed: int = 0, threads: int | None
         errors, kept, seconds = [], 0, 0.0
         for layer in (module for module in approximated if isinstance(module, torch.nn.Linear)):
             matrix = layer.weight.detach().double().numpy()
-            found = []
             began = time.perf_counter()
             if reading == "vector per weight":
                 vectors = rng.uniform(low, high, (matrix.size, n))
                 solution = solve_weights(vectors=vectors, targets=matrix.reshape(-1), threads=threads)
-                found.append(np.where(solution.selected, vectors, 0.0).sum(axis=1))
-                errors.append(solution.error)
-                kept += int(solution.selected.sum())
+                sums = np.where(solution.selected, vectors, 0.0).sum(axis=1)
+                solutions = [solution]
             else:
-                for row in matrix:
-                    vector = rng.uniform(low, high, n)
-                    solution = solve_weights(vectors=vector, targets=row, threads=1)
-                    found.append(solution.selected @ vector)
-                    errors.append(solution.error)
-                    kept += int(solution.selected.sum())
+                drawn = [rng.uniform(low, high, n) for _ in matrix]
+                solutions = [
+                    solve_weights(vectors=vector, targets=row, threads=1)
+                    for vector, row in zip(drawn, matrix, strict=True)
+                ]
+                sums = np.concatenate([one.selected @ vector for one, vector in zip(solutions, drawn, strict=True)])
+            errors += [one.error for one in solutions]
+            kept += sum(int(one.selected.sum()) for one in solutions)
             seconds += time.perf_counter() - began
             with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(np.concatenate(found).reshape(matrix.shape)))
+                layer.weight.copy_(torch.from_numpy(sums.reshape(matrix.shape)))
         flat = np.concatenate(errors)
         tickets.append(
             WeightTicket(

@@ -20,7 +20,7 @@ from slth.cli.ticket import ticket_app
 from slth.cli.train import compare, train
 from slth.errors import SlthError
 
-# The heavy imports (torch, numba) are made inside the commands: `slth --help` answers at once.
+# Heavy imports (torch, numba) are made inside the commands, so that `slth --help` answers at once.
 app = typer.Typer(
     name="slth",
     help="Structured strong lottery tickets: subnetworks of random CNNs, found by subset sum, without training.",
@@ -56,7 +56,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        # The parser's usage errors know how to show themselves; anything else is a bug and keeps its traceback.
+        # A usage error of the parser has a method `show`. Anything else is a bug and keeps its traceback.
         if not (hasattr(error, "show") and hasattr(error, "exit_code")):
             raise
         error.show()

@@ -32,7 +32,7 @@ MEASURES = {
     "accuracy": ("accuracy", True), "nll": ("NLL (nats)", False), "brier": ("Brier", False),
     "ece": ("ECE, equal width", True), "ece_mass": ("ECE, equal mass", True), "auroc": ("AUROC, unknown inputs", False),
 }  # fmt: skip
-# Added to a ticket's seed to draw its sanity checks, so that these never share a seed with a ticket.
+# Added to a ticket's seed to draw its sanity checks, so that they share no seed with a ticket of the study.
 SANITY_SEED_OFFSET = 77_000
 
 

@@ -14,7 +14,7 @@ from slth.experiments.engine.spec import canonical
 from slth.experiments.engine.study import Row
 from slth.report import Section
 
-# At most so many methods share a reliability diagram: with more, its lines cannot be told apart.
+# A reliability diagram shows at most so many methods; the lines of more cannot be told apart.
 MOST_RELIABILITY_CURVES = 6
 
 # (label of a method, density asked for) → the rows of one setting, which differ in the seed.

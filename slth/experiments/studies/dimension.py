@@ -263,6 +263,6 @@ STUDY = Study(
     point=DimensionPoint,
     run=run,
     sections=sections,
-    # Under a limit of time the clock decides how far a method comes.
+    # With a limit of time, the machine's speed decides how far a method gets.
     clocks=("error", "status", "refused"),
 )

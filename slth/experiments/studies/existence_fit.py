@@ -229,7 +229,7 @@ def _paper(D: int, eps: float) -> dict[str, Any]:
 
 
 def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tuple[dict[str, Any] | None, Array]:
-    """n_½ with its interval and the core seconds an instance took there; and the bootstrap's draws of n_½."""
+    """A curve's n_½ with its interval and the core seconds an instance took there; and the bootstrap's draws of it."""
     sizes, trials = np.array(curve["n"], dtype=float), np.array(curve["trials"])
     if not len(sizes) or not trials.all():
         return None, np.full(draws, np.nan)
@@ -264,7 +264,7 @@ def _exponents(cells: list[tuple[int, float, float]]) -> dict[str, float] | None
 def _exponents_with_interval(
     table: list[dict[str, Any]], draws: dict[tuple[int, float], Array]
 ) -> dict[str, Any] | None:
-    """The exponents of measured existence; their intervals from the bootstrap's draws of every n_½."""
+    """The exponents of measured existence, with intervals from the bootstrap's draws of every n_½."""
     known = [one for one in table if one["exact"] is not None]
     centre = _exponents([(one["D"], one["eps"], one["exact"]["n"]) for one in known])
     if centre is None:
