@@ -1,4 +1,4 @@
-"""What the rows of a comparison say: groups, curves, sections, published accuracies, intervals."""
+"""What the rows of a comparison say: groups, curves, sections, published accuracies."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import dataclasses
 from typing import Any
 
 import pytest
-import torch
 from contest_rows import row
 
-from slth.experiments.analysis.intervals import format_interval, interval, paired_difference
 from slth.experiments.analysis.published import PUBLISHED, published_accuracy
 from slth.experiments.studies.compare_sections import by_method, curves, sections, values
 from slth.report import Section
@@ -68,16 +66,3 @@ def test_published_figures_stand_beside_ours_where_the_setting_is_the_same() -> 
     assert level.accuracy == 1 - 0.0810
     assert published_accuracy("resnet20", "cifar10", "gem-miner", "tuned", 0.02) is None
     assert all(one.source in REFERENCES for one in PUBLISHED)
-
-
-def test_intervals_are_those_of_the_bootstrap() -> None:
-    """All 27 resamples of three values: the 2.5 % and 97.5 % quantiles of their means are the extremes."""
-    assert interval([0.1, 0.2, 0.6]) == pytest.approx((0.3, 0.1, 0.6))
-    assert interval([0.4]) == (0.4, 0.4, 0.4)
-    assert interval([0.4, 0.4]) == (0.4, 0.4, 0.4)
-    mean, low, high = interval(list(torch.randn(400, generator=torch.Generator().manual_seed(0)).numpy()))
-    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.2)
-    assert low < mean < high
-    assert paired_difference([0.5, 0.7], [0.4, 0.6]) == pytest.approx((0.1, 0.1, 0.1))
-    assert format_interval((0.5, 0.4, 0.6)) == "50.00 [40.00, 60.00] %"
-    assert format_interval((2.0, 2.0, 2.0), percent=False, digits=1) == "2.0"

@@ -17,8 +17,6 @@ from matplotlib.axes import Axes
 
 from slth.errors import DataError
 from slth.experiments.analysis import ticket_errors
-from slth.experiments.analysis.growth import fit_growth_law
-from slth.experiments.analysis.summary import Spread, missing_combinations, settings
 from slth.experiments.engine import registry
 from slth.experiments.engine.spec import load_spec, shipped
 from slth.experiments.engine.study import Row
@@ -173,37 +171,6 @@ def test_the_overlaid_theory_is_that_of_the_theory_package(rows: Rows) -> None:
     assert rows["width"][-1].result["layers"][0]["certified"] == {"0.2": None}
 
 
-def test_a_law_is_recovered() -> None:
-    """Exact powers exactly; with 5 % noise (one fixed draw) within the intervals' width."""
-    cells = [(D, n) for D in (4, 16, 64) for n in (100, 200, 400, 800)]
-    factors = {"D": [D for D, _ in cells], "n": [n for _, n in cells]}
-    law = fit_growth_law([0.35 * D**1.5 / n for D, n in cells], factors)
-    assert law is not None
-    assert law.constant.value == pytest.approx(0.35)
-    assert law.exponents["D"].value == pytest.approx(1.5)
-    assert law.exponents["n"].value == pytest.approx(-1)
-    assert law.at(D=9, n=50) == pytest.approx(0.35 * 27 / 50)
-    rng = np.random.default_rng(0)
-    noisy = fit_growth_law([0.35 * D**1.5 / n * math.exp(0.05 * rng.standard_normal()) for D, n in cells], factors)
-    assert noisy is not None
-    for name, truth in (("D", 1.5), ("n", -1.0)):
-        one = noisy.exponents[name]
-        # A percentile bootstrap of twelve cells covers less than 95 %: twice its width is asked for.
-        assert abs(one.value - truth) < one.high - one.low < 0.2
-
-
-def test_a_law_that_the_cells_do_not_determine_is_none() -> None:
-    assert fit_growth_law([], {"n": []}) is None
-    assert fit_growth_law([1.0, 2.0], {"n": [1, 2]}) is None
-    assert fit_growth_law([1.0, 1.1, 0.9], {"n": [5, 5, 5]}) is None
-    # One dimension only: it is part of the constant.
-    law = fit_growth_law([1 / n for n in (1, 2, 4, 8)], {"D": [3] * 4, "n": [1, 2, 4, 8]})
-    assert law is not None
-    assert set(law.exponents) == {"n"}
-    # D and n that move together: neither exponent can be told.
-    assert fit_growth_law([1.0, 2.0, 3.0, 4.0], {"D": [1, 2, 4, 8], "n": [10, 20, 40, 80]}) is None
-
-
 def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLTH_DATA", str(tmp_path))
     with pytest.raises(DataError, match="mnist"):
@@ -289,51 +256,6 @@ def test_what_an_error_needs_is_read_off_by_powers() -> None:
 # --- neurons
 
 
-def test_sup_error_by_a_fine_grid() -> None:
-    rng = np.random.default_rng(5)
-    angles = np.linspace(0, 2 * np.pi, 200_001)
-    x = np.column_stack([np.cos(angles), np.sin(angles)])
-    for n in (0, 1, 5):
-        first, second = rng.standard_normal((n, 2)), rng.standard_normal(n)
-        difference = np.maximum(x @ first.T, 0) @ second - np.maximum(x @ neurons.WEIGHT, 0)
-        assert neurons.sup_error(first, second) == pytest.approx(float(np.abs(difference).max()), rel=1e-6)
-
-
-def test_the_best_set_of_neurons_by_all_of_them() -> None:
-    """2⁸ masks by brute force: the programme's bound is below their best error, and what it finds not far above."""
-    rng = np.random.default_rng(6)
-    first, second = rng.standard_normal((8, 2)), rng.standard_normal(8)
-    found = neurons.prune_neurons(first, second, 10_000)
-    kept = [np.array(mask, dtype=bool) for mask in itertools.product((0, 1), repeat=8)]
-    best = min(neurons.sup_error(first[mask], second[mask]) for mask in kept)
-    assert found["proved"]
-    assert found["theorem"] <= best
-    assert found["lower"] <= best * (1 + 1e-6)
-    assert best <= found["error"] <= 1.1 * best
-
-
-def test_blocked_neurons_come_in_fours() -> None:
-    with pytest.raises(ValueError, match="multiple of 4"):
-        neurons.NeuronPoint(n=10, construction="blocked")
-    assert neurons.NeuronPoint(n=10, construction="neuron").n == 10
-
-
-def test_flips_end_where_no_flip_of_two_helps() -> None:
-    rng = np.random.default_rng(7)
-    features, wanted = rng.standard_normal((20, 9)), rng.standard_normal(20)
-
-    def error(mask: np.ndarray) -> float:
-        return float(np.abs(features @ mask - wanted).max())
-
-    start = rng.random(9) < 0.5
-    kept = neurons.improve_by_flips(features, wanted, start)
-    assert error(kept) <= error(start)
-    for i, j in itertools.product(range(9), repeat=2):
-        other = kept.copy()
-        other[list({i, j})] ^= True
-        assert error(other) >= error(kept) * (1 - 1e-9)
-
-
 def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: Rows) -> None:
     for row in rows["neurons"]:
         if row.point["construction"] == "neuron":
@@ -365,16 +287,6 @@ def test_the_default_scale_is_between_the_extremes(rows: Rows) -> None:
 # --- what sections share
 
 
-def test_spread_and_holes() -> None:
-    assert str(Spread.of([1.0, 3.0, 2.0])) == "2 [1, 3]"
-    assert str(Spread.of([2.0])) == "2"
-    row = Row(key="", study="", point={"a": 1, "b": 1}, seed=0, status="done", result={"x": 1})
-    rows = [dataclasses.replace(row, point={"a": a, "b": b}, seed=s) for a in (1, 2) for b in (1, 2) for s in (0, 1)]
-    assert missing_combinations(rows, "a", "b") == ""
-    assert "1 of the 8 combinations" in missing_combinations(rows[1:], "a", "b")
-    assert missing_combinations([], "a") == ""
-
-
 def with_point(row: Row, **changes: object) -> Row:
     return dataclasses.replace(row, key=f"{row.key} {changes}", point={**row.point, **changes})
 
@@ -399,17 +311,6 @@ def test_budgets_of_nodes_are_not_mixed(rows: Rows) -> None:
     once, twice = neurons.STUDY.sections([*alone, *blocked]), neurons.STUDY.sections(both)
     assert [one.title for one in twice] == [one.title + f", nodes {nodes}" for nodes in (50, 7) for one in once]
     assert [one.rows for one in twice] == [one.rows for one in [*once, *once]]
-
-
-def test_settings_by_hand() -> None:
-    def row(seed: int, **point: object) -> Row:
-        return Row(key=f"{seed} {point}", study="s", point=point, seed=seed, status="done", result={"x": 1})
-
-    some = [row(0, n=1, law="b", m="x"), row(0, n=2, law="a", m="x"), row(1, n=1, law="b", m="y")]
-    assert settings(some, varied=("n",), named=("law",)) == [
-        (("a",), ", m x", [some[1]]), (("b",), ", m x", [some[0]]), (("b",), ", m y", [some[2]]),
-    ]  # fmt: skip
-    assert settings(some[:2], varied=("n",), named=("law",))[0][1] == ""
 
 
 def test_the_growth_of_wide_blocked_constructions_has_a_number(rows: Rows) -> None:

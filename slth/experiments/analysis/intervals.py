@@ -42,6 +42,12 @@ def paired_difference(one: Sequence[float], other: Sequence[float]) -> Interval:
     return interval([a - b for a, b in zip(one, other, strict=True)])
 
 
+def in_percent(value: Interval) -> Interval:
+    """An interval of fractions as one of percentages."""
+    mean, low, high = value
+    return 100 * mean, 100 * low, 100 * high
+
+
 def format_interval(value: Interval, *, percent: bool = True, digits: int = 2) -> str:
     """An interval as text, such as ``97.12 [96.80, 97.43] %``.
 

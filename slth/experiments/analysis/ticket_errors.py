@@ -13,6 +13,9 @@ from slth.tickets import Ticket
 from slth.tickets.record.approximation import approximated_weight, channel_sum
 from slth.tickets.ticket import instance_signs
 
+# Images that go through the networks at once.
+BATCH = 250
+
 
 def candidate_deviation(ticket: Ticket, layer: int) -> float:
     """The standard deviation σ of a candidate's entry.
@@ -84,7 +87,8 @@ def output_error(ticket: Ticket, images: torch.Tensor) -> float:
     """
     folded, reference, largest, span = ticket.folded(), ticket.target.to_module(), 0.0, 0.0
     with torch.no_grad():
-        for part in images.split(250):
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
             wanted = reference(part)
             largest = max(largest, float((folded(part) - wanted).abs().max()))
             span = max(span, float(wanted.abs().max()))

@@ -36,11 +36,11 @@ def training_data(name: str, examples: int | None, validation: int) -> tuple[Spl
         )
     rest, held = datasets.held_out(whole, validation, seed=0) if validation else (whole, None)
     data = datasets.subset(rest, examples, seed=1)
-    classes = data.labels.unique()
-    if len(classes) < 2 or int(classes[0]) < 0 or int(test.labels.max()) >= data.classes:
+    classes = sorted(set(data.labels.tolist()))
+    if len(classes) < 2 or classes[0] < 0 or int(test.labels.max()) >= data.classes:
         raise InputError(
             f"training images must show two classes at least, and every class of the test images; got labels "
-            f"{int(classes[0])} to {int(classes[-1])} for training and {int(test.labels.min())} to "
+            f"{classes[0]} to {classes[-1]} for training and {int(test.labels.min())} to "
             f"{int(test.labels.max())} for testing. Check the labels, or take more examples."
         )
     return data, held

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from slth import figures
-from slth.experiments.analysis.intervals import Interval, format_interval, interval
+from slth.experiments.analysis.intervals import Interval, format_interval, in_percent, interval
 from slth.experiments.analysis.published import published_accuracy
 from slth.experiments.contest.judge import MEASURES, STAGES
 from slth.experiments.engine.spec import canonical
@@ -32,7 +32,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
 def label(row: Row) -> str:
     """The name of a row's method, with its options."""
     shown = [f"{name} {value}" for name, value in row.point["options"].items()]
-    return row.point["method"] + (f" ({', '.join(shown)})" if shown else "")
+    return str(row.point["method"]) + (f" ({', '.join(shown)})" if shown else "")
 
 
 def by_method(rows: Iterable[Row]) -> Groups:
@@ -125,7 +125,7 @@ def _task(name: str, rows: Sequence[Row]) -> list[Section]:
                 f"{name}: sanity checks",
                 "A mask that means something loses when it is shuffled within layers, or put on other weights.",
                 figure=figures.intervals(
-                    {who: tuple(100 * one for one in value) for who, value in checked.items()},  # type: ignore[misc]
+                    {who: in_percent(value) for who, value in checked.items()},
                     quantity="test accuracy (%)",
                 ),
                 caption="Accuracy after fine-tuning of the ticket and of what it must be told apart from.",

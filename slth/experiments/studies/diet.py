@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from slth import figures
 from slth.baselines import connectivity, data_diet, imp
 from slth.baselines.training import accuracy
-from slth.experiments.analysis.intervals import format_interval, interval
+from slth.experiments.analysis.intervals import format_interval, in_percent, interval
 from slth.experiments.analysis.summary import finished_rows, no_rows
 from slth.experiments.contest.images import test_data, training_data
 from slth.experiments.contest.job import Job
@@ -114,7 +114,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
         return no_rows("Tickets by rewind point")
     shown = table(known)
     bars = {
-        name: tuple(100 * one for one in interval([row.result["levels"][-1][1] for row in mine]))
+        name: in_percent(interval([row.result["levels"][-1][1] for row in mine]))
         for name, mine in _by_rewind_point(known).items()
     }
     return [
@@ -123,7 +123,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
             verdict(known) or "The rows do not show a subset beside all images yet: there is nothing to compare.",
             header=shown["header"],
             rows=shown["rows"],
-            figure=figures.intervals(bars, quantity="test accuracy of the ticket (%)"),  # type: ignore[arg-type]
+            figure=figures.intervals(bars, quantity="test accuracy of the ticket (%)"),
             caption="Accuracy of the sparsest ticket from each rewind point; 95 % bootstrap intervals.",
         )
     ]
