@@ -1,1 +1,1 @@
-"""Benchmarks: speed and memory, each a table and a JSON file with the environment."""
+"""Benchmarks: each prints tables and writes a JSON file with its results and the environment."""

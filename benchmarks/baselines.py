@@ -1,8 +1,8 @@
 """The published claims about trained tickets, on MNIST with LeNet-5 and Conv-2: ``python -m benchmarks.baselines``.
 
-Each part is a study (``benchmarks/specs``) that resumes: rows lie in ``benchmarks/cache``. ``--quick`` runs all parts
-on digits in their smoke form. Needs MNIST (see ``slth data list``) unless ``--quick``. The tuning budget is stated in
-the specs and beside the recipes; nothing in them was chosen by test data.
+Each part is a study (``benchmarks/specs``) whose rows are kept in ``benchmarks/cache``, so that a second run resumes.
+``--quick`` runs the smoke form of all parts on digits; otherwise MNIST is needed (see ``slth data list``). The tuning
+budget is stated in the specs and beside the recipes; nothing was chosen by test data.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from slth.baselines.edge_popup import EdgePopup
 from slth.baselines.frozen import frozen_form
 from slth.baselines.gates import Gated
 from slth.baselines.gem_miner import GemMiner
-from slth.experiments.analysis.intervals import interval, show
+from slth.experiments.analysis.intervals import format_interval, interval
+from slth.experiments.contest.judge import STAGES
 from slth.experiments.engine.results import plot_study, report_study
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import load_spec
 from slth.experiments.engine.study import Row
 from slth.experiments.studies import diet
-from slth.experiments.studies.compare_sections import STAGES, grouped, values
+from slth.experiments.studies.compare_sections import by_method, values
 from slth.networks import models
 
 SPECS = Path(__file__).parent / "specs"
 CACHE = Path(__file__).parent / "cache"
 PARTS = ("lenet5", "rare", "conv2", "ensembles", "diet")
+# Of the timing: training steps a round, rounds, images a step.
 STEPS, ROUNDS, BATCH = 12, 5, 128
 
 
@@ -47,7 +49,7 @@ def main() -> None:
     parser.add_argument("--only", choices=(*PARTS, "planted", "cost"), help="one part")
     parser.add_argument("--workers", type=int, help="processes; default: one a core")
     asked = parser.parse_args()
-    # A quick look is no result: it neither reads nor replaces what was measured.
+    # The quick form neither reads nor replaces the results of the full one.
     results: dict[str, Any] = {} if asked.quick else read_json("baselines")
     results.pop("environment", None)
     for part in (*PARTS, "planted"):
@@ -61,7 +63,16 @@ def main() -> None:
 
 
 def run_part(part: str, *, quick: bool, workers: int | None) -> dict[str, Any]:
-    """One study, as far as it is not there yet; its summary, JSON-ready."""
+    """Run what the cache does not hold yet of one study.
+
+    Args:
+        part: its name in ``PARTS``, or ``planted``.
+        quick: whether to run its smoke form.
+        workers: number of processes; None for one a core.
+
+    Returns:
+        Its summary, JSON-ready.
+    """
     folder = CACHE / f"baselines-{part}{'-quick' if quick else ''}"
     spec = load_spec(part if part == "planted" else str(SPECS / f"{part}.toml"))
     began = time.perf_counter()
@@ -86,9 +97,9 @@ def run_part(part: str, *, quick: bool, workers: int | None) -> dict[str, Any]:
 
 
 def scores(rows: list[Row]) -> list[dict[str, Any]]:
-    """Mean and interval of each method, density and stage; epochs are all that were spent up to it."""
+    """Mean and interval of each method, density and stage, with all epochs up to that stage."""
     found = []
-    for (name, density), mine in sorted(grouped(rows).items()):
+    for (name, density), mine in sorted(by_method(rows).items()):
         for stage in STAGES:
             got = values(mine, stage, "accuracy")
             if got:
@@ -104,8 +115,11 @@ def scores(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def step_times(arch: str) -> dict[str, float]:
-    """A training step of each score method over a dense one, with all that the method adds to it (penalties,
-    projection, steering): CPU time, one thread, medians of alternating rounds."""
+    """The CPU time of a training step of each score method, relative to a dense step.
+
+    A step includes all that the method adds to it: penalties, projection, steering. Times are medians of alternating
+    rounds on one thread.
+    """
     torch.set_num_threads(1)
     shape = models.ARCHITECTURES[arch].input_shape
     split = data.load("digits" if arch == "digits" else "mnist", "train")[:BATCH]
@@ -144,11 +158,11 @@ def step_times(arch: str) -> dict[str, float]:
 
 
 def show_results(results: dict[str, Any]) -> None:
-    """Print every table of results."""
+    """Print the results as tables."""
     for part in (one for one in PARTS if one in results and "scores" in results[one]):
         lines = [
             (one["method"], f"{one['asked']:g}", f"{one['density']:.4g}", STAGES[one["stage"]],
-             show(tuple(one["accuracy"])), f"{100 * one['ece'][0]:.2f} %", f"{one['epochs']:.0f}",
+             format_interval(tuple(one["accuracy"])), f"{100 * one['ece'][0]:.2f} %", f"{one['epochs']:.0f}",
              f"{one['seconds'][0]:.0f}")
             for one in results[part]["scores"]
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What every benchmark does with its rows: print a table, write JSON with the environment."""
+"""Records of benchmarks: a printed table, and a JSON file with the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """One aligned table on standard output."""
+    """Print an aligned table on standard output.
+
+    Args:
+        title: above the table.
+        header: a name for each column.
+        rows: cells, shown by ``str``.
+    """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left")
@@ -32,12 +38,20 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
 
 
 def write_json(name: str, results: dict[str, Any]) -> Path:
-    """Write ``results/{name}.json`` with the environment beside the results."""
+    """Write ``results/{name}.json`` with the environment beside the results.
+
+    Args:
+        name: of the benchmark.
+        results: JSON-ready.
+
+    Returns:
+        The path of the file.
+    """
     RESULTS.mkdir(exist_ok=True)
     return write_whole(RESULTS / f"{name}.json", json.dumps({"environment": environment(), **results}, indent=2) + "\n")
 
 
 def read_json(name: str) -> dict[str, Any]:
-    """What ``results/{name}.json`` holds, or nothing."""
+    """The content of ``results/{name}.json``; empty if there is no such file."""
     path = RESULTS / f"{name}.json"
     return dict(json.loads(path.read_text())) if path.is_file() else {}

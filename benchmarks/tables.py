@@ -1,4 +1,4 @@
-"""The tables of benchmarks.tickets."""
+"""Tables of the benchmark :mod:`benchmarks.tickets`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slth.errors import human_bytes
 
 
 def print_results(results: dict[str, Any]) -> None:
-    """Print what ``results/tickets.json`` holds."""
+    """Print the content of ``results/tickets.json`` as tables."""
     rows: list[tuple[str, ...]] = []
     sizes: list[tuple[str, ...]] = []
     for name, one in results["searches"].items():

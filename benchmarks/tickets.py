@@ -1,10 +1,12 @@
-"""Tickets for trained networks on MNIST, and what is behind them: python -m benchmarks.tickets [--quick] [--only WORD]
+"""Tickets for trained networks on MNIST, their cost and certificates.
 
-LeNet-5 (61,470 weights) and a 784-500-10 MLP, weights by the authors of Pensia et al. 2020, are read from the folder
-``targets`` beside the data folder (or $SLTH_TARGETS). LeNet-5 without padding, ResNet-20, a small VGG and a
+usage: python -m benchmarks.tickets [--quick] [--only WORD]
+
+LeNet-5 (61,470 weights) and a 784-500-10 MLP have weights by the authors of Pensia et al. 2020, which are read from the
+folder ``targets`` beside the data folder (or $SLTH_TARGETS). LeNet-5 without padding, ResNet-20, a small VGG and a
 depthwise-separable network are trained here once, on the first 20,000 training images, and kept in
-``benchmarks/cache``. Each search runs in a fresh process, so that its peak memory is its own, and each ticket is
-verified in another one, from its files alone.
+``benchmarks/cache``. Each search runs in a fresh process, so that its peak memory is its own. Each ticket is verified
+in another process, from its files alone.
 """
 
 from __future__ import annotations
@@ -47,7 +49,15 @@ TRAINED_ON = 20_000
 
 @dataclass(frozen=True)
 class Search:
-    """One search: a network, its weights' file (None: trained here for ``epochs``), widths and structure."""
+    """One search.
+
+    Attributes:
+        arch: a name in :data:`slth.networks.models.ARCHITECTURES`.
+        file: of its weights, in the targets folder; None for a network that is trained here.
+        width: hidden channels per input channel, by layer name or kind.
+        structure: ``channel``, ``kernel`` or ``weight``.
+        epochs: length of the training here.
+    """
 
     arch: str
     file: str | None
@@ -56,7 +66,7 @@ class Search:
     epochs: int = 0
 
 
-# Half of each width is of each sign. Tickets are evaluated folded: a hundred thousand channels one by one take minutes.
+# Half of each width is of each sign. Tickets are evaluated folded, because their channels one by one take minutes.
 SEARCHES = {
     "lenet5 20,000/60,000": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 20_000, "conv": 60_000}),
     "lenet5 6,000/20,000": Search("lenet5", "pensia_lenet5.safetensors", {"linear": 6_000, "conv": 20_000}),
@@ -71,7 +81,8 @@ SEARCHES = {
     "separable": Search("separable", None, {"linear": 10_000, "conv": 20_000}, epochs=5),
 }
 QUICK = "lenet5 6,000/20,000"
-# This ticket gets certificates: at every test image, and for balls of these radii (in 255ths) around the first ones.
+# This search's ticket gets certificates: at every test image, and in balls of these radii (in 255ths) around so many of
+# the first images.
 CERTIFIED = "lenet5 20,000/60,000"
 BALLS = {1: 40, 2: 20}
 
@@ -114,7 +125,11 @@ def main() -> None:
 
 
 def targets_folder() -> Path:
-    """Where the trained targets lie: $SLTH_TARGETS, or ``targets`` beside the data folder."""
+    """The folder of trained targets: $SLTH_TARGETS, or ``targets`` beside the data folder.
+
+    Raises:
+        DataError: there is no such folder.
+    """
     stated = os.environ.get("SLTH_TARGETS")
     folder = Path(stated) if stated else (data.data_folder() or Path("nowhere")).parent / "targets"
     if not folder.is_dir():
@@ -123,7 +138,7 @@ def targets_folder() -> Path:
 
 
 def load_target(search: Search) -> nn.Module:
-    """The trained network of a search, trained and cached first if nobody else did."""
+    """The trained network of a search. A network without a file of weights is trained and cached first."""
     if search.file is not None:
         return models.load_weights(search.arch, targets_folder() / search.file)
     path = CACHE / f"{search.arch}.safetensors"
@@ -143,10 +158,10 @@ def load_target(search: Search) -> nn.Module:
 
 
 def _search(name: str, out: Path) -> dict[str, Any]:
-    """One search in this process: its seconds and peak memory."""
+    """Run one search in this process, and measure its seconds and peak memory."""
     search = SEARCHES[name]
     model = load_target(search)
-    # Compile and load everything on small instances first: the search is timed, not the compiler.
+    # Compile and load everything on small instances first, so that only the search is timed.
     for structure in ("channel", search.structure):
         find_ticket(models.mlp(sizes=(4, 3)), width=400, structure=structure)
     began = time.perf_counter()
@@ -164,7 +179,7 @@ def _search(name: str, out: Path) -> dict[str, Any]:
 
 
 def _wide() -> dict[str, Any]:
-    """One input channel of width 1,000,000 at D = 72, in this process."""
+    """Search one input channel of width 1,000,000 at D = 72 in this process."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(1, 8, 3, bias=False))
@@ -175,7 +190,7 @@ def _wide() -> dict[str, Any]:
 
 
 def _certificates() -> dict[str, Any]:
-    """What is proved of the CERTIFIED search's ticket: the bracket over [0, 1]^784, and agreement on test images."""
+    """Certify the ticket of the CERTIFIED search: the bracket over [0, 1]^784, and agreement on test images."""
     search, images = SEARCHES[CERTIFIED], data.load("mnist", "test").images
     ticket = find_ticket(
         load_target(search), width=search.width, example_input=models.example_input(search.arch), input_range=(0.0, 1.0)
@@ -187,7 +202,7 @@ def _certificates() -> dict[str, Any]:
 
 
 def _generator() -> dict[str, float]:
-    """Normals a second on one thread and on two."""
+    """Random normals a second, on one thread and on two."""
 
     def draw(channel: int) -> None:
         random_rows(law="normal", seed=0, layer=0, part=1, channel=channel, rows=np.arange(20_000), size=72)
@@ -203,7 +218,7 @@ def _generator() -> dict[str, float]:
 
 
 def _in_process(arguments: list[str]) -> dict[str, Any]:
-    """What this program prints as JSON when it is run with ``arguments`` in a fresh process."""
+    """Run this program with ``arguments`` in a fresh process, and read the JSON that it prints."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.tickets", *arguments], capture_output=True, text=True, check=False
     )
@@ -242,14 +257,14 @@ def _benchmark(name: str, limit: int) -> dict[str, Any]:
 
 
 def _rounding(ticket: Ticket, images: torch.Tensor) -> float:
-    """max |compact − folded| / max |folded| on a few images."""
+    """The rounding difference max |compact − folded| / max |folded| on a few images."""
     with torch.no_grad():
         folded = ticket.folded()(images)
         return float((ticket.to_module()(images) - folded).abs().max() / folded.abs().max())
 
 
 def _against_masks() -> float:
-    """max |compact − masked parent| / max |masked parent| of a LeNet-5 ticket of width 300/2,000."""
+    """The difference max |compact − masked parent| / max |masked parent| of a LeNet-5 ticket of width 300/2,000."""
     model = models.load_weights("lenet5", targets_folder() / "pensia_lenet5.safetensors")
     ticket = find_ticket(model, width={"linear": 300, "conv": 2000}, input_range=(0.0, 1.0))
     images = data.load("mnist", "test").images[:16]

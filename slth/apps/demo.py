@@ -1,14 +1,13 @@
-"""The demo: from a trained CNN to a verified ticket with pictures, without network or files.
+"""The demo: from a trained CNN to a verified ticket with pictures, without downloads.
 
-Train a small CNN on scikit-learn's digits, find tickets in random parents of growing width, verify the widest,
-compare it with what it must be told apart from, and write it all down.
+It trains a small CNN on scikit-learn's digits, finds tickets in random parents of growing width, verifies the widest
+ticket, compares it with its controls, and writes a report.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +18,30 @@ from slth.baselines.digits import train_digits
 from slth.environment import environment
 from slth.errors import InputError, SlthError
 from slth.files import write_whole
+from slth.progress import Lines, Progress, listening
 from slth.report import Section, png, write_report
 from slth.tickets import Score, Ticket, Verification, evaluate, find_ticket
 
 WIDTHS = (200, 500, 1000, 2000, 5000)
 EPOCHS = 40
-# SLTH_SMOKE=1: the same path in a few seconds, for continuous integration.
+# With SLTH_SMOKE=1 the demo takes the same path in a few seconds, for continuous integration.
 SMOKE_WIDTHS = (100, 200, 400, 800)
 SMOKE_EPOCHS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What the demo found: the widest ticket, its verification and scores, the accuracy at every width."""
+    """What the demo found.
+
+    Attributes:
+        ticket: the widest one.
+        verification: of that ticket.
+        scores: of that ticket, its target and the controls.
+        widths: hidden channels per input channel of the parents, increasing.
+        accuracy: of the ticket at each width.
+        folder: that holds the report.
+        seconds: wall time of the demo, without the report.
+    """
 
     ticket: Ticket
     verification: Verification
@@ -42,17 +52,23 @@ class DemoResult:
     seconds: float
 
 
-def run_demo(folder: str | Path, *, seed: int = 0, say: Callable[[str], None] = print) -> DemoResult:
+def run_demo(folder: str | Path, *, seed: int = 0, progress: bool | Progress = Lines(print)) -> DemoResult:
     """Run the demo and write ``folder``/{digits.slth, report.html, *.png}.
 
     Args:
-        folder: made if it does not exist. seed: of the parent. say: called with each line of news.
+        folder: to write to; it is made if it does not exist.
+        seed: of the random parents.
+        progress: who hears the lines of news and the progress of the searches.
+
+    Returns:
+        What the demo found.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be made.
     """
     began = time.perf_counter()
-    folder = _writable(Path(folder))
+    folder, listener = _made(Path(folder)), listening(progress, unit="channels")
+    say = listener.say
     smoke = os.environ.get("SLTH_SMOKE") == "1"
     widths = SMOKE_WIDTHS if smoke else WIDTHS
     train, test = data.load("digits", "train"), data.load("digits", "test")
@@ -62,7 +78,12 @@ def run_demo(folder: str | Path, *, seed: int = 0, say: Callable[[str], None] = 
     scores: dict[int, list[Score]] = {}
     for width in widths:
         ticket = find_ticket(
-            model, example_input=test.images[:1], width=width, input_range=(0.0, 1.0), seed=seed, progress=True
+            model,
+            example_input=test.images[:1],
+            width=width,
+            input_range=(0.0, 1.0),
+            seed=seed,
+            progress=listener,
         )
         scores[width] = evaluate(ticket, test)
         row = {score.name: score for score in scores[width]}
@@ -84,12 +105,12 @@ def run_demo(folder: str | Path, *, seed: int = 0, say: Callable[[str], None] = 
         folder=folder,
         seconds=time.perf_counter() - began,
     )
-    _write(result, random=[scores[width][2].accuracy for width in widths])
+    _write_report(result, random=[scores[width][2].accuracy for width in widths])
     say(f"written: {folder}/report.html, {folder}/digits.slth and three figures ({result.seconds:.0f} s in all)")
     return result
 
 
-def _writable(folder: Path) -> Path:
+def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
@@ -97,7 +118,7 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _write(result: DemoResult, random: list[float]) -> None:
+def _write_report(result: DemoResult, random: list[float]) -> None:
     ticket, folder = result.ticket, result.folder
     layers = figures.error_per_layer(ticket)
     widths = figures.accuracy_against_width(

@@ -1,4 +1,4 @@
-"""Does this installation compute what it should?"""
+"""The doctor: checks that this installation computes what it should."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ from slth.rss import Problem, Status, solve
 from slth.rss.threads import thread_count
 from slth.tickets import find_ticket
 
-# SHA-256 of 3 × 101 normals of the parent with seed 7: any machine must give it.
+# SHA-256 of 3 × 101 normals of the parent with seed 7, the same on every machine.
 GENERATOR_DIGEST = "f82dd727185d8c06aeb0d35a071135d983d9e3f68b1e13f1d5fec9e9c94987b1"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at, whether it is as it must be, and what was found."""
+    """The finding of one check.
+
+    Attributes:
+        name: of what was checked.
+        ok: whether it is as it must be.
+        found: what there is, in a line.
+    """
 
     name: str
     ok: bool
@@ -32,7 +38,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at versions and machine, then run the generator, the solver and a tiny search against known answers."""
+    """List versions and machine, and compare the generator, the solver and a tiny search with known answers."""
     record = environment()
     packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
     checks = [
@@ -43,13 +49,13 @@ def examine() -> list[Check]:
         Check("data folder", True, f"{data_folder() or 'SLTH_DATA is not set'}; names: {', '.join(available())}"),
         Check("torch", True, f"{torch.get_num_threads()} threads, CUDA {'yes' if torch.cuda.is_available() else 'no'}"),
     ]
-    for name, check in (("generator", _generator), ("solver", _solver), ("search", _search)):
+    for name, check in (("generator", _check_generator), ("solver", _check_solver), ("search", _check_search)):
         checks.append(_guarded(name, check))
     return checks
 
 
 def generator_digest() -> str:
-    """The digest that :data:`GENERATOR_DIGEST` records."""
+    """The digest of this machine's generator, to be compared with :data:`GENERATOR_DIGEST`."""
     rows = random_rows(law="normal", seed=7, layer=1, part=1, channel=2, rows=np.arange(3), size=101)
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()
 
@@ -57,17 +63,17 @@ def generator_digest() -> str:
 def _guarded(name: str, check: Callable[[], tuple[bool, str]]) -> Check:
     try:
         ok, found = check()
-    except Exception as error:  # a broken installation may fail in any way: that is the finding
+    except Exception as error:  # a broken installation may fail in any way, and that is a finding
         ok, found = False, f"{type(error).__name__}: {error}"
     return Check(name, ok, found)
 
 
-def _generator() -> tuple[bool, str]:
+def _check_generator() -> tuple[bool, str]:
     same = generator_digest() == GENERATOR_DIGEST
     return same, "bits as specified" if same else "other bits than specified: tickets of other machines will not verify"
 
 
-def _solver() -> tuple[bool, str]:
+def _check_solver() -> tuple[bool, str]:
     # 1 + 4 + 16 = 21 is the only subset of powers of two with that sum.
     vectors = np.ldexp(1.0, np.arange(10))[:, None]
     solution = solve(Problem(vectors=vectors, target=np.array([21.0])))
@@ -75,7 +81,7 @@ def _solver() -> tuple[bool, str]:
     return bool(ok), f"{solution.method}: {solution.message}"
 
 
-def _search() -> tuple[bool, str]:
+def _check_search() -> tuple[bool, str]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         target = extract(models.mlp(sizes=(4, 3)), input_range=(0, 1))

@@ -1,4 +1,4 @@
-"""Published subset-sum experiments, run again: the weight-level construction with an exact solver.
+"""Two published subset-sum experiments, run again with an exact solver.
 
 * ``pensia2020``: every weight of a 784-500-10 MLP as a subset sum of n = 21 uniform numbers on the target's range.
 * ``dacunha2022``: every weight of LeNet-5's convolutions as a subset sum of n U[−1, 1] numbers, n = 5 … 30.
@@ -22,7 +22,7 @@ from slth.networks import models
 from slth.rss.weights import solve_weights
 from slth.tickets.checks.evaluate import predict
 
-# Figures published by the authors (or decoded from their files); never tuned to.
+# Numbers that the authors published, or that their files hold. They are shown beside ours; nothing is tuned to them.
 PENSIA = {
     "seconds": 77266.02,
     "cores": 36,
@@ -45,9 +45,15 @@ class WeightTicket:
     """A network whose every weight is replaced by its best subset sum.
 
     Attributes:
-        reading: ``vector per weight`` or ``vector per row``. weights: subset sums solved. largest_error: over all.
-        within_eps: fraction with an error ≤ 0.01. target_accuracy, ticket_accuracy: on the MNIST test set.
-        random_weights, kept_weights: candidates in all, and selected. seconds: of the solver.
+        reading: ``vector per weight`` or ``vector per row``.
+        weights: number of subset sums that were solved.
+        largest_error: over all of them.
+        within_eps: fraction with an error ≤ 0.01.
+        target_accuracy: of the trained network on the MNIST test set.
+        ticket_accuracy: of the network of subset sums.
+        random_weights: number of candidates.
+        kept_weights: number of selected candidates.
+        seconds: of the solver.
     """
 
     reading: str
@@ -68,7 +74,15 @@ class WeightTicket:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Errors of exact subset sums at one n: median and 90th percentile over ``weights`` weights."""
+    """Errors of exact subset sums at one n.
+
+    Attributes:
+        n: number of candidates.
+        median: of the errors.
+        p90: 90th percentile of the errors.
+        weights: number of subset sums that were solved.
+        seconds: of the solver.
+    """
 
     n: int
     median: float
@@ -78,7 +92,18 @@ class Curve:
 
 
 def pensia2020(weights: Path, *, n: int = 21, seed: int = 0, threads: int | None = None) -> list[WeightTicket]:
-    """Both readings of the experiment: one vector per weight (the text), one per row of the matrix (the code).
+    """Replace every weight of an MLP by its best subset sum.
+
+    The paper's text draws one random vector for each weight, its code one for each row of a matrix; both are run.
+
+    Args:
+        weights: a safetensors file of the trained MLP.
+        n: number of candidates in a random vector.
+        seed: of the random vectors.
+        threads: of the solver; None for every core.
+
+    Returns:
+        A ticket for each reading.
 
     Raises:
         DataError: MNIST or the weights are not there.
@@ -98,24 +123,24 @@ def pensia2020(weights: Path, *, n: int = 21, seed: int = 0, threads: int | None
         errors, kept, seconds = [], 0, 0.0
         for layer in (module for module in approximated if isinstance(module, torch.nn.Linear)):
             matrix = layer.weight.detach().double().numpy()
-            found = []
             began = time.perf_counter()
             if reading == "vector per weight":
                 vectors = rng.uniform(low, high, (matrix.size, n))
                 solution = solve_weights(vectors=vectors, targets=matrix.reshape(-1), threads=threads)
-                found.append(np.where(solution.selected, vectors, 0.0).sum(axis=1))
-                errors.append(solution.error)
-                kept += int(solution.selected.sum())
+                sums = np.where(solution.selected, vectors, 0.0).sum(axis=1)
+                solutions = [solution]
             else:
-                for row in matrix:
-                    vector = rng.uniform(low, high, n)
-                    solution = solve_weights(vectors=vector, targets=row, threads=1)
-                    found.append(solution.selected @ vector)
-                    errors.append(solution.error)
-                    kept += int(solution.selected.sum())
+                drawn = [rng.uniform(low, high, n) for _ in matrix]
+                solutions = [
+                    solve_weights(vectors=vector, targets=row, threads=1)
+                    for vector, row in zip(drawn, matrix, strict=True)
+                ]
+                sums = np.concatenate([one.selected @ vector for one, vector in zip(solutions, drawn, strict=True)])
+            errors += [one.error for one in solutions]
+            kept += sum(int(one.selected.sum()) for one in solutions)
             seconds += time.perf_counter() - began
             with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(np.concatenate(found).reshape(matrix.shape)))
+                layer.weight.copy_(torch.from_numpy(sums.reshape(matrix.shape)))
         flat = np.concatenate(errors)
         tickets.append(
             WeightTicket(
@@ -139,7 +164,17 @@ def dacunha2022(
     """Errors of exact subset sums of U[−1, 1]^n for the weights of LeNet-5's convolutions.
 
     Args:
-        weights: a LeNet-5 safetensors file. sizes: the n, at most 30.
+        weights: a safetensors file of a trained LeNet-5.
+        sizes: numbers of candidates n, each between 2 and 30.
+        seed: of the random vectors.
+        threads: of the solver; None for every core.
+
+    Returns:
+        The errors at each n.
+
+    Raises:
+        InputError: a size is out of range.
+        DataError: the weights are not there.
 
     Source: dacunha2022cnn
     """
@@ -157,10 +192,10 @@ def dacunha2022(
 
 
 def default_weights(name: str) -> Path:
-    """The trained weights of an experiment, in ``targets`` beside the data folder.
+    """The file of an experiment's trained weights, in ``targets`` beside the data folder.
 
     Raises:
-        DataError: they are not there.
+        DataError: there is no such file.
     """
     folder = data.data_folder()
     path = (folder.parent if folder is not None else Path("nowhere")) / "targets" / name

@@ -1,4 +1,4 @@
-"""The command line. Each command reads its options, calls the library, prints; errors are one clear line."""
+"""The command line's entry point. An error is one clear line, and its exit code is 1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slth.cli.ticket import ticket_app
 from slth.cli.train import compare, train
 from slth.errors import SlthError
 
-# The heavy imports (torch, numba) are made inside the commands: `slth --help` answers at once.
+# Heavy imports (torch, numba) are made inside the commands, so that `slth --help` answers at once.
 app = typer.Typer(
     name="slth",
     help="Structured strong lottery tickets: subnetworks of random CNNs, found by subset sum, without training.",
@@ -56,7 +56,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        # The parser's usage errors know how to show themselves; anything else is a bug and keeps its traceback.
+        # A usage error of the parser has a method `show`. Anything else is a bug and keeps its traceback.
         if not (hasattr(error, "show") and hasattr(error, "exit_code")):
             raise
         error.show()
@@ -82,8 +82,9 @@ def demo(
 ) -> None:
     """Train a small CNN on digits, find its ticket in a random CNN, verify it, and write a report."""
     from slth.apps.demo import run_demo
+    from slth.progress import Lines
 
-    run_demo(out, seed=seed, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
+    run_demo(out, seed=seed, progress=Lines(lambda line: console.print(line, highlight=False, soft_wrap=True)))
 
 
 @app.command(epilog="Example: slth doctor --json")

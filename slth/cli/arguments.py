@@ -1,8 +1,11 @@
-"""A target named on a command line: a built-in architecture with weights, or a function in a user's file."""
+"""Arguments of the command line as values: targets, widths, ranges, shapes, radii, pairs of name and value."""
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,14 +18,19 @@ Example = torch.Tensor | tuple[torch.Tensor, ...] | None
 
 
 def load_target(*, arch: str | None, weights: Path | None, model: str | None) -> tuple[nn.Module, Example]:
-    """The model, and an example input if one is known.
+    """Load a built-in architecture with its weights, or call a function in a user's file.
 
     Args:
-        arch: a name in :data:`slth.networks.models.ARCHITECTURES`, with ``weights``, its safetensors file.
-        model: ``path.py:function``; the function takes nothing and returns a module, or (module, example input).
+        arch: a name in :data:`slth.networks.models.ARCHITECTURES`; it needs ``weights``.
+        weights: a safetensors file.
+        model: ``path.py:function``. The function takes nothing and returns a module, or (module, example input).
+
+    Returns:
+        The model, and an example input if one is known.
 
     Raises:
-        InputError: neither or both were given, or the function is not there or returns something else.
+        InputError: ``arch`` and ``model`` are both given or both missing; or there is no such function, or it returns
+            something else.
     """
     if (arch is None) == (model is None):
         given = "both" if arch is not None else "neither"
@@ -41,10 +49,10 @@ def load_target(*, arch: str | None, weights: Path | None, model: str | None) ->
 
 
 def parse_width(text: str) -> int | dict[str, int]:
-    """``"20000"`` → 20000; ``"conv=60000,linear=20000"`` → a dict.
+    """A width, or widths by layer: ``"20000"`` → 20000; ``"conv=60000,linear=20000"`` → a dict.
 
     Raises:
-        InputError: anything else.
+        InputError: the text is neither.
     """
     try:
         if "=" not in text:
@@ -58,10 +66,10 @@ def parse_width(text: str) -> int | dict[str, int]:
 
 
 def parse_range(text: str | None) -> tuple[float, float] | None:
-    """``"0,1"`` → (0.0, 1.0); None stays None.
+    """A range of inputs: ``"0,1"`` → (0.0, 1.0); None stays None.
 
     Raises:
-        InputError: anything else.
+        InputError: the text is not two numbers.
     """
     if text is None:
         return None
@@ -73,10 +81,10 @@ def parse_range(text: str | None) -> tuple[float, float] | None:
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """``"1,28,28"`` → (1, 28, 28).
+    """The shape of an input: ``"1,28,28"`` → (1, 28, 28).
 
     Raises:
-        InputError: anything else.
+        InputError: the text is not a list of positive integers.
     """
     try:
         shape = tuple(int(part) for part in text.split(","))
@@ -85,6 +93,46 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if not shape or min(shape) < 1:
         raise InputError(f"--shape must be positive numbers such as 1,28,28; got {text!r}.")
     return shape
+
+
+def parse_radii(text: str) -> list[float]:
+    """Radii: ``"0,1/255"`` → ``[0.0, 0.00392…]``.
+
+    Raises:
+        InputError: the text is not a list of numbers or fractions ≥ 0.
+    """
+    try:
+        radii = [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError) as cause:
+        raise InputError(f"--radius must be numbers or fractions such as 0,1/255,2/255; got {text!r}.") from cause
+    if min(radii) < 0:
+        raise InputError(f"--radius must be at least 0; got {text!r}.")
+    return radii
+
+
+def parse_pairs(option: str, given: list[str] | None) -> dict[str, Any]:
+    """Pairs of name and value: ``["a=1", "b=x"]`` → {"a": 1, "b": "x"}.
+
+    Args:
+        option: name of the option, for messages.
+        given: the pairs, or None. A value is read as JSON, or as text if it is not JSON.
+
+    Returns:
+        Name → value.
+
+    Raises:
+        InputError: a text without ``=``, or without a name before it.
+    """
+    found: dict[str, Any] = {}
+    for text in given or []:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise InputError(f"{option} must be name=value; got {text!r}.")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
 
 
 def _from_file(spec: str) -> tuple[nn.Module, Example]:

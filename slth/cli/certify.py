@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +35,7 @@ def certify(
     """Prove how far a ticket's outputs can be from its target's, and where both provably predict the same."""
     from slth import data as datasets
     from slth import tickets
-    from slth.cli.arguments import parse_range, parse_shape
+    from slth.cli.arguments import parse_radii, parse_range, parse_shape
 
     radii = parse_radii(radius)
     ticket = tickets.load_ticket(file, target)
@@ -71,28 +70,13 @@ def certify(
         typer.echo(json.dumps(record, indent=2))
         return
     if bracket is not None:
-        show_network(bracket)
+        _print_network(bracket)
     if agreements:
-        show_agreement(agreements)
+        _print_agreements(agreements)
 
 
-def parse_radii(text: str) -> list[float]:
-    """``"0,1/255"`` → ``[0.0, 0.00392…]``.
-
-    Raises:
-        InputError: not numbers or fractions ≥ 0.
-    """
-    try:
-        radii = [float(Fraction(part.strip())) for part in text.split(",")]
-    except (ValueError, ZeroDivisionError) as cause:
-        raise InputError(f"--radius must be numbers or fractions such as 0,1/255,2/255; got {text!r}.") from cause
-    if min(radii) < 0:
-        raise InputError(f"--radius must be at least 0; got {text!r}.")
-    return radii
-
-
-def show_network(bracket: NetworkCertificate) -> None:
-    """Print a bracket, and how it grew layer by layer."""
+def _print_network(bracket: NetworkCertificate) -> None:
+    """Print the bracket of a network's largest difference, and how it grew layer by layer."""
     table(
         ("layer", "found", "proved", "open signs"),
         [(one.name, f"{one.found:.3g}", f"{one.proved:.3g}", f"{one.open:.0%}") for one in bracket.limits],
@@ -105,7 +89,7 @@ def show_network(bracket: NetworkCertificate) -> None:
     )
 
 
-def show_agreement(agreements: list[AgreementCertificate]) -> None:
+def _print_agreements(agreements: list[AgreementCertificate]) -> None:
     """Print the certified fraction for each radius."""
     table(
         ("radius", "examples", "certified", "fraction", "observed at 0", "median proved difference", "seconds"),
@@ -121,11 +105,4 @@ def show_agreement(agreements: list[AgreementCertificate]) -> None:
             )
             for one in agreements
         ],
-    )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to ``slth ticket``."""
-    app.command("certify", epilog="Example: slth ticket certify lenet5.slth --data mnist --radius 0,1/255 --limit 100")(
-        certify
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.certify import register
+from slth.cli.certify import certify
 from slth.cli.show import Json, table
 from slth.errors import InputError
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from slth.tickets import Ticket
 
 ticket_app = typer.Typer(help="Find, verify, evaluate, show and export tickets.", no_args_is_help=True)
-register(ticket_app)
+ticket_app.command(
+    "certify", epilog="Example: slth ticket certify lenet5.slth --data mnist --radius 0,1/255 --limit 100"
+)(certify)
 
 File = Annotated[Path, typer.Argument(help="A .slth file.")]
 Given = Annotated[
@@ -84,7 +86,7 @@ def find(
     stated = {"task": task, "data": data, "licence": licence}
     ticket.info.update({key: value for key, value in stated.items() if value is not None})
     ticket.save(out)
-    _show(ticket, out, as_json, cost=False)
+    _print_ticket(ticket, out, as_json, cost=False)
 
 
 @ticket_app.command("verify", epilog="Example: slth ticket verify lenet5.slth")
@@ -161,7 +163,7 @@ def show(
     """What a saved ticket holds and costs: parent, layers, kept channels, errors, bits, operations, latency."""
     from slth.tickets import load_ticket
 
-    _show(load_ticket(file), file, as_json, cost)
+    _print_ticket(load_ticket(file), file, as_json, cost)
 
 
 @ticket_app.command("export", epilog="Example: slth ticket export lenet5.slth --onnx lenet5.onnx")
@@ -190,7 +192,7 @@ def export(
             typer.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
 
 
-def _show(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
+def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
     from slth.tickets.checks.cost import measure_cost
     from slth.tickets.files.places import ideal_bits
 

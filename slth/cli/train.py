@@ -1,4 +1,4 @@
-"""``slth train`` and ``slth compare``: tickets that are trained, beside those that are found."""
+"""The commands ``slth train`` and ``slth compare``: tickets that are trained, beside those that are found."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ def train(
     """Train a ticket (or a dense network) and measure it once on test data."""
     from pydantic import ValidationError
 
+    from slth.cli.arguments import parse_pairs
+    from slth.experiments.contest.contestant import Contestant
     from slth.experiments.contest.methods import METHODS, summaries
     from slth.experiments.contest.solo import check_device, run_one
-    from slth.experiments.studies.compare import Contestant
     from slth.progress import Bars, Progress, Several
 
     if method == "list":
@@ -66,8 +67,8 @@ def train(
     try:
         point = Contestant(
             method=method, arch=arch, data=data, density=density, epochs=epochs, finetune=finetune, examples=examples,
-            validation=validation, options=_pairs("--option", option), recipe=_pairs("--recipe", recipe),
-            tune=_pairs("--tune", tune), sanity=sanity, unknown=unknown, corrupted=corrupted,
+            validation=validation, options=parse_pairs("--option", option), recipe=parse_pairs("--recipe", recipe),
+            tune=parse_pairs("--tune", tune), sanity=sanity, unknown=unknown, corrupted=corrupted,
         )  # fmt: skip
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
@@ -86,15 +87,15 @@ def train(
     if as_json:
         typer.echo(json.dumps(stored, indent=2))
         return
-    _print(stored, out)
+    _print_result(stored, out)
 
 
-def _print(stored: dict[str, Any], out: Path) -> None:
-    from slth.experiments.studies.compare_sections import MEASURES, STAGES
+def _print_result(stored: dict[str, Any], out: Path) -> None:
+    from slth.experiments.contest.judge import MEASURES, STAGES
 
     result = stored["result"]
     rows = [
-        (STAGES[name], *(_cell(stage.get(measure), percent) for measure, (_, percent) in MEASURES.items()))
+        (STAGES[name], *(_format_measure(stage.get(measure), percent) for measure, (_, percent) in MEASURES.items()))
         for name, stage in result["stages"].items()
         if "error" not in stage
     ]
@@ -110,24 +111,10 @@ def _print(stored: dict[str, Any], out: Path) -> None:
     typer.echo(f"written: {out}/result.json, {out}/ticket.safetensors")
 
 
-def _cell(value: float | None, percent: bool) -> str:
+def _format_measure(value: float | None, percent: bool) -> str:
     if value is None:
         return "–"
     return f"{value:.2%}" if percent else f"{value:.3f}"
-
-
-def _pairs(name: str, given: list[str] | None) -> dict[str, Any]:
-    """``["a=1", "b=x"]`` → {"a": 1, "b": "x"}: values are JSON where they can be read as such."""
-    found: dict[str, Any] = {}
-    for text in given or []:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise InputError(f"{name} must be name=value; got {text!r}.")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
 
 
 def compare(

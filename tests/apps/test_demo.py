@@ -10,21 +10,22 @@ import pytest
 from matplotlib.axes import Axes
 
 from slth import figures, load_ticket
-from slth.apps.demo import run_demo
+from slth.apps.demo import DemoResult, run_demo
+from slth.progress import Lines
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", name="demo")
-def _demo(tmp_path_factory: pytest.TempPathFactory):
+def _demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoResult, list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLTH_SMOKE", "1")
         lines: list[str] = []
-        result = run_demo(tmp_path_factory.mktemp("demo") / "out", say=lines.append)
+        result = run_demo(tmp_path_factory.mktemp("demo") / "out", progress=Lines(lines.append))
     return result, lines
 
 
-def test_demo_writes_a_ticket_that_verifies(demo):
+def test_demo_writes_a_ticket_that_verifies(demo: tuple[DemoResult, list[str]]) -> None:
     result, lines = demo
     assert load_ticket(result.folder / "digits.slth").verify()
     assert result.verification
@@ -33,7 +34,7 @@ def test_demo_writes_a_ticket_that_verifies(demo):
     assert [score.name for score in result.scores] == ["target", "ticket", "random ticket", "unpruned parent"]
 
 
-def test_the_ticket_follows_its_target_and_the_controls_do_not(demo):
+def test_the_ticket_follows_its_target_and_the_controls_do_not(demo: tuple[DemoResult, list[str]]) -> None:
     result, _ = demo
     score = {one.name: one for one in result.scores}
     # Smoke form: a target of 4 epochs, width 800. The run is deterministic on one machine; the margins are wide.
@@ -42,7 +43,7 @@ def test_the_ticket_follows_its_target_and_the_controls_do_not(demo):
     assert score["unpruned parent"].agreement < 0.5
 
 
-def test_demo_report_is_self_contained(demo):
+def test_demo_report_is_self_contained(demo: tuple[DemoResult, list[str]]) -> None:
     result, _ = demo
     page = (result.folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
@@ -52,7 +53,7 @@ def test_demo_report_is_self_contained(demo):
         assert (result.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_figures_return_their_axes(demo):
+def test_figures_return_their_axes(demo: tuple[DemoResult, list[str]]) -> None:
     result, _ = demo
     for ax in (
         figures.error_per_layer(result.ticket),
@@ -63,7 +64,7 @@ def test_figures_return_their_axes(demo):
         assert figures.error_per_layer(result.ticket, ax=ax) is ax
 
 
-def test_the_readme_examples_run(tmp_path: Path, monkeypatch):
+def test_the_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     runnable = [block for block in blocks if "..." not in block]

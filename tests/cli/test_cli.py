@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from safetensors.numpy import save_file
 
 from slth import load_ticket
 from slth.networks import models
+
+Command = Callable[..., tuple[int, str, str]]
 
 # A model file such as a user would write.
 USER_MODEL = """
@@ -41,7 +44,7 @@ def poisoned():
 
 
 @pytest.fixture(name="slth")
-def _slth(capsys, monkeypatch):
+def _slth(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     return lambda *arguments: run(capsys, monkeypatch, *map(str, arguments))
 
 
@@ -53,7 +56,7 @@ def _user_model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(name="ticket_file")
-def _ticket_file(slth, user_model: Path, tmp_path: Path) -> Path:
+def _ticket_file(slth: Command, user_model: Path, tmp_path: Path) -> Path:
     out = tmp_path / "mine.slth"
     code, _, err = slth("ticket", "find", "--model", f"{user_model}:trained", "--width", "linear=300,3=200",
                         "--input-range", "0,1", "--out", out)  # fmt: skip
@@ -61,7 +64,7 @@ def _ticket_file(slth, user_model: Path, tmp_path: Path) -> Path:
     return out
 
 
-def test_find_verify_show_evaluate(slth, ticket_file: Path):
+def test_find_verify_show_evaluate(slth: Command, ticket_file: Path) -> None:
     code, out, _ = slth("ticket", "verify", ticket_file)
     assert code == 0
     assert "every error as recorded" in out
@@ -76,7 +79,7 @@ def test_find_verify_show_evaluate(slth, ticket_file: Path):
     assert all(0 <= score["agreement"] <= 1 for score in scores)
 
 
-def test_weights_of_a_built_in_architecture(slth, tmp_path: Path):
+def test_weights_of_a_built_in_architecture(slth: Command, tmp_path: Path) -> None:
     weights = tmp_path / "mlp.safetensors"
     rng = np.random.default_rng(0)
     save_file(
@@ -84,7 +87,7 @@ def test_weights_of_a_built_in_architecture(slth, tmp_path: Path):
         weights,
     )  # fmt: skip
     model = models.load_weights("mlp", weights)
-    assert model.fc1.bias is None
+    assert model.get_submodule("fc1").bias is None
     code, _, err = slth("ticket", "find", "--arch", "lenet5", "--weights", weights, "--width", "100",
                         "--out", tmp_path / "x.slth")  # fmt: skip
     assert code == 1
@@ -109,7 +112,9 @@ def test_weights_of_a_built_in_architecture(slth, tmp_path: Path):
         (["--width", "100", "--threads", "0"], "threads must be"),
     ],
 )
-def test_bad_options_are_one_clear_line_and_leave_no_file(slth, user_model: Path, tmp_path: Path, options, says):
+def test_bad_options_are_one_clear_line_and_leave_no_file(
+    slth: Command, user_model: Path, tmp_path: Path, options: list[str], says: str
+) -> None:
     out = tmp_path / "never.slth"
     code, _, err = slth("ticket", "find", "--model", f"{user_model}:trained", "--out", out, *options)
     assert code == 1
@@ -128,7 +133,9 @@ def test_bad_options_are_one_clear_line_and_leave_no_file(slth, user_model: Path
         ("poisoned", "must be finite; got nan"),
     ],
 )
-def test_bad_models_are_one_clear_line(slth, user_model: Path, tmp_path: Path, function, says):
+def test_bad_models_are_one_clear_line(
+    slth: Command, user_model: Path, tmp_path: Path, function: str, says: str
+) -> None:
     out = tmp_path / "never.slth"
     code, _, err = slth("ticket", "find", "--model", f"{user_model}:{function}", "--width", "100", "--out", out)
     assert code == 1
@@ -137,7 +144,9 @@ def test_bad_models_are_one_clear_line(slth, user_model: Path, tmp_path: Path, f
     assert not out.exists()
 
 
-def test_bad_files_and_folders(slth, ticket_file: Path, tmp_path: Path, monkeypatch):
+def test_bad_files_and_folders(
+    slth: Command, ticket_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cases = [
         (["ticket", "verify", tmp_path / "none.slth"], "nothing is there"),
         (["ticket", "evaluate", ticket_file, "--data", "nosuch"], "no 'nosuch' found"),
@@ -161,7 +170,7 @@ def test_bad_files_and_folders(slth, ticket_file: Path, tmp_path: Path, monkeypa
     assert "is not an intact ticket" in err
 
 
-def test_a_ticket_whose_record_is_wrong_does_not_verify(slth, ticket_file: Path):
+def test_a_ticket_whose_record_is_wrong_does_not_verify(slth: Command, ticket_file: Path) -> None:
     ticket = load_ticket(ticket_file)
     better = dataclasses.replace(ticket.layers[0], error=ticket.layers[0].error / 2)
     dataclasses.replace(ticket, layers=(better, *ticket.layers[1:])).save(ticket_file)
@@ -170,13 +179,15 @@ def test_a_ticket_whose_record_is_wrong_does_not_verify(slth, ticket_file: Path)
     assert "error is recorded as" in err
 
 
-def test_usage_errors_exit_with_two(slth):
+def test_usage_errors_exit_with_two(slth: Command) -> None:
     code, _, err = slth("ticket", "find")
     assert code == 2
     assert "Missing option" in err
 
 
-def test_interrupt_leaves_no_file(slth, user_model: Path, tmp_path: Path, monkeypatch):
+def test_interrupt_leaves_no_file(
+    slth: Command, user_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
@@ -189,7 +200,7 @@ def test_interrupt_leaves_no_file(slth, user_model: Path, tmp_path: Path, monkey
     assert not (tmp_path / "x.slth").exists()
 
 
-def test_doctor_and_data_list(slth):
+def test_doctor_and_data_list(slth: Command) -> None:
     code, out, _ = slth("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(out)}
     assert code == 0
@@ -200,12 +211,12 @@ def test_doctor_and_data_list(slth):
     assert "digits" in json.loads(out)
 
 
-def test_help_and_version_do_not_import_torch():
+def test_help_and_version_import_nothing_heavy() -> None:
     probe = (
         "import sys; sys.argv = ['slth', {0!r}]\n"
         "from slth.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
+        "assert not {{'torch', 'numba', 'scipy', 'matplotlib'}} & sys.modules.keys()"
     )
     for argument in ("--help", "--version"):
         done = subprocess.run(
@@ -215,7 +226,7 @@ def test_help_and_version_do_not_import_torch():
         assert "slth" in done.stdout
 
 
-def test_load_weights_round_trip(tmp_path: Path):
+def test_load_weights_round_trip(tmp_path: Path) -> None:
     from safetensors.torch import save_file as save_torch
 
     torch.manual_seed(0)

@@ -7,6 +7,7 @@ import json
 import math
 import types
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from scipy.stats import binomtest
 
 from slth.errors import InputError, WorkLimitError
 from slth.experiments.engine.spec import load_spec, parse_spec
-from slth.experiments.engine.study import Row
+from slth.experiments.engine.study import Point, Row
 from slth.experiments.studies import existence as study
 from slth.experiments.studies import existence_fit as fit
-from slth.experiments.studies.existence import Instances
+from slth.experiments.studies.existence_instances import FINDERS, Instances, draw_instances
 from slth.report import png
 from slth.theory import thresholds
 
@@ -28,10 +29,15 @@ TINY += "[point]\ntrials = 30\n"
 
 
 def points(text: str = TINY) -> list[Instances]:
-    return [point for point, _ in parse_spec(text, label="t").expand(study.STUDY)]
+    return [instances_of(point) for point, _ in parse_spec(text, label="t").expand(study.STUDY)]
 
 
-def row_of(point: Instances, result: dict, seed: int = 0) -> Row:
+def instances_of(point: Point) -> Instances:
+    assert isinstance(point, Instances)
+    return point
+
+
+def row_of(point: Instances, result: dict[str, Any], seed: int = 0) -> Row:
     return Row(key="", study="existence", point=point.model_dump(), seed=seed, status="done", result=result)
 
 
@@ -40,23 +46,23 @@ def run_all(text: str = TINY) -> list[Row]:
 
 
 @pytest.fixture(autouse=True)
-def _no_certificates(monkeypatch: pytest.MonkeyPatch):
+def _no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Certified widths take their own time and have their own tests."""
     monkeypatch.setattr(study, "certified", types.SimpleNamespace(width=out_of_reach))
 
 
-def out_of_reach(**_):
+def out_of_reach(**_: object) -> NoReturn:
     raise WorkLimitError("out of reach")
 
 
 @pytest.fixture(scope="module", name="rows")
-def _rows():
+def _rows() -> list[Row]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "certified", types.SimpleNamespace(width=out_of_reach))
         return run_all()
 
 
-def test_points_surround_the_thresholds():
+def test_points_surround_the_thresholds() -> None:
     found = points()
     for D, tolerances in ((1, (0.2, 0.05)), (2, (0.2, 0.1))):
         sizes = {point.n for point in found if point.method == "exact" and point.D == D}
@@ -67,21 +73,22 @@ def test_points_surround_the_thresholds():
         assert {point.eps for point in found if point.method == "certified" and point.D == D} == set(tolerances)
 
 
-def test_what_ships_is_as_announced():
+def test_what_ships_is_as_announced() -> None:
     spec = load_spec("existence")
     for form in (spec, spec.quick()):
-        found = [point for point, _ in form.expand(study.STUDY)]
-        assert all(point.trials >= 200 for point in found if point.method != "certified")
+        found = [instances_of(point) for point, _ in form.expand(study.STUDY)]
+        assert all((point.trials or 0) >= 200 for point in found if point.method != "certified")
     for D in (1, 2, 3, 4):
-        assert sum(p.method == "certified" and p.D == D for p, _ in spec.expand(study.STUDY)) >= 3
+        certified = [point for point, _ in spec.expand(study.STUDY) if instances_of(point).method == "certified"]
+        assert sum(instances_of(point).D == D for point in certified) >= 3
 
 
-def test_outcomes_are_the_true_optima(monkeypatch):
+def test_outcomes_are_the_true_optima(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against all 2ⁿ subsets in plain numpy; nothing depends on threads."""
     point = Instances(method="exact", D=2, n=7, trials=12)
     monkeypatch.setenv("SLTH_THREADS", "1")
     row = study.run_point(point, 3)
-    vectors, targets = study.instances(point, 3)
+    vectors, targets = draw_instances(point, 3)
     choices = np.array(list(itertools.product((0.0, 1.0), repeat=7)))
     best = np.abs(choices @ vectors - targets[:, None]).max(axis=2).min(axis=1)
     assert row["errors"] == pytest.approx(best.tolist(), rel=1e-12, abs=1e-15)
@@ -92,15 +99,15 @@ def test_outcomes_are_the_true_optima(monkeypatch):
     assert (again["errors"], again["lower_bounds"]) == (row["errors"], row["lower_bounds"])
 
 
-def test_candidates_are_nsn_vectors():
+def test_candidates_are_nsn_vectors() -> None:
     """Cov(Y_1², Y_2²) = E[Z⁴]·1·1 − 1 = 2 tells NSN from independent entries; 30,000 vectors, 8 standard errors."""
-    vectors, targets = study.instances(Instances(method="exact", D=2, n=100, trials=300), 0)
+    vectors, targets = draw_instances(Instances(method="exact", D=2, n=100, trials=300), 0)
     products = (vectors**2).prod(axis=2).ravel()
     assert abs(products.mean() - 3) < 8 * products.std() / math.sqrt(products.size)
     assert (targets == 0.5).all()
 
 
-def test_curves_count_what_was_proved():
+def test_curves_count_what_was_proved() -> None:
     result = {
         "errors": [0.05, 0.1, 0.2, 0.3],
         "lower_bounds": [0.05, 0.0999, 0.0, 0.3],  # the third is undecided at ε = 0.1
@@ -122,6 +129,7 @@ def test_curves_count_what_was_proved():
     table, curves = fit.sections([row, idle, proof])
     assert table.rows[0][2] == "not in range"
     assert "Left out: 2 outcomes that the search did not decide, of 1 pairs (D, ε)." in table.text
+    assert curves.figure is not None
     assert png(curves.figure)
     # A method that proves nothing did not find it, and that counts.
     row = row_of(Instances(method="core", D=1, n=5, trials=4), result)
@@ -140,12 +148,12 @@ def test_curves_count_what_was_proved():
         ([0.5, 0.8, 0.9, 1.0], 1.0),
     ],
 )
-def test_half_point_by_hand(frequencies, expected):
+def test_half_point_by_hand(frequencies: list[float], expected: float | None) -> None:
     found = fit.half_point(np.array([1.0, 2.0, 4.0, 8.0]), np.array(frequencies), np.full(4, 10))
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-def test_intervals_cover_the_half_point_they_are_for():
+def test_intervals_cover_the_half_point_they_are_for() -> None:
     """Binomial counts around a known curve, 200 times: 95 % intervals, at least 84 % of which must cover.
 
     At a true coverage of 0.92 (the bootstrap is approximate) fewer than 168 of 200 has probability below 1e-4.
@@ -157,29 +165,31 @@ def test_intervals_cover_the_half_point_they_are_for():
         curve = {"n": sizes, "trials": np.full(17, 240), "successes": rng.binomial(240, truth), "D": 1, "eps": 0.1,
                  "seconds_each": np.zeros(17)}  # fmt: skip
         found, _ = fit._threshold(curve, seed=int(rng.integers(2**31)), draws=60)
+        assert found is not None
         covered += found["low"] <= 11 <= found["high"]
     assert covered >= 168
 
 
-def test_no_interval_where_the_crossing_may_lie_outside():
+def test_no_interval_where_the_crossing_may_lie_outside() -> None:
     """5 of 10 successes at the last size: half of all draws have fewer there, and cross ½ who knows where."""
     curve = {"D": 1, "eps": 0.1, "n": [4, 5, 6], "successes": [0, 2, 5], "trials": [10, 10, 10],
              "seconds_each": [0.0, 0.0, 0.0]}  # fmt: skip
     found, _ = fit._threshold(curve)
+    assert found is not None
     assert found["n"] == 6
     assert math.isnan(found["low"])
     assert math.isnan(found["high"])
     assert fit._with_interval(found) == "6.0 (no interval)"
 
 
-def test_exponents_are_recovered():
+def test_exponents_are_recovered() -> None:
     cells = [(D, eps, 3.0 * D**1.3 * math.log2(1 / eps) ** 0.8) for D in (1, 2, 4) for eps in (0.1, 0.01)]
     assert fit._exponents(cells) == pytest.approx({"D": 1.3, "log": 0.8})
     assert fit._exponents(cells[:3]) is None
     assert fit._exponents([cell for cell in cells if cell[0] == 1] * 2) is None
 
 
-def test_measured_success_stays_below_the_first_moment(rows):
+def test_measured_success_stays_below_the_first_moment(rows: list[Row]) -> None:
     """P(Y ≥ 1) ≤ E[Y]; exact intervals at 1e-6 a side over some 40 points: false failure below 1e-4."""
     for D, tolerances in ((1, (0.2, 0.05)), (2, (0.2, 0.1))):
         for eps in tolerances:
@@ -190,10 +200,10 @@ def test_measured_success_stays_below_the_first_moment(rows):
                 assert low <= 2 ** thresholds.log2_expected_count(n=n, D=D, eps=eps, z=0.5)
 
 
-def test_finders_never_beat_the_proof(rows):
+def test_finders_never_beat_the_proof(rows: list[Row]) -> None:
     proved = {(row.point["D"], row.point["n"]): row.result for row in rows if row.point["method"] == "exact"}
     seen = 0
-    for row in (row for row in rows if row.point["method"] in study.FINDERS):
+    for row in (row for row in rows if row.point["method"] in FINDERS):
         twin = proved.get((row.point["D"], row.point["n"]))
         if twin is not None:
             assert all(a >= b for a, b in zip(row.result["errors"], twin["lower_bounds"], strict=True))
@@ -201,7 +211,7 @@ def test_finders_never_beat_the_proof(rows):
     assert seen > 20
 
 
-def test_summary_and_figures(rows):
+def test_summary_and_figures(rows: list[Row]) -> None:
     summary = fit.summarise(rows)
     assert json.loads(json.dumps(summary)) == summary
     assert summary == fit.summarise(rows)
@@ -223,8 +233,8 @@ def test_summary_and_figures(rows):
     assert len(fit.curves_figure(summary)) == 2
 
 
-def test_certified_widths_are_drawn_when_there_are_any(monkeypatch: pytest.MonkeyPatch):
-    def width(*, D, eps, delta, z_bound):
+def test_certified_widths_are_drawn_when_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    def width(*, D: int, eps: float, delta: float, z_bound: float) -> types.SimpleNamespace:
         assert (delta, z_bound) == (0.5, 0.5)
         if D == 2:
             raise InputError("out of reach")
@@ -240,11 +250,11 @@ def test_certified_widths_are_drawn_when_there_are_any(monkeypatch: pytest.Monke
     assert "proven: certified width" not in second.get_legend_handles_labels()[1]
 
 
-def test_sections_of_any_part_of_the_rows(rows):
+def test_sections_of_any_part_of_the_rows(rows: list[Row]) -> None:
     first, second = study.STUDY.sections(rows)
     assert [line[0] for line in first.rows] == ["1", "1", "2", "2"]
     assert first.header[2] == "exists: n_½"
-    assert all(line[-1].endswith("with C = 1 assumed") for line in first.rows)
+    assert all(str(line[-1]).endswith("with C = 1 assumed") for line in first.rows)
     assert "Measured existence: n ∝ D^" in first.text
     assert second.figure is not None
     certified = [row for row in rows if row.point["method"] == "certified"]
@@ -255,7 +265,7 @@ def test_sections_of_any_part_of_the_rows(rows):
     assert len(study.STUDY.sections(few)) == 2
 
 
-def test_command(capsys, monkeypatch, tmp_path: Path):
+def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = tmp_path / "small.toml"
     spec.write_text('study = "existence"\n[point]\ntrials = 5\n[[grid]]\nD = 1\neps = 0.2\n')
     out = str(tmp_path / "out")
@@ -282,13 +292,13 @@ def test_command(capsys, monkeypatch, tmp_path: Path):
         ({"method": "magic"}, "'exact', 'core', 'relax' or 'certified'"),
     ],
 )
-def test_points_that_make_no_sense_are_refused(values, words):
+def test_points_that_make_no_sense_are_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Instances(**{"method": "certified", "D": 1, **values})
 
 
 @pytest.mark.parametrize("grid", ["D = 1\neps = 0.1\n", "D = 1\neps = 0.1\ntrials = [1, 2]\n", "D = 1\ntrials = 4\n"])
-def test_grids_that_make_no_sense_are_refused(grid):
+def test_grids_that_make_no_sense_are_refused(grid: str) -> None:
     with pytest.raises(InputError, match=r"t: a grid of existence names D, eps and one number of trials"):
         points(f'study = "existence"\n[[grid]]\n{grid}')
     with pytest.raises(InputError, match=r"t: eps: .*0\.25; got 0\.3"):

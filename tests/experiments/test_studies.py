@@ -8,6 +8,7 @@ import json
 import math
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,24 +16,39 @@ import torch
 from matplotlib.axes import Axes
 
 from slth.errors import DataError
-from slth.experiments.analysis.growth import fit_law
-from slth.experiments.analysis.summary import Spread, holes, settings
+from slth.experiments.analysis import ticket_errors
+from slth.experiments.engine import registry
+from slth.experiments.engine.spec import load_spec, shipped
 from slth.experiments.engine.study import Row
-from slth.experiments.studies import dimension, neurons, scale, structure, subjects, width
+from slth.experiments.studies import diet, dimension, neurons, scale, structure, subjects, width
 from slth.rss import SOLVERS, Problem
 from slth.theory import certified, thresholds
 from slth.tickets import find_ticket
 
-MODULES = {"width": width, "dimension": dimension, "structure": structure, "neurons": neurons, "scale": scale}
+MODULES = {
+    "width": width,
+    "dimension": dimension,
+    "structure": structure,
+    "neurons": neurons,
+    "scale": scale,
+    "diet": diet,
+}
 STUDIES = {name: module.STUDY for name, module in MODULES.items()}
+Rows = dict[str, list[Row]]
 SPECS = Path(width.__file__).parent / "specs"
 
 
-def spec(name: str) -> dict:
+def spec(name: str) -> dict[str, Any]:
     return tomllib.loads((SPECS / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def expanded(form: dict) -> list[dict]:
+def quick(name: str) -> dict[str, Any]:
+    """The smoke form of a spec: its point replaces that of the standard form key by key."""
+    form = spec(name)
+    return {**form, **form["smoke"], "point": {**form.get("point", {}), **form["smoke"].get("point", {})}}
+
+
+def expanded(form: dict[str, Any]) -> list[dict[str, Any]]:
     """The points of a spec, in plain Python: the runner's own expansion has its own tests."""
     return [
         {**form.get("point", {}), **dict(zip(grid, values, strict=True))}
@@ -41,7 +57,7 @@ def expanded(form: dict) -> list[dict]:
     ]
 
 
-def carried_out(name: str, points: list[dict], seeds: range) -> list[Row]:
+def carried_out(name: str, points: list[dict[str, Any]], seeds: range) -> list[Row]:
     study, rows = STUDIES[name], []
     for (number, values), seed in itertools.product(enumerate(points), seeds):
         point = study.point(**values)
@@ -54,27 +70,34 @@ def carried_out(name: str, points: list[dict], seeds: range) -> list[Row]:
 
 
 @pytest.fixture(scope="module", name="rows")
-def _rows() -> dict[str, list[Row]]:
+def _rows() -> Rows:
     torch.set_num_threads(1)
     found = {}
     for name in STUDIES:
-        smoke = {**spec(name), **spec(name)["smoke"]}
+        smoke = quick(name)
         found[name] = carried_out(name, expanded(smoke), range(smoke["seeds"]))
     return found
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_specs_name_valid_points(name: str):
+def test_specs_name_valid_points(name: str) -> None:
     form, study = spec(name), STUDIES[name]
     assert form["study"] == name == study.name
-    for one in (form, {**form, **form["smoke"]}):
+    for one in (form, quick(name)):
         points = [study.point(**values) for values in expanded(one)]
-        assert len(set(points)) == len(points)
-    assert len(expanded({**form, **form["smoke"]})) < len(expanded(form))
+        assert len({point.model_dump_json() for point in points}) == len(points)
+    assert len(expanded(quick(name))) < len(expanded(form))
+
+
+def test_every_study_ships_a_spec() -> None:
+    """What ``slth study list`` names can be run, and what can be run by name is listed."""
+    assert shipped() == sorted(registry.STUDIES)
+    for name in shipped():
+        assert load_spec(name).study == name
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_sections_from_all_and_from_few_rows(name: str, rows: dict[str, list[Row]]):
+def test_sections_from_all_and_from_few_rows(name: str, rows: Rows) -> None:
     """Missing rows, one row, failures, nothing at all: something true is said, and nothing breaks."""
     mine, study = rows[name], STUDIES[name]
     whole = study.sections(mine)
@@ -90,7 +113,7 @@ def test_sections_from_all_and_from_few_rows(name: str, rows: dict[str, list[Row
     assert "No finished rows" in study.sections([])[0].text
 
 
-def test_what_is_said_follows_the_rows(rows: dict[str, list[Row]]):
+def test_what_is_said_follows_the_rows(rows: Rows) -> None:
     """Swap the results of two laws, and the sentences swap."""
     mine = rows["scale"]
     other = {"normal": "uniform", "uniform": "normal"}
@@ -108,7 +131,7 @@ def test_what_is_said_follows_the_rows(rows: dict[str, list[Row]]):
     ([0.895, 0.5, 0.9], "From width 800 on, of the widths tried,"),
     ([0.9, 0.9, 0.88], "At the largest width, 800, some seed's ticket is still more than one point below"),
 ])  # fmt: skip
-def test_enough_is_from_where_on_no_width_falls_short(accuracies, words, rows: dict[str, list[Row]]):
+def test_enough_is_from_where_on_no_width_falls_short(accuracies: list[float], words: str, rows: Rows) -> None:
     some = []
     for row, ticket in zip(sorted(rows["width"], key=lambda one: one.point["width"]), accuracies, strict=True):
         accuracy = {"target": 0.9, "ticket": ticket, "random ticket": 0.1}
@@ -116,7 +139,7 @@ def test_enough_is_from_where_on_no_width_falls_short(accuracies, words, rows: d
     assert words in width.STUDY.sections(some)[1].text
 
 
-def test_error_falls_with_width_in_every_layer(rows: dict[str, list[Row]]):
+def test_error_falls_with_width_in_every_layer(rows: Rows) -> None:
     """One seed, fixed: the run is deterministic. Widths grow by factors of two, errors fall by about as much."""
     mine = sorted(rows["width"], key=lambda row: row.point["width"])
     for layers in zip(*(row.result["layers"] for row in mine), strict=True):
@@ -131,16 +154,16 @@ def test_error_falls_with_width_in_every_layer(rows: dict[str, list[Row]]):
     assert last["output_error"] < mine[0].result["output_error"]
 
 
-def test_instance_errors_agree_with_the_report():
+def test_instance_errors_agree_with_the_report() -> None:
     """The largest of them, in weight units, is the error that the ticket reports, rounded up."""
     subject = subjects.load_subject(subjects.SubjectPoint(epochs=4))
     ticket = find_ticket(subject.target, width=200, seed=3, threads=1)
     for i, report in enumerate(ticket.layers):
-        largest = max(width.instance_errors(ticket, i)) * width.unit_of(ticket, i)
+        largest = max(ticket_errors.instance_errors(ticket, i)) * ticket_errors.candidate_deviation(ticket, i)
         assert largest == pytest.approx(report.error, rel=1e-9)
 
 
-def test_the_overlaid_theory_is_that_of_the_theory_package(rows: dict[str, list[Row]]):
+def test_the_overlaid_theory_is_that_of_the_theory_package(rows: Rows) -> None:
     layer = rows["width"][-1].result["layers"][-1]
     expected = thresholds.width(D=layer["D"], eps=layer["error"], z=layer["target_rms"]).crossing
     assert layer["first_moment"] == pytest.approx(expected)
@@ -148,38 +171,7 @@ def test_the_overlaid_theory_is_that_of_the_theory_package(rows: dict[str, list[
     assert rows["width"][-1].result["layers"][0]["certified"] == {"0.2": None}
 
 
-def test_a_law_is_recovered():
-    """Exact powers exactly; with 5 % noise (one fixed draw) within the intervals' width."""
-    cells = [(D, n) for D in (4, 16, 64) for n in (100, 200, 400, 800)]
-    factors = {"D": [D for D, _ in cells], "n": [n for _, n in cells]}
-    law = fit_law([0.35 * D**1.5 / n for D, n in cells], factors)
-    assert law is not None
-    assert law.constant.value == pytest.approx(0.35)
-    assert law.exponents["D"].value == pytest.approx(1.5)
-    assert law.exponents["n"].value == pytest.approx(-1)
-    assert law.at(D=9, n=50) == pytest.approx(0.35 * 27 / 50)
-    rng = np.random.default_rng(0)
-    noisy = fit_law([0.35 * D**1.5 / n * math.exp(0.05 * rng.standard_normal()) for D, n in cells], factors)
-    assert noisy is not None
-    for name, truth in (("D", 1.5), ("n", -1.0)):
-        one = noisy.exponents[name]
-        # A percentile bootstrap of twelve cells covers less than 95 %: twice its width is asked for.
-        assert abs(one.value - truth) < one.high - one.low < 0.2
-
-
-def test_a_law_that_the_cells_do_not_determine_is_none():
-    assert fit_law([], {"n": []}) is None
-    assert fit_law([1.0, 2.0], {"n": [1, 2]}) is None
-    assert fit_law([1.0, 1.1, 0.9], {"n": [5, 5, 5]}) is None
-    # One dimension only: it is part of the constant.
-    law = fit_law([1 / n for n in (1, 2, 4, 8)], {"D": [3] * 4, "n": [1, 2, 4, 8]})
-    assert law is not None
-    assert set(law.exponents) == {"n"}
-    # D and n that move together: neither exponent can be told.
-    assert fit_law([1.0, 2.0, 3.0, 4.0], {"D": [1, 2, 4, 8], "n": [10, 20, 40, 80]}) is None
-
-
-def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLTH_DATA", str(tmp_path))
     with pytest.raises(DataError, match="mnist"):
         subjects.load_subject(subjects.SubjectPoint(target="lenet5", weights="nowhere.safetensors"))
@@ -188,7 +180,7 @@ def test_lenet5_is_refused_in_a_line_where_it_is_not(tmp_path: Path, monkeypatch
 # --- dimension
 
 
-def test_methods_see_the_same_instances_and_none_beats_what_is_proved(rows: dict[str, list[Row]]):
+def test_methods_see_the_same_instances_and_none_beats_what_is_proved(rows: Rows) -> None:
     by_D: dict[int, list[Row]] = {}
     for row in rows["dimension"]:
         by_D.setdefault(row.point["D"], []).append(row)
@@ -200,20 +192,20 @@ def test_methods_see_the_same_instances_and_none_beats_what_is_proved(rows: dict
             assert row.result["error"] is None or not proved or row.result["error"] >= min(proved)
 
 
-def test_trivial_is_the_best_of_none_and_one():
+def test_trivial_is_the_best_of_none_and_one() -> None:
     problem = Problem(vectors=np.array([[2.0, 0.0], [1.0, 1.0]]), target=np.array([1.2, 0.7]))
     assert dimension.trivial_error(problem) == pytest.approx(0.3)
     far = Problem(vectors=np.array([[9.0, 9.0]]), target=np.array([0.1, -0.2]))
     assert dimension.trivial_error(far) == pytest.approx(0.2)
 
 
-def test_the_expected_best_is_where_one_solution_is_expected():
+def test_the_expected_best_is_where_one_solution_is_expected() -> None:
     eps = dimension.expected_best(4, 40)
     assert eps is not None
     assert abs(thresholds.log2_expected_count(n=40, D=4, eps=eps, z=1.0)) < 0.05
 
 
-def test_a_refusal_is_a_result():
+def test_a_refusal_is_a_result() -> None:
     """exact would need more memory than there is; the row says so, and counts as an infinite error."""
     point = dimension.DimensionPoint(D=128, ratio=16, method="exact", seconds=0.05)
     result = dimension.run(point, 0)
@@ -226,10 +218,11 @@ def test_a_refusal_is_a_result():
     assert curve.rows[0][3] == "refused"
     assert curve.rows[0][2] == 128 * 16
     assert "exact: nowhere (not at D = 128)" in table.text
+    assert table.figure is not None
     assert any(patch.get_hatch() for patch in table.figure.patches)
 
 
-def test_useful_until_is_the_last_before_the_first_failure():
+def test_useful_until_is_the_last_before_the_first_failure() -> None:
     cells = {1: (0.1, 1.0), 2: (0.2, 1.0), 4: (1.0, 1.0), 8: (0.5, 1.0)}
     assert dimension.useful_until(cells) == 2
     assert dimension.useful_until({1: (2.0, 1.0)}) is None
@@ -239,7 +232,7 @@ def test_useful_until_is_the_last_before_the_first_failure():
 # --- structure
 
 
-def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: dict[str, list[Row]]):
+def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: Rows) -> None:
     """D = 1 < d² < d²·c_out: one seed, fixed; the errors differ by factors, not by noise."""
     for wide in (30, 100):
         result = {row.point["structure"]: row.result for row in rows["structure"] if row.point["width"] == wide}
@@ -252,63 +245,18 @@ def test_finer_masks_have_smaller_errors_at_equal_random_parameters(rows: dict[s
             assert one["milliseconds"] > 0
 
 
-def test_what_an_error_needs_is_read_off_by_powers():
+def test_what_an_error_needs_is_read_off_by_powers() -> None:
     curve = [(100.0, 1.0), (1000.0, 0.1), (10000.0, 0.01)]
-    assert structure.needed(curve, 0.1) == pytest.approx(1000)
-    assert structure.needed(curve, 10**-0.5) == pytest.approx(10**2.5)
-    assert structure.needed(curve, 0.001) is None
-    assert structure.needed(curve[:1], 1.0) is None
+    assert structure.parameters_for(curve, 0.1) == pytest.approx(1000)
+    assert structure.parameters_for(curve, 10**-0.5) == pytest.approx(10**2.5)
+    assert structure.parameters_for(curve, 0.001) is None
+    assert structure.parameters_for(curve[:1], 1.0) is None
 
 
 # --- neurons
 
 
-def test_sup_error_by_a_fine_grid():
-    rng = np.random.default_rng(5)
-    angles = np.linspace(0, 2 * np.pi, 200_001)
-    x = np.column_stack([np.cos(angles), np.sin(angles)])
-    for n in (0, 1, 5):
-        first, second = rng.standard_normal((n, 2)), rng.standard_normal(n)
-        difference = np.maximum(x @ first.T, 0) @ second - np.maximum(x @ neurons.WEIGHT, 0)
-        assert neurons.sup_error(first, second) == pytest.approx(float(np.abs(difference).max()), rel=1e-6)
-
-
-def test_the_best_set_of_neurons_by_all_of_them():
-    """2⁸ masks by brute force: the programme's bound is below their best error, and what it finds not far above."""
-    rng = np.random.default_rng(6)
-    first, second = rng.standard_normal((8, 2)), rng.standard_normal(8)
-    found = neurons.prune_neurons(first, second, 10_000)
-    kept = [np.array(mask, dtype=bool) for mask in itertools.product((0, 1), repeat=8)]
-    best = min(neurons.sup_error(first[mask], second[mask]) for mask in kept)
-    assert found["proved"]
-    assert found["theorem"] <= best
-    assert found["lower"] <= best * (1 + 1e-6)
-    assert best <= found["error"] <= 1.1 * best
-
-
-def test_blocked_neurons_come_in_fours():
-    with pytest.raises(ValueError, match="multiple of 4"):
-        neurons.NeuronPoint(n=10, construction="blocked")
-    assert neurons.NeuronPoint(n=10, construction="neuron").n == 10
-
-
-def test_flips_end_where_no_flip_of_two_helps():
-    rng = np.random.default_rng(7)
-    features, wanted = rng.standard_normal((20, 9)), rng.standard_normal(20)
-
-    def error(mask: np.ndarray) -> float:
-        return float(np.abs(features @ mask - wanted).max())
-
-    start = rng.random(9) < 0.5
-    kept = neurons.flipped(features, wanted, start)
-    assert error(kept) <= error(start)
-    for i, j in itertools.product(range(9), repeat=2):
-        other = kept.copy()
-        other[list({i, j})] ^= True
-        assert error(other) >= error(kept) * (1 - 1e-9)
-
-
-def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: dict[str, list[Row]]):
+def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: Rows) -> None:
     for row in rows["neurons"]:
         if row.point["construction"] == "neuron":
             assert row.result["theorem"] <= row.result["error"]
@@ -326,7 +274,7 @@ def test_no_mask_is_below_the_theorem_and_blocking_gets_below_it(rows: dict[str,
 # --- scale
 
 
-def test_the_default_scale_is_between_the_extremes(rows: dict[str, list[Row]]):
+def test_the_default_scale_is_between_the_extremes(rows: Rows) -> None:
     for law in ("normal", "uniform"):
         errors = {r.point["factor"]: r.result["relative_rms"] for r in rows["scale"] if r.point["law"] == law}
         assert errors[1.0] < errors[0.01]
@@ -339,23 +287,15 @@ def test_the_default_scale_is_between_the_extremes(rows: dict[str, list[Row]]):
 # --- what sections share
 
 
-def test_spread_and_holes():
-    assert str(Spread.of([1.0, 3.0, 2.0])) == "2 [1, 3]"
-    assert str(Spread.of([2.0])) == "2"
-    row = Row(key="", study="", point={"a": 1, "b": 1}, seed=0, status="done", result={"x": 1})
-    rows = [dataclasses.replace(row, point={"a": a, "b": b}, seed=s) for a in (1, 2) for b in (1, 2) for s in (0, 1)]
-    assert holes(rows, "a", "b") == ""
-    assert "1 of the 8 combinations" in holes(rows[1:], "a", "b")
-    assert holes([], "a") == ""
-
-
 def with_point(row: Row, **changes: object) -> Row:
     return dataclasses.replace(row, key=f"{row.key} {changes}", point={**row.point, **changes})
 
 
 @pytest.mark.parametrize(("name", "changes"), [("width", {"method": "pursuit"}), ("structure", {"epochs": 7}),
                                                ("scale", {"method": "pursuit"})])  # fmt: skip
-def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(name, changes, rows):
+def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(
+    name: str, changes: dict[str, object], rows: Rows
+) -> None:
     both = [*rows[name], *(with_point(row, **changes) for row in rows[name])]
     once, twice = STUDIES[name].sections(rows[name]), STUDIES[name].sections(both)
     assert len(twice) == 2 * len(once)
@@ -364,7 +304,7 @@ def test_what_differs_in_more_than_the_seed_is_not_taken_for_a_spread(name, chan
     ]
 
 
-def test_budgets_of_nodes_are_not_mixed(rows):
+def test_budgets_of_nodes_are_not_mixed(rows: Rows) -> None:
     alone, blocked = ([row for row in rows["neurons"] if row.point["construction"] == name]
                       for name in ("neuron", "blocked"))  # fmt: skip
     both = [*alone, *blocked, *(with_point(row, nodes=7) for row in [*alone, *blocked])]
@@ -373,18 +313,7 @@ def test_budgets_of_nodes_are_not_mixed(rows):
     assert [one.rows for one in twice] == [one.rows for one in [*once, *once]]
 
 
-def test_settings_by_hand():
-    def row(seed: int, **point: object) -> Row:
-        return Row(key=f"{seed} {point}", study="s", point=point, seed=seed, status="done", result={"x": 1})
-
-    some = [row(0, n=1, law="b", m="x"), row(0, n=2, law="a", m="x"), row(1, n=1, law="b", m="y")]
-    assert settings(some, varied=("n",), named=("law",)) == [
-        (("a",), ", m x", [some[1]]), (("b",), ", m x", [some[0]]), (("b",), ", m y", [some[2]]),
-    ]  # fmt: skip
-    assert settings(some[:2], varied=("n",), named=("law",))[0][1] == ""
-
-
-def test_the_growth_of_wide_blocked_constructions_has_a_number(rows):
+def test_the_growth_of_wide_blocked_constructions_has_a_number(rows: Rows) -> None:
     """2^n overflows from n = 1024 on; the fitted rate is that of errors that fall as 2^(−n/128)."""
     blocked = [row for row in rows["neurons"] if row.point["construction"] == "blocked"]
     wide = [

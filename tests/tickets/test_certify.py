@@ -11,13 +11,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-import typer
 from torch import nn
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from slth.cli.arguments import parse_shape
-from slth.cli.certify import parse_radii, register
+from slth.cli.arguments import parse_radii, parse_shape
+from slth.cli.ticket import ticket_app
 from slth.data import load
 from slth.errors import InputError
 from slth.networks import extract
@@ -473,11 +472,8 @@ def test_what_cannot_be_certified_is_refused():
 def test_the_command(tmp_path, digits_ticket, monkeypatch):
     path = digits_ticket.save(tmp_path / "digits.slth")
     monkeypatch.setattr("slth.tickets.load_ticket", lambda *_: digits_ticket)  # its file holds no target
-    app = typer.Typer()
-    app.command("other")(lambda: None)
-    register(app)
     out = CliRunner().invoke(
-        app,
+        ticket_app,
         [
             "certify",
             str(path),
@@ -498,7 +494,9 @@ def test_the_command(tmp_path, digits_ticket, monkeypatch):
     record = json.loads(out.output)
     assert record["network"]["found"] <= record["network"]["proved"]
     assert [one["radius"] for one in record["agreement"]] == [0.0, 0.001]
-    shown = CliRunner().invoke(app, ["certify", str(path), "--data", "digits", "--limit", "3", "--max-memory", "2e7"])
+    shown = CliRunner().invoke(
+        ticket_app, ["certify", str(path), "--data", "digits", "--limit", "3", "--max-memory", "2e7"]
+    )
     assert shown.exit_code == 0
     assert "proved" in shown.output
     assert "ratio" in shown.output

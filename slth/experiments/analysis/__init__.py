@@ -1,1 +1,1 @@
-"""Statistics of measured rows: intervals, spreads, growth laws, published figures."""
+"""What studies share: errors of tickets, statistics of rows, growth laws, published accuracies."""

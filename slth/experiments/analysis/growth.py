@@ -2,9 +2,9 @@ r"""Growth laws of measured errors: a product of powers, least squares in logari
 
 .. math:: \text{error} \approx c \cdot \prod_f f^{a_f}
 
-A *cell* is one combination of the factors. The bootstrap draws cells with replacement, for the scatter between layers
-and widths is larger than that between seeds; what it gives is a 95 % percentile interval of *effective* exponents over
-the range that was measured, not of asymptotic ones.
+A *cell* is one combination of the factors. The bootstrap draws cells with replacement, because results scatter more
+between layers and widths than between seeds. Its 95 % percentile intervals are those of *effective* exponents over the
+range that was measured, not of asymptotic ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; NaN ends where there are too few cells for one."""
+    """A number with its interval.
+
+    Attributes:
+        value: the number.
+        low: lower end of its interval; NaN if there are too few cells for an interval.
+        high: upper end.
+    """
 
     value: float
     low: float
@@ -36,12 +42,14 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Law:
-    """A fitted law.
+class GrowthLaw:
+    """A fitted product of powers.
 
     Attributes:
-        constant: c. exponents: of the factors that vary in the data; a factor that does not is part of c.
-        cells: how many it was fitted to. spread: root mean square of log(measured/fitted).
+        constant: c.
+        exponents: of the factors that vary in the data, by name. Factors that do not vary are part of c.
+        cells: number of cells it was fitted to.
+        spread: root mean square of log(measured/fitted) over the cells.
     """
 
     constant: Estimate
@@ -50,7 +58,7 @@ class Law:
     spread: float
 
     def at(self, **factors: npt.ArrayLike) -> Array:
-        """The law's value where the factors have these values; others than the fitted ones are ignored."""
+        """The law's value for given values of the factors; factors that were not fitted are ignored."""
         value: Array = np.asarray(self.constant.value)
         for name, exponent in self.exponents.items():
             value = value * np.asarray(factors[name], dtype=float) ** exponent.value
@@ -61,14 +69,18 @@ class Law:
         return f"{self.constant}{''.join(powers)}"
 
 
-def fit_law(values: Sequence[float], factors: Mapping[str, Sequence[float]], *, seed: int = 0) -> Law | None:
+def fit_growth_law(
+    values: Sequence[float], factors: Mapping[str, Sequence[float]], *, seed: int = 0
+) -> GrowthLaw | None:
     """Fit error ≈ c·∏ factor^exponent.
 
     Args:
-        values: measured, > 0. factors: name → their values, > 0. seed: of the bootstrap.
+        values: the measured errors, > 0, shape (m,).
+        factors: name → the factor's value at each error, > 0, shape (m,).
+        seed: of the bootstrap.
 
     Returns:
-        None where the cells do not outnumber the unknowns, or do not determine them.
+        The law, or None if the cells do not outnumber the unknowns or do not determine them.
     """
     table = {name: np.log(np.asarray(column, dtype=float)) for name, column in factors.items()}
     names = [name for name, column in table.items() if len(column) and np.ptp(column) > 1e-12]
@@ -90,7 +102,7 @@ def fit_law(values: Sequence[float], factors: Mapping[str, Sequence[float]], *, 
     if len(known) >= DRAWS / 2:
         ends = np.percentile(known, [tail, 100 - tail], axis=0)
     estimates = [Estimate(*(float(x) for x in one)) for one in zip(centre, *ends, strict=True)]
-    return Law(
+    return GrowthLaw(
         constant=Estimate(*(float(np.exp(x)) for x in (estimates[0].value, estimates[0].low, estimates[0].high))),
         exponents=dict(zip(names, estimates[1:], strict=True)),
         cells=len(cells),
@@ -99,7 +111,7 @@ def fit_law(values: Sequence[float], factors: Mapping[str, Sequence[float]], *, 
 
 
 def _solve(design: Array, values: Array) -> Array | None:
-    """Least squares; None where the design does not determine it."""
+    """Least squares; None if the design does not determine the solution."""
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return None
     return np.asarray(np.linalg.lstsq(design, values, rcond=None)[0])

@@ -1,4 +1,4 @@
-"""Every way to a ticket, trained or not, behind one signature: what the harness compares.
+"""The methods of the contest: every way to a ticket, trained or not, behind one signature.
 
 A method takes a :class:`~slth.experiments.contest.job.Job` and returns an
 :class:`~slth.experiments.contest.job.Outcome`. This module says for each method which network it starts from, what its
@@ -24,26 +24,35 @@ from slth.errors import InputError, check_keys
 from slth.experiments.contest.job import Job, Outcome
 from slth.tickets import find_ticket
 
-# Dense networks and what is trained after pruning at initialisation: Adam with one cycle needs no tuning here.
-DENSE = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
+# For dense networks, and for fine-tuning after pruning at initialisation: Adam with one cycle needs no tuning here.
+DENSE_TRAINING = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
 
 Method = Callable[[Job], Outcome]
 
 
 def dense(job: Job) -> Outcome:
-    """The whole network, trained: what all others are measured by."""
+    """The whole network, trained: the reference of all other methods."""
     if job.options:
         raise InputError(f"dense training has no options; got {', '.join(job.options)}. Change its recipe instead.")
     return _trained(job)
 
 
-def searched(find: Callable[..., Found], own: Recipe) -> Method:
-    """A method of one search, as most are; its options are those of its ``find``."""
+def by_search(find: Callable[..., Found], default: Recipe) -> Method:
+    """A method that is a single search, as most are.
+
+    Args:
+        find: the search. Its arguments that a job does not fill in are the method's options.
+        default: its recipe, which a job may change.
+
+    Returns:
+        The method.
+    """
 
     def run(job: Job) -> Outcome:
         _check_options(job, find)
         found = find(
-            job.model(), job.data, density=job.density, recipe=job.made(own), seed=job.seed, validation=job.validation,
+            job.model(), job.data, density=job.density, recipe=job.resolve_recipe(default), seed=job.seed,
+            validation=job.validation,
             checkpoint=job.checkpoint("search"), device=job.device, progress=job.progress, **job.options,
         )  # fmt: skip
         return _outcome(found)
@@ -51,18 +60,21 @@ def searched(find: Callable[..., Found], own: Recipe) -> Method:
     return run
 
 
-def mined(job: Job) -> Outcome:
-    """Gem-Miner; published T = 5 is for 150 epochs, and in a short run scores are frozen after every epoch."""
+def gem_mining(job: Job) -> Outcome:
+    """Gem-Miner. The published period T = 5 is for 150 epochs; a short run freezes scores more often."""
     period = min(gem_miner.PERIOD, max(1, job.epochs // 4))
-    return searched(gem_miner.find, gem_miner.RECIPE)(replace(job, options={"period": period, **job.options}))
+    return by_search(gem_miner.find, gem_miner.RECIPE)(replace(job, options={"period": period, **job.options}))
 
 
-def iterative(job: Job) -> Outcome:
-    """IMP with rewinding. Options: ``rewind`` (the step t_r, 0), ``fraction`` pruned a level (0.2), and ``total``:
-    share ``epochs`` among the levels, for comparisons at equal compute."""
+def iterative_pruning(job: Job) -> Outcome:
+    """IMP with rewinding.
+
+    Options are ``rewind``, the step t_r (0); ``fraction``, the fraction pruned at each level (0.2); and ``total``,
+    whether the levels share the job's epochs (False), for comparisons at equal compute.
+    """
     check_keys("options", job.options, ("rewind", "fraction", "total"))
     densities = imp.schedule(job.density, job.options.get("fraction", 0.2))
-    recipe = job.made(imp.RECIPE)
+    recipe = job.resolve_recipe(imp.RECIPE)
     if job.options.get("total", False):
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
     rewind = job.options.get("rewind", 0)
@@ -84,15 +96,15 @@ def iterative(job: Job) -> Outcome:
     )  # fmt: skip
 
 
-def initial(name: str) -> Method:
-    """A method of :mod:`slth.baselines.at_init`: no training before, all of it after."""
+def at_initialisation(criterion: str) -> Method:
+    """A method of :mod:`slth.baselines.at_init`: the ticket is chosen before any training."""
 
     def run(job: Job) -> Outcome:
         _check_options(job, at_init.find)
         _check_no_recipe(job)
-        found = at_init.find(job.model(), job.data, density=job.density, method=name, seed=job.seed,
-                             progress=job.progress, **job.options)  # fmt: skip
-        return replace(_outcome(found), tuning=DENSE)
+        found = at_init.find(job.model(), job.data, density=job.density, method=criterion, seed=job.seed, progress=job.progress,
+                             **job.options)  # fmt: skip
+        return replace(_outcome(found), tuning=DENSE_TRAINING)
 
     return run
 
@@ -102,31 +114,36 @@ def smart_random(job: Job) -> Outcome:
     _check_options(job, smart.find)
     _check_no_recipe(job)
     found = smart.find(job.model(), density=job.density, seed=job.seed, progress=job.progress, **job.options)
-    return replace(_outcome(found), tuning=DENSE)
+    return replace(_outcome(found), tuning=DENSE_TRAINING)
 
 
-def structured(job: Job) -> Outcome:
-    """Filters pruned from a trained network, the small one tuned for as many epochs. Options: those of
-    :func:`slth.baselines.filters.find`."""
+def filter_pruning(job: Job) -> Outcome:
+    """Whole filters are pruned from a trained network, and the small one is trained for as many epochs.
+
+    Options are those of :func:`slth.baselines.filters.find`.
+    """
     _check_options(job, filters.find)
-    recipe = job.made(DENSE)
+    recipe = job.resolve_recipe(DENSE_TRAINING)
     found = filters.find(
         job.model(), job.data, density=job.density, recipe=recipe, fine_tuning=recipe, seed=job.seed,
-        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device,
-        progress=job.progress, **job.options,
+        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device, progress=job.progress, **job.options,
     )  # fmt: skip
     return replace(_outcome(found), network=found.network, tuned=found.compact, found=None)
 
 
 def ensemble(lams: tuple[float, ...]) -> Method:
-    """An ensemble of edge-popup tickets, one for each λ; options: ``lams`` (``inf`` for plain), and edge-popup's."""
+    """An ensemble of edge-popup tickets, one for each λ of the robust loss.
+
+    Options are ``lams``, the λ of the members (``inf`` for plain training), and ``init`` and ``scale_fan`` of
+    edge-popup.
+    """
 
     def run(job: Job) -> Outcome:
         check_keys("options", job.options, ("lams", "init", "scale_fan"))
         options = {"scale_fan": True, **job.options}
         chosen = _lambdas(options.pop("lams", lams))
-        recipe = job.made(dro.RECIPE)
-        # Seeds of the members of one ensemble are no seeds of another's.
+        recipe = job.resolve_recipe(dro.RECIPE)
+        # No two ensembles of a study share a member's seed.
         parts = dro.tickets(
             job.model(), job.data, density=job.density, lams=chosen,
             seeds=[1000 * job.seed + i for i in range(len(chosen))], recipe=recipe, folder=job.folder,
@@ -143,11 +160,11 @@ def ensemble(lams: tuple[float, ...]) -> Method:
 
 
 def subset_sum(job: Job) -> Outcome:
-    """A dense network is trained as the target; its ticket is found by subset sum, without training. Options:
-    ``width``, ``structure``, and others of :func:`slth.tickets.find_ticket`.
+    """A dense network is trained as the target; its ticket is found by subset sum, without training.
 
-    Density is what the ticket keeps of its random parent: an outcome of the width, not of ``density``. The epochs are
-    those of the target.
+    Options are ``width``, ``structure`` and other arguments of :func:`slth.tickets.find_ticket`. The density is what
+    the ticket keeps of its random parent; it follows from the width, and the job's ``density`` plays no part. The
+    epochs are those of the target.
     """
     filled = ("model", "example_input", "seed", "progress")
     check_keys(
@@ -167,13 +184,13 @@ def subset_sum(job: Job) -> Outcome:
 
 METHODS: dict[str, Method] = {
     "dense": dense,
-    "edge-popup": searched(edge_popup.find, edge_popup.RECIPE),
-    "gates": searched(gates.find, gates.RECIPE),
-    "gem-miner": mined,
-    "imp": iterative,
-    **{name: initial(name) for name in at_init.CRITERIA},
+    "edge-popup": by_search(edge_popup.find, edge_popup.RECIPE),
+    "gates": by_search(gates.find, gates.RECIPE),
+    "gem-miner": gem_mining,
+    "imp": iterative_pruning,
+    **{name: at_initialisation(name) for name in at_init.CRITERIA},
     "smart-random": smart_random,
-    "filters": structured,
+    "filters": filter_pruning,
     "dro-ensemble": ensemble(dro.LAMS),
     "plain-ensemble": ensemble((math.inf,) * len(dro.LAMS)),
     "subset-sum": subset_sum,
@@ -181,7 +198,7 @@ METHODS: dict[str, Method] = {
 
 
 def _trained(job: Job) -> Outcome:
-    model, recipe = job.model(), job.made(DENSE)
+    model, recipe = job.model(), job.resolve_recipe(DENSE_TRAINING)
     history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
                     device=job.device, progress=job.progress)  # fmt: skip
     total = sum(weight.numel() for weight in maskable(model).values())
@@ -190,7 +207,7 @@ def _trained(job: Job) -> Outcome:
 
 
 def _check_options(job: Job, find: Callable[..., Any]) -> None:
-    """Options are arguments of the method that the harness does not fill in itself."""
+    """Raise :class:`InputError` for an option that is no argument of ``find``, or one that a job fills in itself."""
     filled = {"model", "data", "density", "recipe", "fine_tuning", "method", "seed", "objective", "validation",
               "checkpoint", "device", "progress"}  # fmt: skip
     check_keys("options", job.options, [name for name in inspect.signature(find).parameters if name not in filled])
@@ -228,7 +245,7 @@ def _count(masks: Mapping[str, torch.Tensor]) -> tuple[int, int]:
 
 
 def summaries() -> dict[str, str]:
-    """Name → what it is, in a line."""
+    """What each method is, in a line."""
     return {
         "dense": "the whole network, trained",
         "edge-popup": "scores of frozen random weights, the top fraction of each layer (strong)",

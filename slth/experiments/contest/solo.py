@@ -1,9 +1,9 @@
 """One method, one seed, one folder: what ``slth train`` does.
 
 The folder holds ``result.json`` (the point, the seed, what was measured), ``ticket.safetensors`` (the network's
-weights, those not kept zero), ``masks.safetensors`` where there are masks, and checkpoints. ``run.json`` (point and
-seed) is written first, so that no run goes on from another's checkpoints. A folder that holds the result is done; one
-that holds checkpoints goes on.
+weights, where a removed weight is zero), ``masks.safetensors`` if there are masks, and checkpoints. ``run.json`` (point
+and seed) is written first, so that no run goes on from another run's checkpoints. A folder with a result is done; a run
+in a folder with checkpoints goes on from them.
 """
 
 from __future__ import annotations
@@ -13,70 +13,85 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from slth.environment import environment
 from slth.errors import InputError, check_choice, check_int
+from slth.experiments.contest.contestant import Contestant, prepare
 from slth.experiments.contest.job import Outcome
+from slth.experiments.contest.judge import judge
 from slth.experiments.contest.methods import METHODS
-from slth.experiments.studies.compare import Contestant, judge, prepare
 from slth.files import write_whole
 from slth.progress import Lines, Progress, listening
 
-RESULT = "result.json"
-STARTED = "run.json"
-PRINTED = Lines()
+RESULT_FILE = "result.json"
+STARTED_FILE = "run.json"
 
 
 def run_one(
-    point: Contestant, seed: int, folder: str | Path, *, device: str = "cpu", progress: bool | Progress = PRINTED
+    point: Contestant,
+    seed: int,
+    folder: str | Path,
+    *,
+    device: str = "cpu",
+    progress: bool | Progress = Lines(print),
 ) -> dict[str, Any]:
-    """Run one point into ``folder``, or read what it holds.
+    """Run one point into a folder, or read the result that the folder holds.
+
+    Args:
+        point: the contestant.
+        seed: of weights, scores, parents and the order of the data.
+        folder: of this run alone; it is made if it does not exist.
+        device: ``cpu`` or ``cuda``.
+        progress: who hears of the training and its lines of news; False for nobody.
 
     Returns:
-        ``point``, ``seed``, ``result`` (see :func:`slth.experiments.studies.compare.run`), ``environment``.
+        ``point``, ``seed``, ``result`` (see :func:`slth.experiments.contest.judge.judge`), ``environment``.
 
     Raises:
         InputError: the folder holds another run's result or checkpoints, or cannot be made.
     """
-    folder = Path(folder)
+    folder, listener = Path(folder), listening(progress)
     check_int("seed", seed, 0)
     asked: dict[str, Any] = {"point": point.model_dump(mode="json"), "seed": seed}
     stored = read_result(folder)
-    # A run that failed before its first checkpoint has left nothing to go on from.
-    begun = _read(folder / STARTED) if any(folder.glob("*.pt")) else None
+    # Without a checkpoint there is nothing to go on from, so that another run may use the folder.
+    begun = _read(folder / STARTED_FILE) if any(folder.glob("*.pt")) else None
     _refuse_another(folder, asked, stored or begun)
     if stored is not None:
-        listening(progress).say(f"already there: {folder / RESULT}")
+        listener.say(f"already there: {folder / RESULT_FILE}")
         return stored
-    job = prepare(point, seed, folder=folder, device=device, progress=progress)
+    job = prepare(point, seed, folder=folder, device=device, progress=listener)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise InputError(f"cannot make the folder {folder}: {cause.strerror}. Choose another with --out.") from cause
-    write_whole(folder / STARTED, json.dumps(asked, indent=2) + "\n")
+    write_whole(folder / STARTED_FILE, json.dumps(asked, indent=2) + "\n")
     outcome = METHODS[point.method](job)
     result = judge(point, job, outcome)
     _write_tensors(folder, outcome)
     stored = {**asked, "result": result, "environment": environment()}
-    # Last of all: where it lies, everything else does.
-    write_whole(folder / RESULT, json.dumps(stored, indent=2) + "\n")
+    # Written last: a folder with a result is complete.
+    write_whole(folder / RESULT_FILE, json.dumps(stored, indent=2) + "\n")
     return stored
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """What a folder holds, or None.
+    """The result that a folder holds, or None.
 
     Raises:
-        InputError: a result that is damaged.
+        InputError: the file is damaged.
     """
-    return _read(folder / RESULT)
+    return _read(folder / RESULT_FILE)
 
 
 def check_device(device: str) -> str:
-    """``cpu`` or ``cuda``, the latter only where there is one."""
-    import torch
+    """The device, if this machine has it.
 
+    Raises:
+        InputError: it is neither ``cpu`` nor ``cuda``, or torch sees no GPU.
+    """
     check_choice("device", device, ("cpu", "cuda"))
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda is not at hand: torch sees no GPU here. Use --device cpu.")
@@ -94,7 +109,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _refuse_another(folder: Path, asked: dict[str, Any], held: dict[str, Any] | None) -> None:
-    """Raise :class:`InputError` where a folder holds, finished or begun, anything but what is asked for."""
+    """Raise :class:`InputError` if the folder holds a run, finished or begun, that is not the one asked for."""
     if held is None:
         return
     differing = [name for name, value in asked["point"].items() if held["point"].get(name) != value]

@@ -1,1 +1,1 @@
-"""The studies that come with slth: one module a study, its tables and figures apart."""
+"""The studies that come with slth. Each has a module; some have a second one for their tables and figures."""

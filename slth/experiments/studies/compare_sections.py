@@ -1,4 +1,4 @@
-"""What the rows of a comparison say: tables and figures, functions of the rows alone."""
+"""Tables and figures of a comparison of methods."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from slth import figures
-from slth.experiments.analysis.intervals import Interval, interval, show
-from slth.experiments.analysis.published import published
+from slth.experiments.analysis.intervals import Interval, format_interval, in_percent, interval
+from slth.experiments.analysis.published import published_accuracy
+from slth.experiments.contest.judge import MEASURES, STAGES
 from slth.experiments.engine.spec import canonical
 from slth.experiments.engine.study import Row
 from slth.report import Section
 
-STAGES = {
-    "found": "as found", "tuned": "fine-tuned", "shuffled": "mask shuffled, tuned",
-    "redrawn": "weights redrawn, tuned", "smart": "random with smart ratios, tuned",
-}  # fmt: skip
-# What each measure is called, and whether it is a percentage.
-MEASURES = {
-    "accuracy": ("accuracy", True), "nll": ("NLL (nats)", False), "brier": ("Brier", False),
-    "ece": ("ECE, equal width", True), "ece_mass": ("ECE, equal mass", True), "auroc": ("AUROC, unknown inputs", False),
-}  # fmt: skip
+# A reliability diagram shows at most so many methods; the lines of more cannot be told apart.
+MOST_RELIABILITY_CURVES = 6
 
+# (label of a method, density asked for) → the rows of one setting, which differ in the seed.
 Groups = dict[tuple[str, float], list[Row]]
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """One set of tables and figures for each task (data, architecture) in the rows."""
+    """The tables and figures of each task (data set and architecture) in the rows."""
     tasks: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         tasks[row.point["data"], row.point["arch"]].append(row)
@@ -35,14 +30,17 @@ def sections(rows: Sequence[Row]) -> list[Section]:
 
 
 def label(row: Row) -> str:
-    """What a row's line is called: the method, with the options that set it apart."""
+    """The name of a row's method, with its options."""
     shown = [f"{name} {value}" for name, value in row.point["options"].items()]
-    return row.point["method"] + (f" ({', '.join(shown)})" if shown else "")
+    return str(row.point["method"]) + (f" ({', '.join(shown)})" if shown else "")
 
 
-def grouped(rows: Iterable[Row]) -> Groups:
-    """Rows of one setting together: they differ in the seed. By label and density asked for; where two settings share
-    both, the label says what sets them apart."""
+def by_method(rows: Iterable[Row]) -> Groups:
+    """Rows by method and density asked for.
+
+    The rows of a group differ in the seed alone. Where two settings share the method, its options and the density, the
+    label also says what else sets them apart.
+    """
     settings: dict[tuple[str, float], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         settings[label(row), row.point["density"]][canonical(dict(row.point))].append(row)
@@ -56,7 +54,16 @@ def grouped(rows: Iterable[Row]) -> Groups:
 
 
 def values(rows: Sequence[Row], stage: str, measure: str) -> list[float]:
-    """A measure of a stage, over the rows that have it, in the order of their seeds."""
+    """A measure of a stage, in the order of the seeds.
+
+    Args:
+        rows: of one setting. Rows that lack the measure are left out.
+        stage: a name in :data:`slth.experiments.contest.judge.STAGES`.
+        measure: a name in :data:`slth.experiments.contest.judge.MEASURES`.
+
+    Returns:
+        One number for each row that has it.
+    """
     found = []
     for row in sorted(rows, key=lambda row: row.seed):
         value = row.result["stages"].get(stage, {}).get(measure)
@@ -66,12 +73,18 @@ def values(rows: Sequence[Row], stage: str, measure: str) -> list[float]:
 
 
 def curves(rows: Sequence[Row], stage: str) -> dict[str, dict[float, Interval]]:
-    """label → measured density → accuracy, of the methods whose tickets have that stage.
+    """Accuracy against measured density, a curve for each method whose tickets have a stage.
 
-    A method whose search passes through other densities (``levels``) gives them all.
+    Args:
+        rows: of one task.
+        stage: a name in :data:`slth.experiments.contest.judge.STAGES`.
+
+    Returns:
+        Label → density → accuracy with its interval. If a search passes through other densities (``levels``), its
+        curve has them too. Dense training has no curve.
     """
     lines: dict[str, dict[float, Interval]] = defaultdict(dict)
-    for (name, _), mine in grouped(rows).items():
+    for (name, _), mine in by_method(rows).items():
         if mine[0].point["method"] == "dense":
             continue
         levels: dict[float, list[float]] = defaultdict(list)
@@ -103,7 +116,7 @@ def _task(name: str, rows: Sequence[Row]) -> list[Section]:
             )
     checked = {
         f"{who}, {density:g}: {STAGES[stage]}": interval(values(mine, stage, "accuracy"))
-        for (who, density), mine in grouped(rows).items() if any("shuffled" in row.result["stages"] for row in mine)
+        for (who, density), mine in by_method(rows).items() if any("shuffled" in row.result["stages"] for row in mine)
         for stage in STAGES if values(mine, stage, "accuracy")
     }  # fmt: skip
     if checked:
@@ -112,7 +125,7 @@ def _task(name: str, rows: Sequence[Row]) -> list[Section]:
                 f"{name}: sanity checks",
                 "A mask that means something loses when it is shuffled within layers, or put on other weights.",
                 figure=figures.intervals(
-                    {who: tuple(100 * one for one in value) for who, value in checked.items()},  # type: ignore[misc]
+                    {who: in_percent(value) for who, value in checked.items()},
                     quantity="test accuracy (%)",
                 ),
                 caption="Accuracy after fine-tuning of the ticket and of what it must be told apart from.",
@@ -124,14 +137,15 @@ def _task(name: str, rows: Sequence[Row]) -> list[Section]:
 
 def _scores(name: str, rows: Sequence[Row]) -> Section:
     lines = []
-    for (who, density), mine in sorted(grouped(rows).items()):
+    for (who, density), mine in sorted(by_method(rows).items()):
         stages = mine[0].result["stages"]
         for stage in STAGES:
             accuracy = values(mine, stage, "accuracy")
             if stage in stages:
+                shown = format_interval(interval(accuracy)) if accuracy else stages[stage].get("error", "–")
                 lines.append((
                     who, f"{density:g}", f"{_mean(mine, lambda row: row.result['density']):.4g}", STAGES[stage],
-                    show(interval(accuracy)) if accuracy else stages[stage].get("error", "–"), str(len(accuracy)),
+                    shown, str(len(accuracy)),
                     "yes" if stage == "found" and all(row.result["untouched"] for row in mine) else "",
                 ))  # fmt: skip
     header = ("method", "density asked", "density", "stage", "test accuracy", "seeds", "weights untouched")
@@ -141,23 +155,23 @@ def _scores(name: str, rows: Sequence[Row]) -> Section:
 def _calibration(name: str, rows: Sequence[Row]) -> Section:
     lines: list[tuple[str, ...]] = []
     tables: dict[str, Any] = {}
-    for (who, density), mine in sorted(grouped(rows).items()):
+    for (who, density), mine in sorted(by_method(rows).items()):
         stage = "tuned" if values(mine, "tuned", "accuracy") else "found"
         cells = []
         for measure, (_, percent) in MEASURES.items():
             got = values(mine, stage, measure)
-            cells.append(show(interval(got), percent=percent, digits=2 if percent else 3) if got else "–")
+            cells.append(format_interval(interval(got), percent=percent, digits=2 if percent else 3) if got else "–")
         harmed = [one for row in mine for one in row.result["stages"][stage].get("corrupted", {}).values()]
         cells.append(f"{100 * sum(harmed) / len(harmed):.2f} %" if harmed else "–")
         lines.append((who, f"{density:g}", STAGES[stage], *cells))
         table = mine[0].result["stages"][stage].get("reliability")
-        if table and len(tables) < 6:
+        if table and len(tables) < MOST_RELIABILITY_CURVES:
             tables[f"{who}, {density:g}"] = table
     header = ("method", "density asked", "stage", *(shown for shown, _ in MEASURES.values()), "accuracy, corrupted")
     return Section(
         f"{name}: calibration",
         header=header, rows=lines, figure=figures.reliability(tables) if tables else None,
-        caption="Reliability of the first seed; at most six methods are drawn.",
+        caption=f"Reliability of the first seed; at most {MOST_RELIABILITY_CURVES} methods are drawn.",
     )  # fmt: skip
 
 
@@ -165,14 +179,16 @@ def _cost(name: str, rows: Sequence[Row]) -> list[Section]:
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
     clocks: dict[str, list[tuple[float, float]]] = defaultdict(list)
     lines = []
-    for (who, density), mine in sorted(grouped(rows).items()):
+    for (who, density), mine in sorted(by_method(rows).items()):
         stage = "tuned" if values(mine, "tuned", "accuracy") else "found"
         scores = values(mine, stage, "accuracy")
         epochs = _mean(mine, lambda row: row.result["epochs"])
         tuned = _mean(mine, lambda row: row.result.get("tuned_epochs", 0))
         seconds = interval([row.result["seconds"] for row in mine])
-        lines.append((who, f"{density:g}", f"{epochs:.1f}", f"{tuned:g}", show(seconds, percent=False, digits=1),
-                      show(interval(scores)) if scores else "–"))  # fmt: skip
+        lines.append((
+            who, f"{density:g}", f"{epochs:.1f}", f"{tuned:g}", format_interval(seconds, percent=False, digits=1),
+            format_interval(interval(scores)) if scores else "–",
+        ))  # fmt: skip
         if scores and epochs > 0:
             points[who].append((epochs + tuned, sum(scores) / len(scores)))
             clocks[who].append((seconds[0], sum(scores) / len(scores)))
@@ -198,18 +214,20 @@ def _cost(name: str, rows: Sequence[Row]) -> list[Section]:
 
 
 def _published(name: str, rows: Sequence[Row]) -> list[Section]:
-    """Published figures beside ours, where the setting is the same."""
+    """Published accuracies beside ours, where the setting is the same."""
     lines = []
-    for (who, _), mine in sorted(grouped(rows).items()):
+    for (who, _), mine in sorted(by_method(rows).items()):
         first = mine[0].point
         for stage in ("found", "tuned"):
             density = _mean(mine, lambda row: row.result["density"])
-            theirs = published(first["arch"], first["data"], first["method"], stage, density)
+            theirs = published_accuracy(first["arch"], first["data"], first["method"], stage, density)
             ours = values(mine, stage, "accuracy")
             if theirs is not None and ours:
                 setting = f"{first['epochs']} epochs, {first['finetune']} after; {first['examples'] or 'all'} images"
-                lines.append((who, f"{density:.4g}", STAGES[stage], f"{100 * theirs.accuracy:.2f} %",
-                              f"{theirs.source}: {theirs.setting}", show(interval(ours)), setting))  # fmt: skip
+                lines.append((
+                    who, f"{density:.4g}", STAGES[stage], f"{100 * theirs.accuracy:.2f} %",
+                    f"{theirs.source}: {theirs.setting}", format_interval(interval(ours)), setting,
+                ))  # fmt: skip
     header = ("method", "density", "stage", "published", "their setting", "ours", "our setting")
     return [Section(f"{name}: published figures beside ours", header=header, rows=lines)] if lines else []
 

@@ -1,9 +1,9 @@
-"""Lottery tickets on a data diet: how the rewind point was made, and what iterative pruning makes of it.
+"""Lottery tickets on a data diet: which examples make a good rewind point for iterative pruning.
 
-A point names the examples that the rewind point was pre-trained on (``all``, or a ``random``, ``easy`` or ``hard``
-subset of a size), and the step t_r; iterative magnitude pruning goes on from there on all training images. Beside the
-ticket's accuracy stands whether the start is linearly mode connected: whether two children of it, trained with
-different orders of the data, have no error barrier between them.
+A point names the examples that the rewind point is pre-trained on (``all``, or a ``random``, ``easy`` or ``hard``
+subset of a given size) and its step t_r. Iterative magnitude pruning then starts there, on all training images. Two
+things are measured: the ticket's accuracy, and whether the rewind point is linearly mode connected, which means that
+two copies of it, trained with different orders of the data, have no error barrier between them.
 
 Source: paul2022
 """
@@ -21,12 +21,12 @@ from pydantic import Field, model_validator
 
 from slth import figures
 from slth.baselines import connectivity, data_diet, imp
-from slth.baselines.recipe import Recipe
 from slth.baselines.training import accuracy
-from slth.experiments.analysis.intervals import interval, show
+from slth.experiments.analysis.intervals import format_interval, in_percent, interval
+from slth.experiments.analysis.summary import finished_rows, no_rows
+from slth.experiments.contest.images import test_data, training_data
 from slth.experiments.contest.job import Job
 from slth.experiments.engine.study import Point, Row, Study
-from slth.experiments.studies.compare import test_data, training_data
 from slth.report import Section
 
 
@@ -34,10 +34,20 @@ class Diet(Point):
     """One way to a rewind point.
 
     Attributes:
-        kind: of the subset; ``all`` for the ordinary rewind point. size: of the subset, in examples.
-        rewind: t_r in steps. density: of the ticket. fraction: pruned a level. epochs: of each level's training.
-        replicates, score_steps: of the networks whose EL2N scores order the examples.
-        arch, data, examples, validation, test, recipe: as in ``compare``.
+        kind: of the subset; ``all`` for the ordinary rewind point.
+        size: of the subset, in examples; 0 for ``all``.
+        rewind: t_r, in steps.
+        density: of the ticket.
+        fraction: of the weights that each level prunes.
+        epochs: of each level's training.
+        replicates: number of networks whose EL2N scores order the examples.
+        score_steps: number of steps that each of them is trained for.
+        arch: a name in :data:`slth.networks.models.ARCHITECTURES`.
+        data: a name of a data set.
+        examples: number of training images; None for all.
+        validation: number of training images that are held out.
+        test: number of test images, the first ones; None for all.
+        recipe: changes to the recipe of iterative pruning, by name.
     """
 
     kind: Literal["all", "random", "easy", "hard"] = "all"
@@ -56,28 +66,32 @@ class Diet(Point):
     recipe: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Diet:
+    def _check_size(self) -> Diet:
         if (self.kind == "all") != (self.size == 0):
             raise ValueError("size must be 0 for kind 'all', and the number of examples for a subset")
         return self
 
 
 def run(point: Diet, seed: int) -> dict[str, Any]:
-    """Pre-train, prune iteratively, and look at the line between two children of the rewind point.
+    """Pre-train, prune iteratively, and measure the barrier between two children of the rewind point.
+
+    Args:
+        point: the way to a rewind point.
+        seed: of the weights, the subset and the order of the data.
 
     Returns:
         ``levels``: (density, test accuracy) pairs; ``barrier`` and ``loss_barrier`` between the children, on test
-        data; ``connected``: whether the error barrier is below two points; ``own_connected``: fraction of test
-        examples whose own error has no barrier; ``start_accuracy`` of the rewind point.
+        data; ``connected``: whether the error barrier is below two percentage points; ``own_connected``: fraction of
+        test examples without a barrier of their own error; ``start_accuracy`` of the rewind point.
     """
     job = _job(point, seed)
-    recipe = job.made(imp.RECIPE)
+    recipe = job.resolve_recipe(imp.RECIPE)
     test = test_data(point.data, point.test)
     model = job.model()
     if point.kind == "all":
         start = imp.rewind_point(model, job.data, recipe=recipe, step=point.rewind)
     else:
-        scores = _scores(point.model_copy(update={"kind": "all", "size": 0, "rewind": 0}).model_dump_json())
+        scores = _el2n_scores(point.model_copy(update={"kind": "all", "size": 0, "rewind": 0}).model_dump_json())
         chosen = data_diet.subset(point.size, kind=point.kind, scores=scores, seed=seed)
         start = data_diet.pretrained(model, job.data, chosen, recipe=recipe, step=point.rewind)
     first, second = connectivity.children(
@@ -94,42 +108,47 @@ def run(point: Diet, seed: int) -> dict[str, Any]:
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """Accuracy of the tickets by kind, size and t_r, and connectivity beside it."""
-    shown = table(rows)
+    """Accuracy and connectivity by kind, size and t_r."""
+    known = finished_rows(rows)
+    if not known:
+        return no_rows("Tickets by rewind point")
+    shown = table(known)
     bars = {
-        name: tuple(100 * one for one in interval([row.result["levels"][-1][1] for row in mine]))
-        for name, mine in _grouped(rows).items()
+        name: in_percent(interval([row.result["levels"][-1][1] for row in mine]))
+        for name, mine in _by_rewind_point(known).items()
     }
     return [
         Section(
             "Tickets by rewind point",
-            verdict(rows),
+            verdict(known) or "The rows do not show a subset beside all images yet: there is nothing to compare.",
             header=shown["header"],
             rows=shown["rows"],
-            figure=figures.intervals(bars, quantity="test accuracy of the ticket (%)"),  # type: ignore[arg-type]
+            figure=figures.intervals(bars, quantity="test accuracy of the ticket (%)"),
             caption="Accuracy of the sparsest ticket from each rewind point; 95 % bootstrap intervals.",
         )
     ]
 
 
 def table(rows: Sequence[Row]) -> dict[str, Any]:
-    """``header`` and ``rows``, text, one line a rewind point."""
+    """A line for each rewind point, as text: ``header`` and ``rows``."""
     lines = []
-    for name, mine in _grouped(rows).items():
+    for name, mine in _by_rewind_point(rows).items():
         final = interval([row.result["levels"][-1][1] for row in mine])
         barrier = interval([row.result["barrier"] for row in mine])
         linked = sum(row.result["connected"] for row in mine)
         own = sum(row.result["own_connected"] for row in mine) / len(mine)
         density = mine[0].result["levels"][-1][0]
-        lines.append((name, str(len(mine)), f"{density:.3g}", show(final), show(barrier), f"{linked} of {len(mine)}",
-                      f"{100 * own:.2f} %"))  # fmt: skip
+        lines.append((
+            name, str(len(mine)), f"{density:.3g}", format_interval(final), format_interval(barrier),
+            f"{linked} of {len(mine)}", f"{100 * own:.2f} %",
+        ))  # fmt: skip
     header = ("rewind point", "seeds", "density", "accuracy of the ticket", "error barrier", "pairs connected",
               "examples connected")  # fmt: skip
     return {"header": header, "rows": lines}
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """What the rows say of the claim that a small random or an easy subset makes as good a start, in sentences."""
+    """Whether a subset makes as good a start as all images, in sentences; empty if there is nothing to compare."""
     found = []
     for rewind in sorted({row.point["rewind"] for row in rows}):
         here = [row for row in rows if row.point["rewind"] == rewind]
@@ -143,12 +162,12 @@ def verdict(rows: Sequence[Row]) -> str:
                 gap = interval([a - b for a, b in pairs])
                 word = "worse" if gap[2] < 0 else "better" if gap[1] > 0 else "not told apart"
                 word = word if len(pairs) > 1 else "one seed, which decides nothing"
-                found.append(f"t_r = {rewind}, {kind} {size:,} against all: {show(gap)}, {word}.")
+                found.append(f"t_r = {rewind}, {kind} {size:,} against all: {format_interval(gap)}, {word}.")
     return " ".join(found)
 
 
-def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows by rewind point, named: they differ in the seed."""
+def _by_rewind_point(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by the name of their rewind point; those of a group differ in the seed."""
     groups: dict[tuple[int, str, int], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.point["rewind"], row.point["kind"], row.point["size"]].append(row)
@@ -165,11 +184,11 @@ def _job(point: Diet, seed: int) -> Job:
 
 
 @functools.lru_cache(maxsize=4)
-def _scores(described: str) -> torch.Tensor:
-    """EL2N scores of a task: of its training images and recipe alone, whatever the seed of the row."""
+def _el2n_scores(described: str) -> torch.Tensor:
+    """EL2N scores of a task. They depend on its training images and recipe, not on the seed of a row."""
     point = Diet.model_validate_json(described)
     job = _job(point, 0)
-    recipe: Recipe = job.made(imp.RECIPE)
+    recipe = job.resolve_recipe(imp.RECIPE)
     networks = data_diet.replicates(
         lambda seed: replace(job, seed=10_000 + seed).model(), job.data, recipe=recipe, steps=point.score_steps,
         count=point.replicates,

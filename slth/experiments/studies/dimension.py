@@ -1,15 +1,15 @@
 r"""Dimension: every solver's error against D at a fixed number of candidates per dimension, in equal time.
 
-An instance has n = ratio·D NSN candidates in R^D and a standard normal target, and every method gets the same seconds
-of one thread: there is no unit of work that branch and bound, a linear programme and a greedy walk share. Times are
-wall times, so errors of the methods that use all of theirs vary a little with the machine; ``seconds = 0`` gives
-every method its default work instead, which is deterministic, and for integer solvers may take for ever.
+An instance has n = ratio·D NSN candidates in R^D and a standard normal target. Every method gets the same seconds of
+one thread, because branch and bound, a linear programme and a greedy walk share no other unit of work. Times are wall
+times, so that the error of a method that uses all of its time varies a little with the machine. With ``seconds = 0``
+every method does its default work instead; that is deterministic, but integer solvers may then run forever.
 
-``core`` is made for D up to about 8: beyond, one of its rounds takes longer than any reasonable limit, and it looks at
-the clock between rounds only. The standard spec stops it there.
+``core`` is made for D up to about 8. Above, one of its rounds takes longer than any reasonable limit, and it checks the
+clock between rounds only. The standard spec stops it at 8.
 
-A method is *useful* at D while its median error is below that of the trivial selection: the best of keeping nothing
-and keeping one single candidate. An instance that it refuses, for want of memory, counts as an infinite error.
+A method is *useful* at D if its median error is below that of the trivial selection, which is the better of keeping
+nothing and keeping one candidate. An instance that a method refuses, for lack of memory, counts as an infinite error.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pydantic import Field
 from scipy.optimize import brentq
 
 from slth.errors import SlthError
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs
+from slth.experiments.analysis.summary import Spread, finished_rows, grouped, missing_combinations, no_rows, paragraphs
 from slth.experiments.engine.study import Point, Row, Study
 from slth.figures import error_against_dimension, outcome_table
 from slth.report import Section
 from slth.rss import SOLVERS, Problem, Status, solve
 from slth.theory import thresholds
 
-# The target's entries are standard normal: this is their size where theory wants one number.
+# The target's entries are standard normal. Where theory takes one size for all entries, it gets their deviation.
 TARGET_RMS = 1.0
 
 
@@ -39,8 +39,10 @@ class DimensionPoint(Point):
     """One method in one dimension.
 
     Attributes:
-        D: dimension. ratio: candidates per dimension, n = ratio·D. method: of :func:`slth.rss.solve`.
-        seconds: wall time each instance gets, one thread; 0 for the method's default work.
+        D: dimension.
+        ratio: candidates per dimension, n = ratio·D.
+        method: of :func:`slth.rss.solve`.
+        seconds: wall time of one thread for each instance; 0 for the method's default work.
     """
 
     D: int = Field(ge=1, le=4096)
@@ -50,7 +52,16 @@ class DimensionPoint(Point):
 
 
 def run(point: DimensionPoint, seed: int) -> dict[str, Any]:
-    """Solve one instance, which depends on D, ratio and seed only: all methods see the same."""
+    """Solve one instance. It depends on D, ratio and seed only, so that all methods get the same.
+
+    Args:
+        point: the method and the dimension.
+        seed: of the instance.
+
+    Returns:
+        ``error`` (None if refused), ``status``, ``refused`` (the reason, or nothing), ``solver_seconds``; the
+        ``trivial`` error, and the error for which one solution is expected to exist (``exists``).
+    """
     rng = np.random.default_rng([seed, point.D, point.ratio])
     size = point.ratio * point.D
     vectors = rng.standard_normal((size, 1)) * rng.standard_normal((size, point.D))
@@ -69,20 +80,27 @@ def run(point: DimensionPoint, seed: int) -> dict[str, Any]:
 
 @functools.cache
 def _compile(method: str) -> None:
-    """Solve something small first: an instance's seconds are for the search, not for the compiler."""
+    """Solve something small first, so that an instance's seconds go to the search and not to the compiler."""
     vectors = np.random.default_rng(0).standard_normal((16, 2))
     solve(Problem(vectors=vectors, target=np.ones(2)), method, time_limit=0.1, threads=1)
 
 
 def trivial_error(problem: Problem) -> float:
-    """The least L∞ error of keeping nothing or one candidate."""
+    """The L∞ error of the trivial selection: the better of keeping nothing and keeping one candidate."""
     alone = np.abs(problem.vectors - problem.target).max(axis=1)
     return float(min(alone.min(), np.abs(problem.target).max()))
 
 
 @functools.cache
 def expected_best(D: int, n: int) -> float | None:
-    """The ε for which one solution is expected among n NSN candidates, target entries of size 1; None out of range.
+    """The ε for which one solution is expected among n NSN candidates, for target entries of size 1.
+
+    Args:
+        D: dimension.
+        n: number of candidates.
+
+    Returns:
+        ε, or None if it is out of range.
 
     Source: first_moment
     """
@@ -98,20 +116,25 @@ def expected_best(D: int, n: int) -> float | None:
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """For each ratio and time: errors against D, and where each method is useful."""
-    known = done(rows)
+    """Errors against D, and where each method is useful, for each ratio and time."""
+    known = finished_rows(rows)
     if not known:
-        return nothing("Error against dimension")
-    made = []
+        return no_rows("Error against dimension")
+    found = []
     for (ratio, seconds), some in grouped(known, "ratio", "seconds").items():
-        made += _sections(some, f"n = {ratio}·D, {f'{seconds:g} s' if seconds else 'default work'} an instance")
-    return made
+        budget = f"{seconds:g} s" if seconds else "default work"
+        found += _sections_of_ratio(some, f"n = {ratio}·D, {budget} an instance")
+    return found
 
 
 def useful_until(cells: Mapping[int, tuple[float, float]]) -> int | None:
-    """The largest D up to which, from the smallest one on, (median error, trivial error) say that a method is useful.
+    """The largest D up to which a method is useful at every D of a study.
 
-    None where it is not even at the smallest.
+    Args:
+        cells: D → (median error of the method, trivial error).
+
+    Returns:
+        That D, or None if the method is not useful at the smallest one.
     """
     last = None
     for D, (error, trivial) in sorted(cells.items()):
@@ -121,7 +144,7 @@ def useful_until(cells: Mapping[int, tuple[float, float]]) -> int | None:
     return last
 
 
-def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
+def _sections_of_ratio(rows: Sequence[Row], suffix: str) -> list[Section]:
     table = grouped(rows, "method", "D")
     methods = [name for name in SOLVERS if any(method == name for method, _ in table)]
     dimensions = sorted({D for _, D in table})
@@ -160,7 +183,7 @@ def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
     return [
         Section(
             f"Error against dimension ({suffix})",
-            paragraphs(_best(medians, methods, dimensions), holes(rows, "method", "D")),
+            paragraphs(_describe_best(medians, methods, dimensions), missing_combinations(rows, "method", "D")),
             ("method", "D", "n", "L∞ error (median [least, greatest])", "trivial", "expected to exist",
              "proved optimal", "seconds"),
             numbers,
@@ -170,7 +193,7 @@ def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
         ),
         Section(
             f"Where each method stops being useful ({suffix})",
-            _usefulness(medians, trivial, methods, dimensions),
+            _describe_usefulness(medians, trivial, methods, dimensions),
             figure=table_ax,
             caption="Median error; the lighter the smaller beside the trivial selection's. Hatched: not run (empty), "
             "refused, or no better than keeping at most one candidate.",
@@ -178,11 +201,11 @@ def _sections(rows: Sequence[Row], suffix: str) -> list[Section]:
     ]  # fmt: skip
 
 
-def _usefulness(
+def _describe_usefulness(
     medians: Mapping[tuple[str, int], float], trivial: Mapping[int, Spread], methods: Sequence[str],
     dimensions: Sequence[int],
 ) -> str:  # fmt: skip
-    """Up to which D each method beats keeping at most one candidate."""
+    """The largest D up to which each method is useful, in a sentence."""
     ends: dict[tuple[int, bool], list[str]] = {}
     for method in methods:
         cells = {D: (medians[method, D], trivial[D].median) for D in dimensions if (method, D) in medians}
@@ -204,8 +227,8 @@ def _usefulness(
     )
 
 
-def _best(medians: Mapping[tuple[str, int], float], methods: Sequence[str], dimensions: Sequence[int]) -> str:
-    """Which method has the least median error at each D."""
+def _describe_best(medians: Mapping[tuple[str, int], float], methods: Sequence[str], dimensions: Sequence[int]) -> str:
+    """The method with the least median error at each D, in a sentence."""
     runs: list[tuple[str, int, int]] = []
     for D in dimensions:
         name = min((m for m in methods if (m, D) in medians), key=lambda m: medians[m, D])
@@ -240,6 +263,6 @@ STUDY = Study(
     point=DimensionPoint,
     run=run,
     sections=sections,
-    # Under a limit of time the clock decides how far a method comes.
+    # With a limit of time, the machine's speed decides how far a method gets.
     clocks=("error", "status", "refused"),
 )

@@ -1,9 +1,9 @@
-r"""What the rows of the existence study say: success probabilities, thresholds, growth exponents, figures.
+r"""Success probabilities, thresholds, growth exponents and figures from the rows of the existence study.
 
 The threshold n_½ of a method at (D, ε) is where a monotone (isotonic) fit of its success frequencies crosses ½,
-interpolated in log n; its 95 % interval is a percentile bootstrap of the binomial counts around that fit. The growth
-exponents are those of n_½ = A·D^α·log2(1/ε)^β, least squares in logarithms, over the (D, ε) of the study: effective
-exponents over that range, not asymptotic ones.
+interpolated in log n. Its 95 % interval is a percentile bootstrap of the binomial counts around that fit. The growth
+exponents are those of n_½ = A·D^α·log2(1/ε)^β, fitted by least squares in logarithms. They are effective exponents over
+the (D, ε) of the study, not asymptotic ones.
 
 Source: first_moment
 """
@@ -20,7 +20,7 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import binomtest
 
 from slth.experiments.engine.study import Row
-from slth.experiments.studies.existence import BOX, FINDERS
+from slth.experiments.studies.existence_instances import FINDERS, TARGET
 from slth.figures import success_against_size, three_worlds
 from slth.figures.style import panels
 from slth.report import Section
@@ -30,8 +30,13 @@ Array = npt.NDArray[np.float64]
 
 DRAWS = 400
 CONFIDENCE = 0.95
-# A growth law of two exponents needs more than its three numbers.
-FEWEST = 4
+# A growth law of two exponents has three unknowns: it needs more cells than that.
+FEWEST_CELLS = 4
+# What is kept of a certificate.
+PROOF_KEYS = ("n", "k", "success", "note")
+CURVE_NAMES = {
+    "exact": "Measured existence", "first_moment": "First moment", "paper": "The paper's form, C = 1 assumed",
+}  # fmt: skip
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
@@ -41,7 +46,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
         return [Section("No threshold yet", "The rows hold no pair of D and ε: run the study to its end.")]
     header = ("D", "ε", "exists: n_½", "E[Y] = 1", "core finds", "relax finds", "certified", "paper's form")
     fits = [
-        f"{_NAMES[name]}: n ∝ D^{_exponent(fit, 'D')} · log2(1/ε)^{_exponent(fit, 'log')} over this range."
+        f"{CURVE_NAMES[name]}: n ∝ D^{_exponent(fit, 'D')} · log2(1/ε)^{_exponent(fit, 'log')} over this range."
         for name, fit in summary["exponents"].items()
         if fit is not None
     ]
@@ -67,7 +72,7 @@ def sections(rows: Sequence[Row]) -> list[Section]:
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """What the rows say, JSON-ready; D and ε are those of the ``certified`` rows.
+    """Curves, thresholds and exponents, JSON-ready. The pairs (D, ε) are those of the ``certified`` rows.
 
     Returns:
         ``curves``: per (D, ε) and method, the sizes, successes and trials with Clopper–Pearson bands;
@@ -80,7 +85,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     draws: dict[tuple[int, float], Array] = {}
     certified = {(r.point["D"], r.point["eps"]): r.result for r in rows if r.point["method"] == "certified"}
     for D, eps in sorted(certified, key=lambda cell: (cell[0], -cell[1])):
-        expected = thresholds.width(D=D, eps=eps, z=BOX)
+        expected = thresholds.width(D=D, eps=eps, z=TARGET)
         line: dict[str, Any] = {"D": D, "eps": eps, "first_moment": expected.crossing}
         for method in ("exact", *FINDERS):
             curve = success_curve(rows, method, D, eps)
@@ -88,7 +93,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
             line[method], again = _threshold(curve)
             if method == "exact":
                 draws[D, eps] = again
-        line["certified"] = {key: value for key, value in certified[D, eps].items() if key in _PROOF}
+        line["certified"] = {key: value for key, value in certified[D, eps].items() if key in PROOF_KEYS}
         line["paper"] = _paper(D, eps)
         table.append(line)
     exponents = {
@@ -102,8 +107,18 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
 def success_curve(rows: Sequence[Row], method: str, D: int, eps: float) -> dict[str, Any]:
     """How often a method came within ε, size by size, with exact binomial (Clopper–Pearson) bands.
 
-    A success is an error ≤ ε. For ``exact`` a failure is a proved lower bound above ε; a trial that is neither is
-    undecided and left out of ``trials``. For the other methods whatever is no success is a failure to find.
+    A success is an error ≤ ε. For ``exact``, a failure is a proved lower bound above ε; a trial that is neither is
+    undecided and not counted in ``trials``. For the other methods, every trial that is no success is a failure to find.
+
+    Args:
+        rows: of the study.
+        method: ``exact`` or one of ``FINDERS``.
+        D: dimension.
+        eps: tolerance ε.
+
+    Returns:
+        ``method``, ``D``, ``eps``, the number of ``undecided`` trials, and the lists ``n``, ``successes``, ``trials``,
+        ``low``, ``high`` and ``seconds_each``, one entry for each size.
     """
     curve: dict[str, Any] = {"method": method, "D": D, "eps": eps}
     columns = ("n", "successes", "trials", "low", "high", "seconds_each")
@@ -129,7 +144,16 @@ def success_curve(rows: Sequence[Row], method: str, D: int, eps: float) -> dict[
 
 
 def half_point(sizes: Array, frequencies: Array, trials: Array) -> float | None:
-    """Where the isotonic fit crosses ½, interpolated in log n; None if the sizes do not enclose it."""
+    """The size n_½ at which the isotonic fit crosses ½, interpolated in log n.
+
+    Args:
+        sizes: increasing, shape (m,).
+        frequencies: of success at each size, shape (m,).
+        trials: number of trials at each size, shape (m,).
+
+    Returns:
+        n_½, or None if the sizes do not enclose it.
+    """
     fit = isotonic_regression(frequencies, weights=trials).x
     above = int(np.searchsorted(fit, 0.5))  # the first size with a fitted frequency of at least ½
     if above == len(fit) or (above == 0 and fit[0] > 0.5):
@@ -141,7 +165,7 @@ def half_point(sizes: Array, frequencies: Array, trials: Array) -> float | None:
 
 
 def figure(summary: dict[str, Any]) -> list[Axes]:
-    """The three worlds, a panel per D: what exists, what is found and in how long, what is proved."""
+    """The three worlds in a panel for each D: what exists, what is found and how fast, what is proved."""
     dimensions = sorted({one["D"] for one in summary["thresholds"]})
     axes, labels = panels(len(dimensions)), {name: _found_label(name, summary) for name in FINDERS}
     for ax, D in zip(axes, dimensions, strict=True):
@@ -167,7 +191,7 @@ def curves_figure(summary: dict[str, Any]) -> list[Axes]:
     for ax, D in zip(axes, dimensions, strict=True):
         curves = [one for one in summary["curves"] if one["D"] == D and one["method"] == "exact"]
         expected = [
-            [min(1.0, 2 ** thresholds.log2_expected_count(n=n, D=D, eps=one["eps"], z=BOX)) for n in one["n"]]
+            [min(1.0, 2 ** thresholds.log2_expected_count(n=n, D=D, eps=one["eps"], z=TARGET)) for n in one["n"]]
             for one in curves
         ]
         success_against_size(curves=curves, expected=expected, dimension=D, ax=ax)
@@ -175,13 +199,9 @@ def curves_figure(summary: dict[str, Any]) -> list[Axes]:
 
 
 def _found_label(method: str, summary: dict[str, Any]) -> str:
-    """In how long the method finds, at its slowest threshold of the study."""
+    """A method and the seconds it took at its slowest threshold of the study."""
     times = [one[method]["seconds_each"] for one in summary["thresholds"] if one[method] is not None]
     return f"found by {method} within {max(times):.1g} s" if times else f"{method}: not in range"
-
-
-_PROOF = ("n", "k", "success", "note")
-_NAMES = {"exact": "Measured existence", "first_moment": "First moment", "paper": "The paper's form, C = 1 assumed"}
 
 
 def _line(one: dict[str, Any]) -> tuple[str, ...]:
@@ -203,13 +223,13 @@ def _exponent(fit: dict[str, Any], name: str) -> str:
 
 
 def _paper(D: int, eps: float) -> dict[str, Any]:
-    """D⁶·log³(D/ε): the width theorem's form for one subset sum."""
+    """The width theorem's form for one subset sum, D⁶·log³(D/ε)."""
     bound = bounds.compute("dacunha2023", d=1, c_in=1, c_out=D, depth=1, eps=eps, constant=1.0)
     return {"value": bound.value, "text": str(bound)}
 
 
 def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tuple[dict[str, Any] | None, Array]:
-    """n_½ with its interval and the core seconds an instance took there; and the bootstrap's draws of n_½."""
+    """A curve's n_½ with its interval and the core seconds an instance took there; and the bootstrap's draws of it."""
     sizes, trials = np.array(curve["n"], dtype=float), np.array(curve["trials"])
     if not len(sizes) or not trials.all():
         return None, np.full(draws, np.nan)
@@ -222,8 +242,8 @@ def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tupl
     again = [half_point(sizes, rng.binomial(trials, fit) / trials, trials) for _ in range(draws)]
     drawn = np.array([np.nan if one is None else one for one in again])
     tail = 100 * (1 - CONFIDENCE) / 2
-    # Draws that cross ½ outside the sizes that were run lie beyond one of the ends: where they are more than a tail,
-    # what is left of the draws is no 95 % interval.
+    # Draws that cross ½ outside the sizes that were run have no value. If they are more than a tail, the quantiles of
+    # the other draws do not give a 95 % interval.
     low, high = (np.nan, np.nan)
     if np.isnan(drawn).mean() <= tail / 100:
         low, high = np.nanpercentile(drawn, [tail, 100 - tail])
@@ -232,8 +252,8 @@ def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tupl
 
 
 def _exponents(cells: list[tuple[int, float, float]]) -> dict[str, float] | None:
-    """α and β of n = A·D^α·log2(1/ε)^β; None where the cells do not determine them."""
-    if len(cells) < FEWEST or len({D for D, _, _ in cells}) < 2 or len({eps for _, eps, _ in cells}) < 2:
+    """α and β of n = A·D^α·log2(1/ε)^β; None if the cells do not determine them."""
+    if len(cells) < FEWEST_CELLS or len({D for D, _, _ in cells}) < 2 or len({eps for _, eps, _ in cells}) < 2:
         return None
     D, eps, n = np.array(cells, dtype=float).T
     design = np.column_stack([np.ones(len(cells)), np.log(D), np.log(np.log2(1 / eps))])
@@ -244,7 +264,7 @@ def _exponents(cells: list[tuple[int, float, float]]) -> dict[str, float] | None
 def _exponents_with_interval(
     table: list[dict[str, Any]], draws: dict[tuple[int, float], Array]
 ) -> dict[str, Any] | None:
-    """The exponents of measured existence; their intervals from the bootstrap's draws of every n_½."""
+    """The exponents of measured existence, with intervals from the bootstrap's draws of every n_½."""
     known = [one for one in table if one["exact"] is not None]
     centre = _exponents([(one["D"], one["eps"], one["exact"]["n"]) for one in known])
     if centre is None:

@@ -1,4 +1,4 @@
-r"""Neurons: one ReLU neuron by removing neurons alone, beside the blocked construction with as many hidden neurons.
+r"""Neurons: one ReLU neuron imitated by removing neurons, beside the blocked construction of the same size.
 
 The target is x ↦ relu(⟨w, x⟩) on the unit circle of R². Removing whole neurons of a random two-layer network leaves
 :math:`\sum_{t \in S} v_t\, \mathrm{relu}(⟨u_t, x⟩)`, and whatever S is,
@@ -6,11 +6,11 @@ The target is x ↦ relu(⟨w, x⟩) on the unit circle of R². Removing whole n
 .. math:: \sup_{\|x\| = 1} |\text{error}| \;\ge\; \tfrac14 \sin θ, \qquad
           θ = \min_t \angle(w, ± u_t) \approx \frac{π}{2n},
 
-because the target's kink can only come from another one (proofs_check/neuron_pruning.py); that Ω(1/ε) neurons are
-needed is the published statement. The best S is searched by integer programming on a grid of angles, with a proved
-lower bound; the error of what it finds is computed exactly. The blocked construction with n hidden neurons has n/4
-candidates for each input and sign: four one-dimensional subset sums, solved to proved optimality, and a second ReLU,
-which does not increase the error.
+because the target's kink can only come from a neuron's kink (proofs_check/neuron_pruning.py). The published statement
+is that Ω(1/ε) neurons are needed. Integer programming on a grid of angles searches the best S and proves a lower bound;
+the error of the S that it finds is computed exactly. The blocked construction with n hidden neurons has n/4 candidates
+for each input and sign. It needs four one-dimensional subset sums, which are solved to proved optimality, and a second
+ReLU, which does not increase the error.
 
 Source: ferre2026
 """
@@ -32,9 +32,9 @@ from slth.rss import Problem, Status, solve
 Array = npt.NDArray[np.float64]
 
 WEIGHT = np.array([0.6, -0.8])
-# Angles of the programme: an even grid, and every kink. More of them raise the proved bound a little, and cost time.
-GRID = 64
-# Hidden neurons of the blocked construction come in groups: two inputs, two signs.
+# Angles of the programme's even grid, beside the kinks. More of them raise the proved bound a little, and cost time.
+GRID_ANGLES = 64
+# Groups of hidden neurons in the blocked construction, one for each of two inputs and two signs.
 GROUPS = 4
 
 
@@ -42,9 +42,10 @@ class NeuronPoint(Point):
     """One construction with n hidden neurons.
 
     Attributes:
-        n: hidden neurons; a multiple of four for ``blocked``. construction: ``neuron`` (neurons removed, nothing else)
-            or ``blocked`` (of the 1×1 layer only the blocked mask is left, then neurons are removed).
-        nodes: of branch and bound that the integer programme may take: not a time, so that a row can be repeated.
+        n: number of hidden neurons; a multiple of four for ``blocked``.
+        construction: ``neuron`` removes neurons and nothing else; ``blocked`` first reduces the 1×1 layer to the
+            blocked mask, and then removes neurons.
+        nodes: limit of the integer programme, in nodes of branch and bound. A limit of time could not be repeated.
     """
 
     n: int = Field(ge=4, le=4096)
@@ -52,14 +53,24 @@ class NeuronPoint(Point):
     nodes: int = Field(default=1000, ge=1)
 
     @model_validator(mode="after")
-    def _whole_groups(self) -> NeuronPoint:
+    def _check_groups(self) -> NeuronPoint:
         if self.construction == "blocked" and self.n % GROUPS:
             raise ValueError(f"n must be a multiple of {GROUPS} for the blocked construction; got {self.n}.")
         return self
 
 
 def run(point: NeuronPoint, seed: int) -> dict[str, Any]:
-    """The best error found, what is proved of the best there is, and the theorem's bound for these neurons."""
+    """Draw the random network, and search the neurons to keep.
+
+    Args:
+        point: the construction and its size.
+        seed: of the random network.
+
+    Returns:
+        ``error`` of the best mask found; ``lower``, a proved bound on the error of every mask; ``theorem``, the
+        theorem's bound for these neurons; ``proved``, whether the search is complete; ``kept`` neurons. For ``blocked``
+        the bounds and ``kept`` are None.
+    """
     rng = np.random.default_rng([seed, point.n, point.construction == "blocked"])
     if point.construction == "blocked":
         return blocked(rng, point.n)
@@ -68,11 +79,19 @@ def run(point: NeuronPoint, seed: int) -> dict[str, Any]:
 
 
 def blocked(rng: np.random.Generator, n: int) -> dict[str, Any]:
-    """Error of the blocked construction: at most the Euclidean norm of the two inputs' errors, in every quadrant."""
+    """Build the blocked construction. Its error is at most the Euclidean norm of the two inputs' errors.
+
+    Args:
+        rng: draws the random weights.
+        n: number of hidden neurons, a multiple of four.
+
+    Returns:
+        As :func:`run`.
+    """
     squares, proved = 0.0, True
     for weight in WEIGHT:
         worst = 0.0
-        for wanted in (weight, weight):  # |u|·v has the same law in both sign groups, and −v that of v
+        for wanted in (weight, weight):  # one for each sign: |u|·v has the same law in both groups, and −v that of v
             candidates = np.abs(rng.standard_normal(n // GROUPS)) * rng.standard_normal(n // GROUPS)
             problem = Problem(vectors=candidates[:, None], target=np.array([wanted]))
             found = solve(problem, threads=1)
@@ -83,10 +102,15 @@ def blocked(rng: np.random.Generator, n: int) -> dict[str, Any]:
 
 
 def prune_neurons(first: Array, second: Array, nodes: int) -> dict[str, Any]:
-    """The best set of neurons to keep, on a grid of angles; the error of what is found over the whole circle.
+    """Search the best set of neurons to keep on a grid of angles, and compute its error over the whole circle.
 
     Args:
-        first: u, (n, 2). second: v, (n,). nodes: for the search.
+        first: weights u of the first layer, shape (n, 2).
+        second: weights v of the second layer, shape (n,).
+        nodes: limit of the search.
+
+    Returns:
+        As :func:`run`.
     """
     n, angles = len(second), grid(first)
     x = np.column_stack([np.cos(angles), np.sin(angles)])
@@ -101,9 +125,9 @@ def prune_neurons(first: Array, second: Array, nodes: int) -> dict[str, Any]:
         integrality=np.append(np.ones(n), 0),
         options={"node_limit": nodes, "mip_rel_gap": 0.0},
     )  # fmt: skip
-    # Out of nodes the programme's own masks are poor: a greedy one with flips of up to two stands in for them.
+    # When the programme runs out of nodes, its masks are poor. A greedy mask, improved by flips, is often better.
     greedy = solve(Problem(vectors=features.T, target=wanted), "pursuit", threads=1).selected
-    masks = [np.zeros(n, dtype=bool), flipped(features, wanted, greedy)]
+    masks = [np.zeros(n, dtype=bool), improve_by_flips(features, wanted, greedy)]
     if found.x is not None:
         masks.append(found.x[:n] > 0.5)
     error, kept = min(((sup_error(first[mask], second[mask]), mask) for mask in masks), key=lambda pair: pair[0])
@@ -117,11 +141,16 @@ def prune_neurons(first: Array, second: Array, nodes: int) -> dict[str, Any]:
     }
 
 
-def flipped(features: Array, wanted: Array, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """A mask that no flip of one or two neurons brings nearer to ``wanted``, in L∞ on the grid, from ``kept`` on.
+def improve_by_flips(features: Array, wanted: Array, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Flip one or two neurons at a time, as long as that lowers the L∞ error on the grid.
 
     Args:
-        features: what each neuron contributes at each angle, (m, n). wanted: (m,).
+        features: contribution of each neuron at each angle, shape (m, n).
+        wanted: the target at each angle, shape (m,).
+        kept: the mask to begin with, shape (n,).
+
+    Returns:
+        A mask that no flip of one or two neurons improves.
     """
     kept, n = kept.copy(), features.shape[1]
     while True:
@@ -143,17 +172,24 @@ def flipped(features: Array, wanted: Array, kept: npt.NDArray[np.bool_]) -> npt.
 
 
 def grid(first: Array) -> Array:
-    """The programme's angles: even ones, every kink, and the target's with the nearest kink's mirror images."""
+    """The programme's angles: an even grid, every kink, the target's kink, and the nearest kink's mirror images."""
     own, theta = math.atan2(WEIGHT[0], -WEIGHT[1]), math.asin(smallest_sine(first))
     kinks = np.append(np.arctan2(first[:, 0], -first[:, 1]), [own, own - theta, own + theta])
-    return np.concatenate([np.linspace(0, 2 * np.pi, GRID, endpoint=False), kinks, kinks + np.pi])
+    return np.concatenate([np.linspace(0, 2 * np.pi, GRID_ANGLES, endpoint=False), kinks, kinks + np.pi])
 
 
 def sup_error(first: Array, second: Array) -> float:
-    """sup over the circle of |Σ v_t relu(⟨u_t, x⟩) − relu(⟨w, x⟩)|, from the arcs between kinks.
+    """The largest error |Σ v_t relu(⟨u_t, x⟩) − relu(⟨w, x⟩)| over the unit circle, exactly.
 
-    On an arc the difference is ⟨a, x⟩, a sinusoid of amplitude ‖a‖: its largest value is at an end, or ‖a‖ where
-    ±a/‖a‖ lies inside.
+    On an arc between two kinks the difference is ⟨a, x⟩, a sinusoid of amplitude ‖a‖. Its largest absolute value is at
+    an end of the arc, or ‖a‖ if ±a/‖a‖ lies inside.
+
+    Args:
+        first: weights u of the first layer, shape (n, 2).
+        second: weights v of the second layer, shape (n,).
+
+    Returns:
+        The supremum.
     """
     own = math.atan2(WEIGHT[0], -WEIGHT[1])
     kinks = np.append(np.arctan2(first[:, 0], -first[:, 1]), own)
@@ -170,7 +206,7 @@ def sup_error(first: Array, second: Array) -> float:
 
 
 def smallest_sine(first: Array) -> float:
-    """sin θ of the neuron whose kink is nearest to the target's."""
+    """The least sin θ, where θ is the angle between a neuron's kink and the target's."""
     cosine = np.abs(first @ WEIGHT) / (np.hypot(first[:, 0], first[:, 1]) * np.hypot(*WEIGHT))
     return math.sqrt(max(0.0, 1 - float(cosine.max()) ** 2))
 

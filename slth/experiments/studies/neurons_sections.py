@@ -1,4 +1,4 @@
-"""What the rows of the neuron study show: how each construction's error falls, and the width an error takes."""
+"""Tables and figures of the neuron study: how each construction's error falls, and the width that an error takes."""
 
 from __future__ import annotations
 
@@ -7,31 +7,40 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from slth.experiments.analysis.growth import Estimate, fit_law
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs, settings
+from slth.experiments.analysis.growth import Estimate, fit_growth_law
+from slth.experiments.analysis.summary import (
+    Spread,
+    finished_rows,
+    grouped,
+    missing_combinations,
+    no_rows,
+    paragraphs,
+    settings,
+)
 from slth.experiments.engine.study import Row
 from slth.figures import neuron_gap
 from slth.report import Section
 
 # Errors at which widths are compared.
 TOLERANCES = (0.1, 0.03, 0.01, 0.003, 0.001)
-STRETCH = 64
+# The base 2^n of a fit is written as 2^(n / EXPONENT_UNIT), which does not overflow for the largest n.
+EXPONENT_UNIT = 64
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
     """The two constructions' errors against hidden neurons, and the widths that tolerances take."""
-    known = done(rows)
+    known = finished_rows(rows)
     if not known:
-        return nothing("Neurons removed alone, or after blocking")
+        return no_rows("Neurons removed alone, or after blocking")
     blocked = [row for row in known if row.point["construction"] == "blocked"]
     alone = [row for row in known if row.point["construction"] != "blocked"]
-    # The budget of nodes is that of removal alone: each one has its section, beside the same blocked rows.
+    # Only removal alone has a budget of nodes: each budget has its own sections, beside the same blocked rows.
     groups = settings(alone, varied=("construction", "n"), named=()) if alone else [((), "", [])]
     once = list({(row.point["n"], row.seed): row for row in blocked}.values())
-    return [section for _, rest, some in groups for section in _sections([*some, *once], rest)]
+    return [section for _, rest, some in groups for section in _sections_of_budget([*some, *once], rest)]
 
 
-def _sections(known: Sequence[Row], rest: str) -> list[Section]:
+def _sections_of_budget(known: Sequence[Row], rest: str) -> list[Section]:
     cells = grouped(known, "construction", "n")
     curves = {
         name: [(n, some) for (construction, n), some in cells.items() if construction == name]
@@ -60,7 +69,7 @@ def _sections(known: Sequence[Row], rest: str) -> list[Section]:
     return [
         Section(
             f"Neurons removed alone, or after blocking{rest}",
-            paragraphs(_laws(alone, blocked), holes(known, "construction", "n")),
+            paragraphs(_describe_growth(alone, blocked), missing_combinations(known, "construction", "n")),
             ("construction", "hidden neurons", "sup error found", "proved lower bound",
              "proved optimal (neurons alone: on its grid)"),
             table,
@@ -81,20 +90,19 @@ def _sections(known: Sequence[Row], rest: str) -> list[Section]:
     ]  # fmt: skip
 
 
-def _laws(alone: Sequence[tuple[int, list[Row]]], blocked: Sequence[tuple[int, list[Row]]]) -> str:
-    """Growth of the theorem's bound, of the found error, and of the blocked one, fitted."""
+def _describe_growth(alone: Sequence[tuple[int, list[Row]]], blocked: Sequence[tuple[int, list[Row]]]) -> str:
+    """Fitted growth laws of the theorem's bound and of both errors, and where blocking wins, in sentences."""
     said = []
     for label, name in (("The theorem's lower bound", "theorem"), ("The best error found by removal alone", "error")):
         pairs = [(n, row.result[name]) for n, some in alone for row in some if row.result[name]]
-        law = fit_law([value for _, value in pairs], {"n": [n for n, _ in pairs]})
+        law = fit_growth_law([value for _, value in pairs], {"n": [n for n, _ in pairs]})
         if law is not None:
             said.append(f"{label} falls like {law} over these widths.")
     pairs = [(n, row.result["error"]) for n, some in blocked for row in some if row.result["error"] > 0]
-    # A power of 2^n, written with a number that does not overflow for the largest n.
-    law = fit_law([value for _, value in pairs], {"2^n": [2 ** (n / STRETCH) for n, _ in pairs]})
+    law = fit_growth_law([value for _, value in pairs], {"2^n": [2 ** (n / EXPONENT_UNIT) for n, _ in pairs]})
     if law is not None:
         power = law.exponents["2^n"]
-        rate = Estimate(*(-end / STRETCH for end in (power.value, power.high, power.low)))
+        rate = Estimate(*(-end / EXPONENT_UNIT for end in (power.value, power.high, power.low)))
         said.append(
             f"The blocked construction's falls like 2^(−n·{rate}): a fixed number of neurons for each further bit."
         )
@@ -116,7 +124,7 @@ def _below(blocked: Sequence[Row], alone: Sequence[Row]) -> bool:
 
 
 def _lower(row: Row) -> float:
-    """The better of the programme's proved bound and the theorem's."""
+    """The larger of the programme's proved bound and the theorem's."""
     return max(row.result["lower"] or 0.0, row.result["theorem"] or 0.0)
 
 

@@ -1,8 +1,8 @@
-"""Planted tickets: every search is asked for a ticket that is known to be there.
+"""Planted tickets: every search is asked for a ticket that is known to exist.
 
-Methods that search masks get a random network in which a small trained one is hidden; it labels the data, so that its
-ticket has accuracy 1. The subset-sum search gets a target whose slices are sums of known candidates of its parent; its
-planted ticket has an error of rounding alone.
+Methods that search masks get a random network in which a small trained one is hidden. The small one labels the data, so
+that its ticket has accuracy 1. The subset-sum search gets a target whose slices are sums of known candidates of its
+parent, so that the error of the planted ticket is rounding alone.
 
 Source: plantnseek2022
 """
@@ -22,7 +22,7 @@ from slth import figures
 from slth.baselines import edge_popup, gates, gem_miner, imp, planted_searches, planted_sums
 from slth.baselines import planted_tickets as planted
 from slth.errors import check_choice
-from slth.experiments.analysis.intervals import interval, show
+from slth.experiments.analysis.intervals import format_interval, interval
 from slth.experiments.engine.study import Point, Row, Study
 from slth.networks import models
 from slth.report import Section
@@ -36,9 +36,14 @@ class Hidden(Point):
     """One search for a planted ticket.
 
     Attributes:
-        method: of ``SEARCHES``. data: images; the planted network labels them. hidden: neurons of the planted
-            network. width: neurons of the network it is planted in; for the subset sum, hidden channels per input
-            channel. epochs: of a training run. kept: candidates in each planted sum. options: of the method.
+        method: a name in ``SEARCHES``.
+        data: a data set; the planted network labels its images.
+        hidden: number of hidden neurons of the planted network.
+        width: number of hidden neurons of the network it is planted in; for the subset sum, hidden channels per input
+            channel.
+        epochs: length of a training run.
+        kept: number of candidates in each planted sum.
+        options: of the method, by name.
     """
 
     method: str
@@ -51,16 +56,20 @@ class Hidden(Point):
 
     @field_validator("method")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _check_method(cls, value: str) -> str:
         return check_choice("method", value, SEARCHES)
 
 
 def run(point: Hidden, seed: int) -> dict[str, Any]:
     """Search at the planted density, and compare with what was planted.
 
+    Args:
+        point: the search.
+        seed: of all networks, masks and the order of the data.
+
     Returns:
-        Of a method of masks :func:`slth.baselines.planted_searches.scores_of`; of the subset sum
-        :func:`slth.baselines.planted_sums.score_ticket` and ``agreement`` with the target.
+        For a method of masks, the scores of :func:`slth.baselines.planted_searches.scores_of`; for the subset sum,
+        those of :func:`slth.baselines.planted_sums.score_ticket` and ``agreement`` with the target.
     """
     if point.method == "subset-sum":
         return _subset_sum(point, seed)
@@ -84,18 +93,18 @@ def _subset_sum(point: Hidden, seed: int) -> dict[str, Any]:
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """Accuracy and recall by method, and the errors of the subset sum beside the planted ones."""
+    """Accuracy, recall and errors of each search, beside those of the planted ticket."""
     shown = table(rows)
     bars = {
         name: interval([row.result["accuracy"] for row in mine])
-        for name, mine in _grouped(rows).items() if mine[0].result["accuracy"] is not None
+        for name, mine in _by_search(rows).items() if mine[0].result["accuracy"] is not None
     }  # fmt: skip
     return [
         Section(
             "What was found of what was planted",
             "A planted ticket of masks has accuracy 1 by construction. Another ticket may be as good: low recall with "
-            "accuracy 1 is no failure. Recall of a random mask of that density is the density. The planted subset sum "
-            "has an error of rounding; “reached” is the fraction of instances in which the search came as close.",
+            "accuracy 1 is no failure. The recall of a random mask is its density. The error of the planted subset sum "
+            "is rounding; “reached” is the fraction of instances in which the search came as close.",
             header=shown["header"], rows=shown["rows"],
             figure=figures.intervals(bars, quantity="accuracy as found, on the planted network's labels", reference=1)
             if bars else None,
@@ -105,20 +114,21 @@ def sections(rows: Sequence[Row]) -> list[Section]:
 
 
 def table(rows: Sequence[Row]) -> dict[str, Any]:
-    """``header`` and ``rows``, text, one line a method and width."""
+    """A line for each method and width, as text: ``header`` and ``rows``."""
     lines = []
-    for name, mine in _grouped(rows).items():
+    for name, mine in _by_search(rows).items():
         cells = []
         for measure, percent in (("accuracy", True), ("agreement", True), ("recall", True), ("precision", True),
                                  ("density", True), ("reached", True), ("error", False)):  # fmt: skip
             got = [row.result[measure] for row in mine if row.result.get(measure) is not None]
-            cells.append(show(interval(got), percent=percent, digits=1 if percent else 5) if got else "–")
+            cells.append(format_interval(interval(got), percent=percent, digits=1 if percent else 5) if got else "–")
         lines.append((name, str(len(mine)), *cells))
     header = ("search", "seeds", "accuracy", "agreement", "recall", "precision", "density", "reached", "error")
     return {"header": header, "rows": lines}
 
 
-def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _by_search(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by method, width and options; those of a group differ in the seed."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (SEARCHES.index(row.point["method"]), row.point["width"], row.seed)):
         options = "".join(f", {name} {value}" for name, value in row.point["options"].items())

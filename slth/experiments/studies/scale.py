@@ -1,9 +1,9 @@
 r"""Scale and law: two free choices of the parent, the factor on a layer's random weights and their distribution.
 
-ReLU networks are positively homogeneous, so a factor on a layer's random weights is free; it decides how large the
-target is in units of a candidate. A small factor makes the target large: the relative error falls, for the absolute
-one hardly depends on the target, until the candidates do not reach it any more. ``scale="auto"`` is a formula in the
-target's norm, D and n that was chosen once; this study moves away from it in both directions.
+ReLU networks are positively homogeneous, so a factor on a layer's random weights is free. It decides how large the
+target is beside a candidate. A small factor makes the target large. The absolute error hardly depends on the target,
+so that the relative error falls, until the candidates do not reach the target any more. ``scale="auto"`` is a fixed
+formula in the target's norm, D and n; this study moves away from it in both directions.
 """
 
 from __future__ import annotations
@@ -14,10 +14,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
+from slth.experiments.analysis.summary import (
+    Spread,
+    finished_rows,
+    grouped,
+    missing_combinations,
+    no_rows,
+    paragraphs,
+    percent,
+    settings,
+)
+from slth.experiments.analysis.ticket_errors import target_size
 from slth.experiments.engine.study import Row, Study
 from slth.experiments.studies.subjects import SubjectPoint, load_subject
-from slth.experiments.studies.width import unit_of
 from slth.figures import error_against_scale
 from slth.networks import make_parent
 from slth.report import Section
@@ -28,8 +37,11 @@ class ScalePoint(SubjectPoint):
     """One layer, found with one factor on its default scale.
 
     Attributes:
-        layer: name of the target's layer. width: hidden channels per input channel. law: of the parent.
-        factor: on the scale that ``auto`` gives this law (1 is the default). method: of ``find_ticket``.
+        layer: name of the target's layer.
+        width: hidden channels per input channel.
+        law: of the parent's random weights.
+        factor: on the scale that ``auto`` gives this law; 1 is the default.
+        method: of the search, as in :func:`slth.tickets.find_ticket`.
     """
 
     layer: str = "conv2"
@@ -40,7 +52,16 @@ class ScalePoint(SubjectPoint):
 
 
 def run(point: ScalePoint, seed: int) -> dict[str, Any]:
-    """Find the layer's ticket, the others left as they were trained, and measure its kernels' error."""
+    """Find the ticket of one layer, leave the others as they were trained, and measure the error of its kernels.
+
+    Args:
+        point: the layer and the factor.
+        seed: of the parent.
+
+    Returns:
+        ``D``, ``relative_rms`` of the kernels, ``target_rms`` in σ, and the numbers of ``kept`` and ``usable``
+        channels.
+    """
     target = load_subject(point).only(point.layer)
     default = make_parent(target, width=point.width, seed=seed, law=point.law).layers[0].scale
     ticket = find_ticket(
@@ -48,21 +69,20 @@ def run(point: ScalePoint, seed: int) -> dict[str, Any]:
         threads=1,
     )  # fmt: skip
     report = ticket.layers[0]
-    size = float(np.sqrt(np.mean(np.square(target.maps[0].weight, dtype=np.float64))))
     return {
         "D": report.dimension,
         "relative_rms": report.relative_rms,
-        "target_rms": size / unit_of(ticket, 0),
+        "target_rms": target_size(ticket, 0),
         "kept": report.kept,
         "usable": report.usable,
     }
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """For each target, layer, width, …: errors against the factor, for both laws."""
-    known = done(rows)
+    """Errors against the factor for both laws, a section for each target, layer, width and other setting."""
+    known = finished_rows(rows)
     if not known:
-        return nothing("Scale and law")
+        return no_rows("Scale and law")
     groups = settings(known, varied=("law", "factor"), named=("target", "layer", "width"))
     return [
         _section(some, f"{target}, {layer}, width {width:,}{rest}") for (target, layer, width), rest, some in groups
@@ -77,8 +97,8 @@ def _section(rows: Sequence[Row], suffix: str) -> Section:
               for law in laws}  # fmt: skip
     return Section(
         f"Scale and law ({suffix})",
-        paragraphs(*(_said(law, {f: e for (one, f), e in errors.items() if one == law}) for law in laws),
-                   _laws(errors), holes(rows, "law", "factor")),
+        paragraphs(*(_describe_law(law, {f: e for (one, f), e in errors.items() if one == law}) for law in laws),
+                   _compare_laws(errors), missing_combinations(rows, "law", "factor")),
         ("law", "scale / default", "target RMS / σ", "relative error (RMS)", "kept"),
         [
             (
@@ -94,8 +114,8 @@ def _section(rows: Sequence[Row], suffix: str) -> Section:
     )  # fmt: skip
 
 
-def _said(law: str, errors: Mapping[float, Spread]) -> str:
-    """Where the error is least, and what the default costs beside it."""
+def _describe_law(law: str, errors: Mapping[float, Spread]) -> str:
+    """The factor with the least error, and the error of the default beside it."""
     best = min(errors, key=lambda factor: errors[factor].median)
     least = errors[best].median
     said = f"{law.capitalize()} parent: of {len(errors)} factors, {best:g} has the least error, {percent(least)}"
@@ -107,8 +127,8 @@ def _said(law: str, errors: Mapping[float, Spread]) -> str:
     return f"{said}. At {low:g} it is {percent(errors[low].median)}, at {high:g} {percent(errors[high].median)}."
 
 
-def _laws(errors: Mapping[tuple[Any, ...], Spread]) -> str:
-    """Normal beside uniform where both have a default."""
+def _compare_laws(errors: Mapping[tuple[Any, ...], Spread]) -> str:
+    """Normal beside uniform at the default scale; empty if one of the two has no row there."""
     if ("normal", 1.0) not in errors or ("uniform", 1.0) not in errors:
         return ""
     ratio = errors["uniform", 1.0].median / errors["normal", 1.0].median

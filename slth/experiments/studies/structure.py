@@ -1,8 +1,8 @@
 r"""Structure: what it costs to remove whole kernels or channels rather than single weights, at equal randomness.
 
-The parent is the same for all structures: width·(1 + d²·c_out) random numbers for each input channel. They differ
-in what a mask may remove of it, and so in the dimension of a subset-sum instance: 1, d² or d²·c_out. Equal widths are
-therefore equal random parameters. What structure buys is the compact module: its numbers, operations and time.
+The parent is the same for all structures: width·(1 + d²·c_out) random numbers for each input channel, so that equal
+widths are equal random parameters. Structures differ in what a mask may remove, and so in the dimension of a subset-sum
+instance: 1, d² or d²·c_out. In return, a coarser structure gives a compact module with fewer numbers and operations.
 """
 
 from __future__ import annotations
@@ -14,27 +14,58 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
+from slth.experiments.analysis.summary import (
+    Spread,
+    finished_rows,
+    grouped,
+    missing_combinations,
+    no_rows,
+    paragraphs,
+    percent,
+    settings,
+)
+from slth.experiments.analysis.ticket_errors import relative_error
 from slth.experiments.engine.study import Row, Study
 from slth.experiments.studies.subjects import SubjectPoint, load_subject
 from slth.figures import price_of_structure
 from slth.figures.style import panels
 from slth.networks.linear_map import STRUCTURES
 from slth.report import Section
-from slth.tickets import Ticket, evaluate, find_ticket
+from slth.tickets import evaluate, find_ticket
 from slth.tickets.checks.cost import measure_cost
-from slth.tickets.record.approximation import approximated_weight
+
+# Quantities that are drawn: name in the result, label, and the target's own number beside it.
+PANELS: tuple[tuple[str, str, str | None], ...] = (
+    ("relative_error", "relative kernel error (RMS)", None),
+    ("held", "numbers in the compact module", "target_weights"),
+    ("flops", "FLOPs for one image", "target_flops"),
+    ("milliseconds", "latency of one image (ms)", "target_milliseconds"),
+)
 
 
 class StructurePoint(SubjectPoint):
-    """One structure at one width, which fixes the number of random parameters."""
+    """One structure at one width.
+
+    Attributes:
+        structure: ``weight``, ``kernel`` or ``channel``.
+        width: hidden channels per input channel; it fixes the number of random parameters.
+    """
 
     structure: Literal["weight", "kernel", "channel"]
     width: int = Field(ge=2)
 
 
 def run(point: StructurePoint, seed: int) -> dict[str, Any]:
-    """Find the ticket, and measure its error, what it keeps, and what its compact module costs on one image."""
+    """Find the ticket, and measure its error, what it keeps, and what its compact module costs on one image.
+
+    Args:
+        point: the structure and the width.
+        seed: of the parent.
+
+    Returns:
+        ``random`` parameters, ``kept`` ones and hidden ``channels``; ``relative_error`` of the kernels; accuracies and
+        ``agreement``; numbers ``held``, ``flops`` and ``milliseconds`` of the compact module, and the target's.
+    """
     subject = load_subject(point)
     ticket = find_ticket(subject.target, width=point.width, structure=point.structure, seed=seed, threads=1)
     scores = {one.name: one for one in evaluate(ticket, subject.test, controls=False, folded=True)}
@@ -56,30 +87,24 @@ def run(point: StructurePoint, seed: int) -> dict[str, Any]:
     }
 
 
-def relative_error(ticket: Ticket) -> float:
-    """Root mean square over layers of ‖K̂ − K‖₂/‖K‖₂, kernels without biases."""
-    squares = []
-    for i, linear in enumerate(ticket.target.maps):
-        for sign in linear.signs:
-            found = approximated_weight(ticket, i, sign)
-            weight = linear.weight.astype(np.float64)
-            squares.append(float(np.square(found - weight).sum() / np.square(weight).sum()))
-    return float(np.sqrt(np.mean(squares)))
-
-
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """For each target, …: error against random parameters, costs, and the price of structure."""
-    known = done(rows)
+    """Errors and costs against random parameters, a section for each target and other setting."""
+    known = finished_rows(rows)
     if not known:
-        return nothing("The price of structure")
+        return no_rows("The price of structure")
     groups = settings(known, varied=("structure", "width"), named=("target",))
     return [_section(some, f"{target}{rest}") for (target,), rest, some in groups]
 
 
-def needed(curve: Sequence[tuple[float, float]], error: float) -> float | None:
-    """Random parameters at which a falling (parameters, error) curve meets an error, by powers between its points.
+def parameters_for(curve: Sequence[tuple[float, float]], error: float) -> float | None:
+    """Random parameters at which a falling curve meets an error; a power law joins neighbouring points.
 
-    None outside the curve.
+    Args:
+        curve: (random parameters, error) pairs, the parameters increasing.
+        error: the error to meet.
+
+    Returns:
+        The number of parameters, or None if the error lies outside the curve.
     """
     for (left, above), (right, below) in itertools.pairwise(curve):
         if below <= error <= above and below < above:
@@ -92,8 +117,8 @@ def _section(rows: Sequence[Row], target: str) -> Section:
     cells = grouped(rows, "structure", "width")
     structures = [name for name in STRUCTURES if any(name == structure for structure, _ in cells)]
     widths = sorted({width for _, width in cells})
-    axes = panels(len(_PANELS), height=3.2)
-    for ax, (quantity, label, reference) in zip(axes, _PANELS, strict=True):
+    axes = panels(len(PANELS), height=3.2)
+    for ax, (quantity, label, reference) in zip(axes, PANELS, strict=True):
         price_of_structure(
             curves={
                 name: [
@@ -110,16 +135,16 @@ def _section(rows: Sequence[Row], target: str) -> Section:
     axes[0].legend(fontsize=8, frameon=False)
     return Section(
         f"The price of structure ({target})",
-        paragraphs(_price(cells, structures, widths), holes(rows, "structure", "width")),
+        paragraphs(_price(cells, structures, widths), missing_combinations(rows, "structure", "width")),
         ("structure", "width", "random parameters", "relative error", "ticket accuracy", "random numbers kept",
          "numbers in the module", "FLOPs", "ms an image", "FLOPs / target's"),
         [
             (
-                name, f"{width:,}", f"{some[0].result['random']:,}", str(_of(some, "relative_error")),
-                percent(_of(some, "accuracy").median), f"{_of(some, 'kept').median:,.0f}",
-                f"{_of(some, 'held').median:,.0f}", f"{_of(some, 'flops').median:,.0f}",
-                f"{_of(some, 'milliseconds').median:.3g}",
-                f"{_of(some, 'flops').median / some[0].result['target_flops']:.1f}",
+                name, f"{width:,}", f"{some[0].result['random']:,}", str(_spread(some, "relative_error")),
+                percent(_spread(some, "accuracy").median), f"{_spread(some, 'kept').median:,.0f}",
+                f"{_spread(some, 'held').median:,.0f}", f"{_spread(some, 'flops').median:,.0f}",
+                f"{_spread(some, 'milliseconds').median:.3g}",
+                f"{_spread(some, 'flops').median / some[0].result['target_flops']:.1f}",
             )
             for (name, width), some in cells.items()
         ],
@@ -130,53 +155,46 @@ def _section(rows: Sequence[Row], target: str) -> Section:
 
 
 def _price(cells: Mapping[tuple[Any, ...], list[Row]], structures: Sequence[str], widths: Sequence[int]) -> str:
-    """How much larger errors are with structure, and how many more random parameters make up for it."""
+    """How much larger the errors of coarser structures are, and how many more random parameters make up for it."""
     said = []
     common = [width for width in widths if all((name, width) in cells for name in structures)]
     if len(structures) > 1 and common:
         width, first = common[-1], structures[0]
-        base = _of(cells[first, width], "relative_error").median
+        base = _spread(cells[first, width], "relative_error").median
         ratios = [
-            f"{name} {_of(cells[name, width], 'relative_error').median / base:.2g} times" for name in structures[1:]
+            f"{name} {_spread(cells[name, width], 'relative_error').median / base:.2g} times" for name in structures[1:]
         ]
         random = cells[first, width][0].result["random"]
-        flops = [f"{name} {_of(cells[name, width], 'flops').median:.2g}" for name in structures]
+        flops = [f"{name} {_spread(cells[name, width], 'flops').median:.2g}" for name in structures]
         said.append(f"With {random:,} random parameters (width {width:,}), the error is, beside structure {first}'s "
                     f"{base:.2g}: {', '.join(ratios)}. "
                     f"Their compact modules take FLOPs an image: {', '.join(flops)}.")  # fmt: skip
     curves = {
         name: [
-            (float(cells[name, w][0].result["random"]), _of(cells[name, w], "relative_error").median)
+            (float(cells[name, w][0].result["random"]), _spread(cells[name, w], "relative_error").median)
             for w in widths
             if (name, w) in cells
         ]
         for name in structures
     }
     for fine, coarse in itertools.pairwise(structures):
-        # An error that both reach: the coarse one's smallest is the fine one's earliest.
+        # The coarse structure's smallest error. The fine one meets it too, unless its whole curve lies below.
         error = min(error for _, error in curves[coarse])
-        at, other = needed(curves[fine], error), needed(curves[coarse], error)
+        at, other = parameters_for(curves[fine], error), parameters_for(curves[coarse], error)
         if at is not None and other is not None:
             said.append(f"For a relative error of {error:.2g}, {coarse} needs {other / at:.2g} times the random "
                         f"parameters of {fine}.")  # fmt: skip
         else:
             place = min(curves[fine])
             if place[1] < error:
-                said.append(f"{coarse} reaches nowhere in this range the relative error {place[1]:.2g} that {fine} has "
-                            f"with the fewest, {place[0]:,.0f}, random parameters.")  # fmt: skip
+                said.append(f"In this range {coarse} never reaches the relative error {place[1]:.2g} that {fine} has "
+                            f"with the fewest random parameters, {place[0]:,.0f}.")  # fmt: skip
     return " ".join(said) or "Too few structures at equal widths to compare."
 
 
-def _of(rows: Sequence[Row], name: str) -> Spread:
+def _spread(rows: Sequence[Row], name: str) -> Spread:
     return Spread.of(row.result[name] for row in rows)
 
-
-_PANELS: tuple[tuple[str, str, str | None], ...] = (
-    ("relative_error", "relative kernel error (RMS)", None),
-    ("held", "numbers in the compact module", "target_weights"),
-    ("flops", "FLOPs for one image", "target_flops"),
-    ("milliseconds", "latency of one image (ms)", "target_milliseconds"),
-)
 
 STUDY = Study(
     name="structure",

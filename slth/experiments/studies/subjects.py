@@ -1,4 +1,4 @@
-"""What studies look for tickets of: a trained network with its test data, loaded or trained once a process."""
+"""Trained networks used as study targets, each loaded or trained once a process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slth.errors import DataError
 from slth.experiments.engine.study import Point
 from slth.networks import Target, extract, models
 
-PIXELS = (0.0, 1.0)
+PIXEL_RANGE = (0.0, 1.0)
 LENET5_FILE = "pensia_lenet5.safetensors"
 
 
@@ -26,9 +26,10 @@ class SubjectPoint(Point):
     """Parameters that name a trained target.
 
     Attributes:
-        target: ``digits``, the demo's CNN, trained here (bundled data); or ``lenet5`` on MNIST.
-        epochs: of the digits CNN. weights: of LeNet-5; empty for pensia_lenet5.safetensors in $SLTH_TARGETS, or in the
-            folder ``targets`` beside the data folder.
+        target: ``digits``, the demo's CNN, which is trained here on bundled data; or ``lenet5`` on MNIST.
+        epochs: length of the training of the digits CNN.
+        weights: file of LeNet-5's weights; empty for pensia_lenet5.safetensors in $SLTH_TARGETS, or in the folder
+            ``targets`` beside the data folder.
     """
 
     target: Literal["digits", "lenet5"] = "digits"
@@ -38,7 +39,14 @@ class SubjectPoint(Point):
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A trained network taken apart, and the data it is judged by. Its inputs are pixels: never negative."""
+    """A trained network, its target, and its test data. Its inputs are pixels, which are never negative.
+
+    Attributes:
+        name: ``digits`` or ``lenet5``.
+        model: the trained network.
+        target: the same network, extracted.
+        test: the test data.
+    """
 
     name: str
     model: nn.Module
@@ -51,12 +59,12 @@ class Subject:
         return self.test.images[:1]
 
     def only(self, layer: str) -> Target:
-        """The target with one layer to replace, the others left as they were trained."""
-        return extract(self.model, example_input=self.example, input_range=PIXELS, only=[layer])
+        """The target of a ticket that replaces one layer and leaves the others as they were trained."""
+        return extract(self.model, example_input=self.example, input_range=PIXEL_RANGE, only=[layer])
 
 
 def load_subject(point: SubjectPoint) -> Subject:
-    """The subject of a point; the same object, with the same weights, for every point of a process that names it.
+    """The subject of a point. Points of one process that name the same subject share the object and its weights.
 
     Raises:
         DataError: LeNet-5's weights or MNIST are not there.
@@ -72,7 +80,7 @@ def _load(name: str, epochs: int, weights: str) -> Subject:
     else:
         test = data.load("mnist", "test")
         model = models.load_weights("lenet5", _weights_file(weights))
-    target = extract(model, example_input=test.images[:1], input_range=PIXELS)
+    target = extract(model, example_input=test.images[:1], input_range=PIXEL_RANGE)
     return Subject(name, model, target, test)
 
 

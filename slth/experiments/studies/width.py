@@ -1,11 +1,11 @@
 r"""Width: how the error of a ticket falls with the width of its parent, layer by layer, beside the theory.
 
-For each (width, seed) a ticket of a trained target is found. For each layer the error of a subset-sum instance is
+For each (width, seed) a ticket of a trained target is found. The error of one subset sum of a layer is
 
 .. math:: ε = \| Σ_S |u_t| V_t ∓ K_c \|_∞ / σ, \qquad σ = \text{a candidate entry's standard deviation},
 
-the median over the layer's input channels and signs, and n = width/2 candidates share a sign. To (D, n, ε) the law
-ε = c·D^a·n^b is fitted; theory says how many candidates there must be, provably or by the paper's form, for that ε.
+and a layer's error is the median over its input channels and signs. n = width/2 candidates share a sign. The growth law
+ε = c·D^a·n^b is fitted to the layers; beside it stand the numbers of candidates that theory asks for at the same ε.
 """
 
 from __future__ import annotations
@@ -14,20 +14,18 @@ import functools
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from slth.errors import SlthError
+from slth.experiments.analysis.ticket_errors import instance_errors, output_error, target_size
 from slth.experiments.engine.study import Study
 from slth.experiments.studies.subjects import SubjectPoint, load_subject
 from slth.experiments.studies.width_sections import sections
-from slth.networks.generator import DEVIATION
 from slth.theory import thresholds
 from slth.tickets import Ticket, evaluate, find_ticket
-from slth.tickets.record.approximation import kept_candidates
 
-# The box of targets that certified widths are asked for, and the probability; the cost of a proof grows with both D
-# and the box. Targets of tickets are larger, which the figure's label says.
+# Certified widths are for targets in the box [−BOX, BOX]^D and hold with probability at least 1 − FAILURE. The cost of
+# a proof grows with D and with the box. Targets of tickets lie outside of it, as the figure's label says.
 BOX, FAILURE = 0.5, 0.5
 
 
@@ -35,8 +33,12 @@ class WidthPoint(SubjectPoint):
     """One width.
 
     Attributes:
-        width: hidden channels per input channel, both signs. structure, law, method: of ``find_ticket``.
-        certify: tolerances ε for which widths are proved, for layers of at most ``certify_dimension``.
+        width: hidden channels per input channel, both signs.
+        structure: ``channel``, ``kernel`` or ``weight``.
+        law: of the parent's random weights.
+        method: of the search, as in :func:`slth.tickets.find_ticket`.
+        certify: tolerances ε, in σ, for which widths are proved.
+        certify_dimension: the largest D for which they are.
     """
 
     width: int = Field(ge=2)
@@ -48,7 +50,16 @@ class WidthPoint(SubjectPoint):
 
 
 def run(point: WidthPoint, seed: int) -> dict[str, Any]:
-    """Find the ticket of one width and one parent, and measure it: layers, outputs, accuracy."""
+    """Find the ticket of one width and one parent, and measure it.
+
+    Args:
+        point: the width.
+        seed: of the parent.
+
+    Returns:
+        ``layers``: the numbers of each layer; ``accuracy`` by network, ``agreement`` with the target, ``output_error``
+        relative to the target's largest output, ``kept_channels``.
+    """
     subject = load_subject(point)
     ticket = find_ticket(
         subject.target, width=point.width, structure=point.structure, seed=seed, law=point.law, method=point.method,
@@ -64,40 +75,11 @@ def run(point: WidthPoint, seed: int) -> dict[str, Any]:
     }
 
 
-def output_error(ticket: Ticket, images: torch.Tensor) -> float:
-    """max |ticket − target| over outputs and images, in units of the largest |target output|."""
-    folded, reference, largest, span = ticket.folded(), ticket.target.to_module(), 0.0, 0.0
-    with torch.no_grad():
-        for part in images.split(250):
-            wanted = reference(part)
-            largest = max(largest, float((folded(part) - wanted).abs().max()))
-            span = max(span, float(wanted.abs().max()))
-    return largest / span
-
-
-def instance_errors(ticket: Ticket, layer: int) -> list[float]:
-    """L∞ error of every input channel and sign of a layer, in units of a candidate entry's standard deviation."""
-    unit, errors = unit_of(ticket, layer), []
-    for channel, block in zip(ticket.channels[layer], ticket.kept[layer], strict=True):
-        if channel.is_bias:
-            continue
-        found = kept_candidates(channel, block)
-        for instance in channel.instances:
-            difference = found[instance.sign].sum(axis=0) - instance.goals.reshape(-1)
-            errors.append(float(np.abs(difference).max()) / unit)
-    return errors
-
-
-def unit_of(ticket: Ticket, layer: int) -> float:
-    """The standard deviation of a candidate's entry |u|·V of a layer, in weight units."""
-    return ticket.parent.layers[layer].scale * DEVIATION[ticket.parent.law] ** 2
-
-
 def _layer(ticket: Ticket, layer: int, point: WidthPoint) -> dict[str, Any]:
     report, linear = ticket.layers[layer], ticket.target.maps[layer]
     dimension = linear.part_size(point.structure, 0)
     error = float(np.median(instance_errors(ticket, layer)))
-    size = float(np.sqrt(np.mean(np.square(linear.weight, dtype=np.float64)))) / unit_of(ticket, layer)
+    size = target_size(ticket, layer)
     return {
         "name": report.name,
         "D": dimension,
@@ -113,9 +95,9 @@ def _layer(ticket: Ticket, layer: int, point: WidthPoint) -> dict[str, Any]:
 
 
 def _first_moment(dimension: int, eps: float, z: float) -> float | None:
-    """The n at which one subset within ε of a target of this size is expected, NSN candidates; None out of range."""
+    """Candidates with which one subset within ε of a target of size z is expected; None out of range."""
     if eps >= z:
-        return None  # keeping nothing will do
+        return None  # the empty subset is within ε
     try:
         return thresholds.width(D=dimension, eps=eps, z=z).crossing
     except SlthError:
@@ -124,7 +106,7 @@ def _first_moment(dimension: int, eps: float, z: float) -> float | None:
 
 @functools.cache
 def _certified(dimension: int, eps: float, limit: int) -> int | None:
-    """The width proved for targets of the box, None where it was not asked for or not reached."""
+    """The width proved for targets of the box; None if it is out of reach, or if D is above the limit."""
     if dimension > limit:
         return None
     from slth.theory import certified  # its interval arithmetic takes a moment to load

@@ -1,4 +1,4 @@
-"""What the rows of the width study show: the law, its place in the theory, and what it does to accuracy."""
+"""Tables and figures of the width study: the growth law, theory beside it, and accuracy."""
 
 from __future__ import annotations
 
@@ -9,45 +9,54 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from slth.experiments.analysis.growth import Law, fit_law
-from slth.experiments.analysis.summary import Spread, done, grouped, holes, nothing, paragraphs, percent, settings
+from slth.experiments.analysis.growth import GrowthLaw, fit_growth_law
+from slth.experiments.analysis.summary import (
+    Spread,
+    finished_rows,
+    grouped,
+    missing_combinations,
+    no_rows,
+    paragraphs,
+    percent,
+    settings,
+)
 from slth.experiments.engine.study import Row
 from slth.figures import accuracy_against_width, candidates_against_error
 from slth.figures.style import panels
 from slth.report import Section
 from slth.theory import bounds
 
-# A relative error above this says that the candidates do not reach the target: another regime than the law's.
+# Above this relative error the candidates do not reach the target, and the growth law does not hold.
 REACHED = 0.5
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
-    """Tables and figures, for each target, structure, law and whatever else the rows differ in beside the width."""
-    known = done(rows)
+    """Errors and accuracy against width, for each target, structure, law and other setting."""
+    known = finished_rows(rows)
     if not known:
-        return nothing("Error against width")
-    made = []
+        return no_rows("Error against width")
+    found = []
     shown = ("width", "certify", "certify_dimension")
     for (target, structure, law), rest, some in settings(known, varied=shown, named=("target", "structure", "law")):
         suffix = f"{target}, structure {structure}, {law} parent{rest}"
-        made += [_law(some, suffix), _accuracy(some, suffix)]
-    return made
+        found += [_error_section(some, suffix), _accuracy_section(some, suffix)]
+    return found
 
 
-def fitted(rows: Sequence[Row]) -> Law | None:
-    """ε = c·D^a·n^b over layers, widths and seeds, where the target is reached."""
-    layers = [layer for row in rows for layer in row.result["layers"] if within(layer)]
+def fit_layers(rows: Sequence[Row]) -> GrowthLaw | None:
+    """Fit ε = c·D^a·n^b to all layers, widths and seeds in which the target is reached."""
+    layers = [layer for row in rows for layer in row.result["layers"] if is_reached(layer)]
     names = ("D", "n")
-    return fit_law([one["error"] for one in layers], {name: [one[name] for one in layers] for name in names})
+    return fit_growth_law([one["error"] for one in layers], {name: [one[name] for one in layers] for name in names})
 
 
-def within(layer: dict[str, Any]) -> bool:
-    """Whether a layer's error is one that the law is about."""
+def is_reached(layer: dict[str, Any]) -> bool:
+    """Whether the candidates reach a layer's target, so that the growth law applies."""
     return bool(layer["error"] > 0 and layer["relative_rms"] <= REACHED)
 
 
-def _law(rows: Sequence[Row], suffix: str) -> Section:
-    law, curves = fitted(rows), [_curve(rows, name) for name in _names(rows)]
+def _error_section(rows: Sequence[Row], suffix: str) -> Section:
+    law, curves = fit_layers(rows), [_curve(rows, name) for name in _names(rows)]
     columns = min(2, len(curves))
     axes = panels(len(curves), columns=columns)
     for ax, curve in zip(axes, curves, strict=True):
@@ -72,7 +81,7 @@ def _law(rows: Sequence[Row], suffix: str) -> Section:
     ]  # fmt: skip
     return Section(
         f"Error against width ({suffix})",
-        paragraphs(_said(law, curves), holes(rows, "width")),
+        paragraphs(_describe_law(law, curves), missing_combinations(rows, "width")),
         ("layer", "D", "n", "error ε / σ (median [least, greatest] of seeds)", "relative error (RMS)",
          "target RMS / σ", "first moment n for this ε", "fitted"),
         table,
@@ -82,8 +91,8 @@ def _law(rows: Sequence[Row], suffix: str) -> Section:
     )  # fmt: skip
 
 
-def _said(law: Law | None, curves: Sequence[dict[str, Any]]) -> str:
-    """What was found, from the numbers."""
+def _describe_law(law: GrowthLaw | None, curves: Sequence[dict[str, Any]]) -> str:
+    """The growth law and theory beside it, in sentences."""
     if law is None:
         said = f"Too few layers and widths with a relative error below {REACHED:.0%} for a fit."
     else:
@@ -112,7 +121,7 @@ def _said(law: Law | None, curves: Sequence[dict[str, Any]]) -> str:
 
 
 def _curve(rows: Sequence[Row], name: str) -> dict[str, Any]:
-    """One layer: its numbers at each n, over the seeds."""
+    """The numbers of one layer at each n, over the seeds."""
     cells = []
     for _, some in grouped(rows, "width").items():
         layers = [layer for row in some for layer in row.result["layers"] if layer["name"] == name]
@@ -131,7 +140,7 @@ def _curve(rows: Sequence[Row], name: str) -> dict[str, Any]:
         "error": errors,
         "relative": [Spread.of(one["relative_rms"] for one in layers) for layers in cells],
         "size": [float(np.median([one["target_rms"] for one in layers])) for layers in cells],
-        "within": [all(within(one) for one in layers) for layers in cells],
+        "within": [all(is_reached(one) for one in layers) for layers in cells],
         "first_moment": [float(np.median(one)) if one else None for one in first],
         "certified": proved,
         "paper": [_paper(dimension, error.median) for error in errors],
@@ -139,14 +148,14 @@ def _curve(rows: Sequence[Row], name: str) -> dict[str, Any]:
 
 
 def _paper(dimension: int, eps: float) -> float | None:
-    """D⁶·log³(D/ε), C = 1 assumed; None where it does not apply."""
+    """The paper's form D⁶·log³(D/ε), C = 1 assumed; None if it does not apply."""
     if not 0 < eps < 1:
         return None
     bound = bounds.compute("dacunha2023", d=1, c_in=1, c_out=dimension, depth=1, eps=eps, constant=1.0)
     return bound.value
 
 
-def _accuracy(rows: Sequence[Row], suffix: str) -> Section:
+def _accuracy_section(rows: Sequence[Row], suffix: str) -> Section:
     groups = grouped(rows, "width")
     widths = [width for (width,) in groups]
     shares = {
@@ -187,7 +196,7 @@ def _accuracy(rows: Sequence[Row], suffix: str) -> Section:
     )
 
 
-def _short(law: Law) -> str:
+def _short(law: GrowthLaw) -> str:
     powers = "".join(f"·{name}^{exponent.value:.2f}" for name, exponent in law.exponents.items())
     return f"fitted: ε/σ = {law.constant.value:.2g}{powers}"
 
@@ -197,7 +206,7 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 
 def _legend_below(axes: Sequence[Axes], columns: int) -> None:
-    """One legend for all panels, under them: in the panels it would cover the points."""
+    """Put one legend for all panels under them; inside a panel it would cover the points."""
     figure = axes[0].get_figure(root=True)
     assert figure is not None
     entries: dict[str, Any] = {}

@@ -1,0 +1,96 @@
+"""A contestant: one method on one task, and the job that its method is given."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from slth.errors import check_choice
+from slth.experiments.contest.images import training_data, unknown_data
+from slth.experiments.contest.job import Job
+from slth.experiments.contest.methods import METHODS
+from slth.experiments.engine.study import Point
+
+# Methods whose tickets are masks of frozen random weights: those can be shuffled and redrawn.
+FROZEN_METHODS = ("edge-popup", "gates", "gem-miner")
+
+
+class Contestant(Point):
+    """One method on one task.
+
+    Attributes:
+        method: a name in :data:`slth.experiments.contest.methods.METHODS`.
+        arch: a name in :data:`slth.networks.models.ARCHITECTURES`.
+        data: a name of a data set.
+        density: fraction of weights to keep, in (0, 1].
+        epochs: length of one training run of the search.
+        finetune: epochs of fine-tuning after the search; 0 for none.
+        examples: number of training images, the same ones for every seed; None for all.
+        validation: number of training images that are held out.
+        test: number of test images, the first ones; None for all.
+        recipe: changes to the method's recipe, by name.
+        options: of the method, by name.
+        tune: changes to the recipe of fine-tuning, by name.
+        norm: whether BatchNorm follows every layer but the last, as in the frozen random form; all methods have the
+            same layers then.
+        sanity: whether the sanity checks of Gem-Miner are fine-tuned too: shuffled, redrawn and random tickets. For
+            masks of frozen weights only.
+        unknown: a data set of unknown inputs, for AUROC; empty for none.
+        corrupted: severity of corrupted test inputs, 1 to 5; 0 for none.
+    """
+
+    method: str
+    arch: str = "lenet5"
+    data: str = "mnist"
+    density: Annotated[float, Field(gt=0, le=1)] = 1.0
+    epochs: Annotated[int, Field(ge=1)] = 5
+    finetune: Annotated[int, Field(ge=0)] = 0
+    examples: Annotated[int, Field(ge=2)] | None = None
+    validation: Annotated[int, Field(ge=0)] = 1000
+    test: Annotated[int, Field(ge=1)] | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    tune: dict[str, Any] = Field(default_factory=dict)
+    norm: bool = True
+    sanity: bool = False
+    unknown: str = ""
+    corrupted: Annotated[int, Field(ge=0, le=5)] = 0
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, value: str) -> str:
+        return check_choice("method", value, tuple(METHODS))
+
+    @field_validator("sanity")
+    @classmethod
+    def _check_sanity(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and (info.data.get("method") not in FROZEN_METHODS or not info.data.get("finetune")):
+            raise ValueError(
+                f"sanity checks are fine-tuned tickets of {', '.join(FROZEN_METHODS)}; ask for finetune ≥ 1"
+            )
+        return value
+
+
+def prepare(point: Contestant, seed: int, **more: Any) -> Job:
+    """The job of a contestant. Data that do not fit are refused here, before any work.
+
+    Args:
+        point: the contestant.
+        seed: of weights, scores, parents and the order of the data.
+        **more: other fields of the job: ``folder``, ``device``.
+
+    Returns:
+        What the contestant's method is given.
+
+    Raises:
+        InputError: the data do not fit; see :func:`slth.experiments.contest.images.training_data`.
+        DataError: there is no such data set.
+    """
+    data, validation = training_data(point.data, point.examples, point.validation)
+    if point.unknown:
+        unknown_data(point.unknown, point.data)
+    return Job(
+        arch=point.arch, data=data, validation=validation, density=point.density, epochs=point.epochs, seed=seed,
+        recipe=point.recipe, options=point.options, norm=point.norm, **more,
+    )  # fmt: skip
