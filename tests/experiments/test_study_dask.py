@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from listeners import Reports
 
 from slth.errors import InputError
 from slth.experiments.engine.runner import read_study, run_study
@@ -61,13 +63,13 @@ def spec(text: str):
 
 
 def test_a_study_outlives_half_of_its_workers(cluster, tmp_path):
-    def kill_one(event: dict) -> None:
-        if event["event"] == "point" and event["done"] == 30:
+    def kill_one(facts: Mapping[str, Any]) -> None:
+        if facts["event"] == "point" and facts["done"] == 30:
             cluster.processes[2].kill()
 
     values = ", ".join(map(str, range(60)))
     sleepy = spec(f"[point]\nms = 20\n[[grid]]\na = [{values}]\n")
-    totals = run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, listen=kill_one)
+    totals = run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, progress=Reports(kill_one))
     assert (totals.done, totals.failed, totals.missing) == (60, 0, 0)
     assert cluster.processes[2].wait(10) == -9
     # The same table as from this machine alone; parameters are the same, so the rows have the same keys.
@@ -93,14 +95,14 @@ def test_a_study_outlives_half_of_its_workers(cluster, tmp_path):
 
 
 def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_the_rows(cluster, tmp_path):
-    def kill_scheduler(event: dict) -> None:
-        if event["event"] == "point" and event["done"] == 10:
+    def kill_scheduler(facts: Mapping[str, Any]) -> None:
+        if facts["event"] == "point" and facts["done"] == 10:
             cluster.processes[0].kill()
 
     sleepy = spec("[point]\nms = 20\n[[grid]]\na = [" + ", ".join(map(str, range(200))) + "]\n")
     began = time.monotonic()
     with pytest.raises(InputError, match=r"went away. What is finished is kept; run the same command again"):
-        run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, listen=kill_scheduler)
+        run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, progress=Reports(kill_scheduler))
     assert time.monotonic() - began < 60
     assert 10 <= read_study(tmp_path / "s").totals.done < 200
 

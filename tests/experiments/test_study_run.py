@@ -8,25 +8,29 @@ import json
 import math
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command_line import run
+from listeners import Reports
 from rich.console import Console
 
 from slth.cli import study as cli_study
 from slth.errors import InputError
-from slth.experiments.engine import pool as engines
-from slth.experiments.engine import results
+from slth.experiments.engine import pool, results
 from slth.experiments.engine.registry import load_study
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import Spec, load_spec, parse_spec
 from slth.experiments.engine.store import Store, write_store
+from slth.experiments.engine.worker import GRACE_SECONDS
 from slth.rss.threads import thread_count
 
 HERE = Path(__file__).parent
@@ -68,12 +72,14 @@ def test_rows_hold_results_and_where_they_come_from(done):
 
 
 def test_only_what_is_missing_runs(tmp_path):
-    events: list[dict] = []
+    listener = Reports()
     small, large = tiny("[[grid]]\na = [1, 2]\n"), tiny("seeds = 2\n[[grid]]\na = [2, 3]\n")
     run_study(small, tmp_path, workers=1)
     before = {row.key: row for row in rows_of(tmp_path)}
-    totals = run_study(large, tmp_path, workers=1, listen=events.append)
+    totals = run_study(large, tmp_path, workers=1, progress=listener)
+    events = listener.facts
     assert (totals.total, totals.done) == (4, 4)
+    assert listener.calls == [("begin", "points", 4, 1), *[("advance", "points", 1)] * 3, ("end", "points")]
     assert events[0] == {"event": "start", "study": "tiny", "total": 4, "done": 1, "missing": 3}
     assert [event["event"] for event in events[1:]] == ["point"] * 3 + ["end"]
     assert json.loads(json.dumps(events)) == events
@@ -85,7 +91,7 @@ def test_only_what_is_missing_runs(tmp_path):
     with Store(tmp_path) as store:
         assert len(store.rows()) == 5  # what another spec of the study asked for stays
     events.clear()
-    run_study(large, tmp_path, engine="dask", scheduler="tcp://nowhere:1", listen=events.append)  # nothing to run
+    run_study(large, tmp_path, engine="dask", scheduler="tcp://nowhere:1", progress=listener)  # nothing to run
     assert [event["event"] for event in events] == ["start", "end"]
 
 
@@ -109,9 +115,33 @@ def test_failures_are_rows_and_the_others_are_done(tmp_path):
     assert 'in run\n    raise RuntimeError(f"a = {point.a}' in rows[2].error
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no alarm that could end a worker")
+def test_a_point_in_compiled_code_ends_at_its_limit_and_takes_nobody_along(tmp_path):
+    """Stuck with and without the lock of the interpreter; the others run once each, beside it and after it."""
+    (marks := tmp_path / "marks").mkdir()
+    text = (
+        f'study = "stuck_study:STUDY"\n[point]\nfolder = {str(marks)!r}\n[budget]\nseconds = 1\n'
+        '[[grid]]\nwhere = ["numba", "numba without the lock", "C"]\n[[grid]]\na = [1, 2, 3, 4, 5, 6]\n'
+    )
+    listener = Reports()
+    spec = parse_spec(text, label="stuck.toml", home=str(HERE))
+    totals = run_study(spec, tmp_path / "s", workers=2, progress=listener)
+    assert (totals.done, totals.failed) == (6, 3)
+    stuck, others = rows_of(tmp_path / "s")[:3], rows_of(tmp_path / "s")[3:]
+    for row in stuck:
+        first, last = row.error.strip().splitlines()
+        assert first == "Compiled code did not come back to Python: the worker was ended 2 s later."
+        assert last.endswith("PointTimeoutError: the point took longer than its budget of 1 s")
+        assert row.seconds == 1 + GRACE_SECONDS
+    assert [row.result["value"] for row in others] == [1, 2, 3, 4, 5, 6]
+    assert sorted(mark.read_text() for mark in marks.iterdir()) == ["x"] * 9  # nobody ran twice
+    assert listener.facts[-1]["elapsed"] < 60  # two spells of 3 s and five starts of a worker, on a busy machine
+    assert results.rerun(tmp_path / "s", stuck[0].key).differences == {}  # it fails the same way
+
+
 def test_a_point_that_dies_late_is_still_known_for_the_killer(tmp_path, monkeypatch):
     """It dies only after the engine has looked several times."""
-    monkeypatch.setattr(engines, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "CHECK_SECONDS", 0.05)
     spec = tiny('[point]\nms = 300\n[[grid]]\na = [1]\ndo = ["", "die"]\n[budget]\nretries = 1\n')
     totals = run_study(spec, tmp_path, workers=2)
     assert (totals.done, totals.failed) == (1, 1)
@@ -132,9 +162,9 @@ def test_what_failed_is_tried_again(tmp_path):
     (tmp_path / "1-0").write_text("x")
     assert run_study(spec, tmp_path / "s", workers=1).failed == 1
     (tmp_path / "2-0").write_text("y")
-    events: list[dict] = []
-    assert run_study(spec, tmp_path / "s", workers=1, listen=events.append).done == 2
-    assert len(events) == 3
+    listener = Reports()
+    assert run_study(spec, tmp_path / "s", workers=1, progress=listener).done == 2
+    assert len(listener.facts) == 3
     assert [row.result["value"] for row in rows_of(tmp_path / "s")] == ["x", "y"]
 
 
@@ -167,13 +197,15 @@ def test_threads_can_be_set_for_a_process(monkeypatch):
 
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path):
-    def stop(event):
-        if event.get("done") == 3:
+    def stop(facts: Mapping[str, Any]) -> None:
+        if facts.get("done") == 3:
             raise KeyboardInterrupt
 
+    listener = Reports(stop)
     spec = tiny("[point]\nms = 20\n[[grid]]\na = [1, 2, 3, 4, 5, 6]\n")
     with pytest.raises(KeyboardInterrupt):
-        run_study(spec, tmp_path, workers=1, listen=stop)
+        run_study(spec, tmp_path, workers=1, progress=listener)
+    assert listener.calls[-1] == ("end", "points")
     assert read_study(tmp_path).totals.done == 3
     assert run_study(spec, tmp_path, workers=1).done == 6
 
@@ -273,7 +305,7 @@ def test_parquet_without_pyarrow_says_what_to_install(done, tmp_path, monkeypatc
 def test_dask_that_is_not_installed_says_so(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r'pip install "slth\[distributed\]", or use --engine local'):
-        engines.open_pool("dask")
+        pool.open_pool("dask")
 
 
 def test_figures_and_report(done, tmp_path):
@@ -368,11 +400,14 @@ def test_a_file_that_no_run_wrote_is_left_alone(tmp_path):
 def test_a_terminal_gets_a_bar(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(cli_study, "console", Console(file=screen, force_terminal=True, width=100))
-    with cli_study._listener(False) as listen:
-        listen({"event": "start", "study": "tiny", "total": 1000, "done": 400, "missing": 600})
-        for done in (401, 402):
-            listen({"event": "point", "done": done, "failed": 3, "rate": 12.5, "eta": 3661.2})
-        listen({"event": "end", "done": 402, "failed": 3, "elapsed": 1.0})
+    listener = cli_study._listener(False)
+    listener.begin("points", 1000, 400)
+    listener.report("points", {"event": "start", "study": "tiny", "total": 1000, "done": 400, "missing": 600})
+    for done in (401, 402):
+        listener.advance("points")
+        listener.report("points", {"event": "point", "done": done, "failed": 3, "rate": 12.5, "eta": 3661.2})
+    listener.report("points", {"event": "end", "done": 402, "failed": 3, "elapsed": 1.0})
+    listener.end("points")
     for words in (
         "tiny: 1,000 points, 400 of them done before",
         "1:01:01 left",
