@@ -24,8 +24,9 @@ from benchmarks.record import print_table, write_json
 from slth.experiments.engine.results import plot_study
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import Spec
-from slth.experiments.engine.store import Store, write_store
+from slth.experiments.engine.store import Store
 from slth.experiments.engine.study import Point, Row, Study
+from slth.experiments.engine.writable_store import write_store
 from slth.progress import Silent
 
 Result = dict[str, Any]

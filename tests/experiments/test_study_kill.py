@@ -14,7 +14,7 @@ import pytest
 
 from slth.experiments.engine.runner import Holding, read_study, run_study
 from slth.experiments.engine.spec import load_spec
-from slth.experiments.engine.store import NAME, Store
+from slth.experiments.engine.store import FILE_NAME, Store
 
 HERE = Path(__file__).parent
 KILLS = 22
@@ -73,7 +73,7 @@ def test_killed_at_random_times_a_study_ends_as_if_nothing_had_happened(tmp_path
         while group(process.pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert group(process.pid) == [], "workers outlived the process that started them"
-        if (tmp_path / "s" / NAME).exists():
+        if (tmp_path / "s" / FILE_NAME).exists():
             with Store(tmp_path / "s") as store:
                 status = store.statuses()
             assert held <= status.keys(), "a committed row is gone"

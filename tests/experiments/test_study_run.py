@@ -29,8 +29,9 @@ from slth.experiments.engine import pool, results
 from slth.experiments.engine.registry import load_study
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import Spec, load_spec, parse_spec
-from slth.experiments.engine.store import Store, write_store
+from slth.experiments.engine.store import Store
 from slth.experiments.engine.worker import GRACE_SECONDS
+from slth.experiments.engine.writable_store import write_store
 from slth.rss.threads import thread_count
 
 HERE = Path(__file__).parent

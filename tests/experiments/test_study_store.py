@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from slth.errors import DataError, InputError
-from slth.experiments.engine import store as module
-from slth.experiments.engine.store import APPLICATION, NAME, VERSION, Store, write_store
+from slth.experiments.engine.store import FILE_NAME, Store
+from slth.experiments.engine.writable_store import write_store
 
 
 def add(store, key: str, **values) -> None:
@@ -80,7 +80,7 @@ def test_a_second_writer_is_refused_while_readers_read(tmp_path):
         with pytest.raises(InputError, match=r"another process is writing .* slth study status"), write_store(tmp_path):
             pass
         code = (
-            "import sys; from slth.experiments.engine.store import *\n"
+            "import sys; from slth.experiments.engine.writable_store import *\n"
             "print(len(Store(sys.argv[1]).rows()))\n"
             "with write_store(sys.argv[1]): pass\n"
         )
@@ -96,7 +96,7 @@ def test_a_second_writer_is_refused_while_readers_read(tmp_path):
 
 def test_the_lock_dies_with_its_process(tmp_path):
     code = (
-        "import os, sys; from slth.experiments.engine.store import *\n"
+        "import os, sys; from slth.experiments.engine.writable_store import *\n"
         "with write_store(sys.argv[1]) as store:\n"
         "    store.add(key='a', study='s', point='{}', seed=0)\n"
         "    os.kill(os.getpid(), 9)\n"
@@ -106,82 +106,33 @@ def test_the_lock_dies_with_its_process(tmp_path):
         assert store.statuses() == {"a": "done"}
 
 
-# Format 1 as it was written, with two rows of one origin and one of another.
-VERSION_1 = f"""
-PRAGMA application_id = {APPLICATION};
-CREATE TABLE runs (id INTEGER PRIMARY KEY, began TEXT NOT NULL, spec TEXT NOT NULL, command TEXT NOT NULL);
-CREATE TABLE rows (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, study TEXT NOT NULL, point TEXT NOT NULL, seed INTEGER NOT NULL,
-    status TEXT NOT NULL, result TEXT NOT NULL, error TEXT NOT NULL, seconds REAL NOT NULL, peak_memory REAL NOT NULL,
-    provenance TEXT NOT NULL
-);
-INSERT INTO runs VALUES (1, '2026-01-01T00:00:00+00:00', '{{"study": "s"}}', 'slth study run s');
-INSERT INTO rows VALUES
-    (5, 'a', 's', '{{"D": 4}}', 0, 'done', '{{"x": 1}}', '', 0.5, 1e6, '{{"commit": "c", "time": "t1"}}'),
-    (6, 'b', 's', '{{"D": 4}}', 1, 'failed', '{{}}', 'why', 0.0, 0.0, '{{"commit": "c", "time": "t2"}}'),
-    (7, 'c', 's', '{{"D": 9}}', 0, 'done', '{{"x": 2}}', '', 0.5, 1e6, '{{"commit": "d"}}');
-PRAGMA user_version = 1;
-"""
-
-
-@pytest.mark.parametrize("writer", [False, True])
-def test_version_1_is_brought_up_to_date(tmp_path, writer):
-    with closing(sqlite3.connect(tmp_path / NAME)) as database:
-        database.executescript(VERSION_1)
-    if writer:
-        with write_store(tmp_path) as store:
-            add(store, "d")
-    with Store(tmp_path) as store:
-        rows, runs = store.rows(), store.runs()
-    assert [row.key for row in rows] == ["a", "b", "c", "d"][: 3 + writer]
-    assert [row.provenance for row in rows[:3]] == [
-        {"commit": "c", "time": "t1"}, {"commit": "c", "time": "t2"}, {"commit": "d", "time": ""},
-    ]  # fmt: skip
-    assert (rows[0].result, rows[1].error, rows[2].point) == ({"x": 1}, "why", {"D": 9})
-    assert runs[0]["command"] == "slth study run s"
-    with closing(sqlite3.connect(tmp_path / NAME)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
-        columns = database.execute("SELECT name FROM pragma_table_info('rows')").fetchall()
-        fresh = tmp_path / "fresh"
-        with write_store(fresh), closing(sqlite3.connect(fresh / NAME)) as other:
-            assert columns == other.execute("SELECT name FROM pragma_table_info('rows')").fetchall()
-
-
-def test_a_migration_is_done_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
-    with closing(sqlite3.connect(tmp_path / NAME)) as database:
-        database.executescript(VERSION_1)
-    honest = module.MIGRATIONS[1]
-    monkeypatch.setitem(module.MIGRATIONS, 1, honest + "INSERT INTO nowhere VALUES (1);")
-    with pytest.raises(InputError, match="no such table: nowhere"), write_store(tmp_path):
-        pass
-    monkeypatch.setitem(module.MIGRATIONS, 1, honest)
-    with Store(tmp_path) as store:
-        assert len(store.rows()) == 3
-
-
 @pytest.mark.parametrize("opened", [Store, lambda folder: write_store(folder).__enter__()])
 def test_stores_that_cannot_be_read_are_refused_and_left_alone(tmp_path, opened):
     with write_store(tmp_path) as store:
         add(store, "a")
-    with closing(sqlite3.connect(tmp_path / NAME)) as database:
-        database.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match=r"has format 99, of a newer slth; this one reads up to 2"):
-        opened(tmp_path)
+    for version, words in ((99, "99, of a newer slth; this one reads 2"), (1, "1, of an older slth; this one reads 2")):
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+            database.execute(f"PRAGMA user_version = {version}")
+        before = (tmp_path / FILE_NAME).read_bytes()
+        with pytest.raises(InputError, match=f"has format {words}") as caught:
+            opened(tmp_path)
+        assert "\n" not in str(caught.value)
+        assert (tmp_path / FILE_NAME).read_bytes() == before
     other = tmp_path / "other"
     other.mkdir()
-    with closing(sqlite3.connect(other / NAME)) as database:
+    with closing(sqlite3.connect(other / FILE_NAME)) as database:
         database.execute("CREATE TABLE mine (x)")
-    before = (other / NAME).read_bytes()
+    before = (other / FILE_NAME).read_bytes()
     with pytest.raises(InputError, match="is not a store of slth"):
         opened(other)
-    assert (other / NAME).read_bytes() == before
-    with closing(sqlite3.connect(other / NAME)) as database:
-        database.execute("PRAGMA user_version = 1")  # as our first format has
-    before = (other / NAME).read_bytes()
+    assert (other / FILE_NAME).read_bytes() == before
+    with closing(sqlite3.connect(other / FILE_NAME)) as database:
+        database.execute("PRAGMA user_version = 2")  # as ours has
+    before = (other / FILE_NAME).read_bytes()
     with pytest.raises(InputError, match="is not a store of slth"):
         opened(other)
-    assert (other / NAME).read_bytes() == before
-    (other / NAME).write_text("a diary, and longer than the header of a database: " * 10)
+    assert (other / FILE_NAME).read_bytes() == before
+    (other / FILE_NAME).write_text("a diary, and longer than the header of a database: " * 10)
     with pytest.raises(InputError, match="damaged, or not a store"):
         opened(other)
 
@@ -192,7 +143,7 @@ def test_folders_that_hold_none(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot make the folder"), write_store(tmp_path / "file"):
         pass
-    (tmp_path / "dir" / NAME).mkdir(parents=True)
+    (tmp_path / "dir" / FILE_NAME).mkdir(parents=True)
     with pytest.raises(InputError, match="cannot open or write"), write_store(tmp_path / "dir"):
         pass
 
@@ -218,7 +169,7 @@ def test_a_read_only_folder(tmp_path, monkeypatch):
 FILL = """
 import resource, signal, sys
 from slth.errors import SlthError
-from slth.experiments.engine.store import *
+from slth.experiments.engine.writable_store import *
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with write_store(sys.argv[1]) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))

@@ -15,9 +15,10 @@ from slth.errors import DataError, InputError
 from slth.experiments.engine.pool import complete, open_pool
 from slth.experiments.engine.registry import load_study
 from slth.experiments.engine.spec import Spec, canonical, make_spec
-from slth.experiments.engine.store import Store, write_store
+from slth.experiments.engine.store import Store
 from slth.experiments.engine.study import Row, Study
 from slth.experiments.engine.worker import Task
+from slth.experiments.engine.writable_store import write_store
 from slth.files import write_whole
 from slth.progress import Progress, listening
 
