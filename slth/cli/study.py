@@ -69,8 +69,8 @@ def run(
 @study_app.command("status", epilog="Example: slth study status existence")
 def status(folder: Folder, as_json: Json = False) -> None:
     """How far a study is, and what failed; also while it runs."""
-    from slth.experiments.engine.results import describe, last_line
     from slth.experiments.engine.runner import read_study
+    from slth.experiments.engine.study import describe, last_line
 
     held = read_study(folder)
     failed = [row for row in held.rows if row.status == "failed"]
@@ -98,7 +98,7 @@ def export(
     parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
 ) -> None:
     """All rows as a table, a column for each parameter and result."""
-    from slth.experiments.engine.results import export_csv, export_parquet
+    from slth.experiments.engine.tables import export_csv, export_parquet
 
     if csv is None and parquet is None:
         raise InputError("nothing to write. Name a file with --csv FILE or --parquet FILE.")
@@ -128,8 +128,8 @@ def rerun(
     as_json: Json = False,
 ) -> None:
     """Run a point again: it reproduces, or what differs is said."""
-    from slth.experiments.engine.results import describe
-    from slth.experiments.engine.results import rerun as run_again
+    from slth.experiments.engine.rerun import rerun as run_again
+    from slth.experiments.engine.study import describe
 
     found = run_again(folder, key)
     same = not found.differences

@@ -25,11 +25,13 @@ from rich.console import Console
 
 from slth.cli import study as cli_study
 from slth.errors import InputError
-from slth.experiments.engine import pool, results
+from slth.experiments.engine import pool, results, tables
 from slth.experiments.engine.registry import load_study
+from slth.experiments.engine.rerun import is_clock, rerun
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import Spec, load_spec, parse_spec
 from slth.experiments.engine.store import Store
+from slth.experiments.engine.study import last_line
 from slth.experiments.engine.worker import GRACE_SECONDS
 from slth.experiments.engine.writable_store import write_store
 from slth.rss.threads import thread_count
@@ -103,7 +105,7 @@ def test_failures_are_rows_and_the_others_are_done(tmp_path):
     assert (totals.done, totals.failed) == (2, 6)
     rows = rows_of(tmp_path)
     assert [row.status for row in rows] == ["done"] * 2 + ["failed"] * 6
-    ends = [results.last_line(row.error) for row in rows[2:]]
+    ends = [last_line(row.error) for row in rows[2:]]
     assert ends[0] == "RuntimeError: a = 0 is not to be"
     assert ends[1] == "SystemExit: enough"
     assert ends[2].startswith(
@@ -137,7 +139,7 @@ def test_a_point_in_compiled_code_ends_at_its_limit_and_takes_nobody_along(tmp_p
     assert [row.result["value"] for row in others] == [1, 2, 3, 4, 5, 6]
     assert sorted(mark.read_text() for mark in marks.iterdir()) == ["x"] * 9  # nobody ran twice
     assert listener.facts[-1]["elapsed"] < 60  # two spells of 3 s and five starts of a worker, on a busy machine
-    assert results.rerun(tmp_path / "s", stuck[0].key).differences == {}  # it fails the same way
+    assert rerun(tmp_path / "s", stuck[0].key).differences == {}  # it fails the same way
 
 
 def test_a_point_that_dies_late_is_still_known_for_the_killer(tmp_path, monkeypatch):
@@ -234,17 +236,17 @@ def test_a_row_reproduces_or_says_what_differs(tmp_path):
     spec = tiny(f'[[grid]]\nfolder = {str(tmp_path)!r}\ndo = ["", "drift", "raise", "die"]\n[budget]\nretries = 1\n')
     run_study(spec, tmp_path, workers=1)
     same, drift, failing, deadly = rows_of(tmp_path)
-    found = results.rerun(tmp_path, same.key[:8])
+    found = rerun(tmp_path, same.key[:8])
     assert (found.differences, found.row) == ({}, same)
     assert found.seconds > 0
     for one in (failing, deadly):
-        assert results.rerun(tmp_path, one.key).differences == {}  # it fails the same way
-    assert results.rerun(tmp_path, drift.key).differences == {}
+        assert rerun(tmp_path, one.key).differences == {}  # it fails the same way
+    assert rerun(tmp_path, drift.key).differences == {}
     (tmp_path / "0-0").write_text("after")
-    found = results.rerun(tmp_path, drift.key)
+    found = rerun(tmp_path, drift.key)
     assert found.differences == {"value": ("before", "after")}  # not its latency, and not its NaN
     (tmp_path / "0-0").unlink()
-    found = results.rerun(tmp_path, drift.key)
+    found = rerun(tmp_path, drift.key)
     assert found.differences["error"][0] == ""
     assert "FileNotFoundError" in found.differences["error"][1]
 
@@ -256,7 +258,7 @@ def test_what_changed_of_the_installation_is_named(tmp_path, done):
         origin = {**row.provenance, "commit": "0123", "environment": {"packages": {"numpy": "0.9"}}}
         store.add(key=row.key, study="tiny", point=json.dumps(row.point), seed=row.seed, result=json.dumps(row.result),
                   origin=json.dumps(origin))  # fmt: skip
-    changes = results.rerun(tmp_path, row.key).changes
+    changes = rerun(tmp_path, row.key).changes
     assert changes["environment.packages.numpy"] == ("0.9", np.__version__)
     assert changes["commit"][0] == "0123"
 
@@ -264,12 +266,12 @@ def test_what_changed_of_the_installation_is_named(tmp_path, done):
 def test_clocks_are_known_by_name():
     study = load_study("tiny_study:STUDY")
     for name in ("seconds", "a.seconds_each.b", "latency", "x.latency"):
-        assert results.is_clock(name, study)
-    assert not results.is_clock("value", study)
+        assert is_clock(name, study)
+    assert not is_clock("value", study)
 
 
 def test_csv_and_parquet_hold_every_row(done, tmp_path):
-    assert results.export_csv(done, tmp_path / "r.csv") == results.export_parquet(done, tmp_path / "r.parquet") == 6
+    assert tables.export_csv(done, tmp_path / "r.csv") == tables.export_parquet(done, tmp_path / "r.parquet") == 6
     with (tmp_path / "r.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     from pyarrow import parquet
@@ -287,7 +289,7 @@ def test_columns_of_several_types_are_written(tmp_path):
     with write_store(tmp_path) as store:
         for i, value in enumerate(("1", '"text"', "[1, 2]", "null", "NaN")):
             store.add(key=str(i), study="s", point="{}", seed=i, result=f'{{"x": {value}, "y": {{"z": {i}}}}}')
-    results.export_parquet(tmp_path, tmp_path / "r.parquet")
+    tables.export_parquet(tmp_path, tmp_path / "r.parquet")
     from pyarrow import parquet
 
     columns = parquet.read_table(tmp_path / "r.parquet")
@@ -300,7 +302,7 @@ def test_columns_of_several_types_are_written(tmp_path):
 def test_parquet_without_pyarrow_says_what_to_install(done, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r'pip install "slth\[parquet\]", or use --csv'):
-        results.export_parquet(done, tmp_path / "r.parquet")
+        tables.export_parquet(done, tmp_path / "r.parquet")
 
 
 def test_dask_that_is_not_installed_says_so(tmp_path, monkeypatch):
