@@ -11,7 +11,7 @@ import pytest
 from slth.errors import DataError, InputError
 from slth.experiments.engine import spec as module
 from slth.experiments.engine.registry import STUDIES, load_study
-from slth.experiments.engine.spec import LARGEST, load_spec, parse_spec, shipped
+from slth.experiments.engine.spec import MOST_POINTS, load_spec, parse_spec, shipped
 from slth.experiments.engine.study import Point, Study
 
 HERE = str(Path(__file__).parent)
@@ -114,7 +114,7 @@ def test_a_billion_points_are_refused_with_their_count_before_they_are_built():
     values = ", ".join(map(str, range(1000)))
     with pytest.raises(InputError, match=r"asks for 1,000,000,000 points; at most 1,000,000 can be run"):
         expand(f"seeds = 10_000\n[[grid]]\n{lists}ms = [{values}]\n")
-    assert LARGEST == 1_000_000
+    assert MOST_POINTS == 1_000_000
 
 
 class Counted(Point):
@@ -134,7 +134,7 @@ def test_computed_grids(monkeypatch):
     def many(grid) -> Iterator[Counted]:
         return (Counted(n=n) for n in itertools.count())
 
-    monkeypatch.setattr(module, "LARGEST", 1000)
+    monkeypatch.setattr(module, "MOST_POINTS", 1000)
     flood = Study(name="c", title="", about="", point=Counted, run=dict, sections=list, points=many)
     with pytest.raises(InputError, match="more than 1,000 points"):
         parse_spec("study = 'c'\n[point]\nn = 1\n", label="x").expand(flood)
