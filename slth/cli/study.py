@@ -1,4 +1,4 @@
-"""``slth study`` and ``slth report``: studies on the command line."""
+"""The commands ``slth study …`` and ``slth report``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a study
 
 @study_app.command("list", epilog="Example: slth study list --json")
 def list_studies(as_json: Json = False) -> None:
-    """Studies that come with slth."""
+    """List the studies that come with slth."""
     from slth.experiments.engine.registry import load_study
     from slth.experiments.engine.spec import load_spec, shipped
 
@@ -49,9 +49,9 @@ def run(
     engine: Annotated[str, typer.Option(help="local: processes of this machine; dask: a cluster.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes (default: one a core); with dask, points in flight.")
+        int | None, typer.Option(help="Processes (default: one for each core); with dask, points in flight.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events, a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events, one JSON object per line.")] = False,
 ) -> None:
     """Run what the folder does not hold yet; points that failed are tried again."""
     from slth.experiments.engine.runner import run_study
@@ -68,7 +68,7 @@ def run(
 
 @study_app.command("status", epilog="Example: slth study status existence")
 def status(folder: Folder, as_json: Json = False) -> None:
-    """How far a study is, and what failed; also while it runs."""
+    """Say how far a study is and what failed, also while it runs."""
     from slth.experiments.engine.runner import read_study
     from slth.experiments.engine.study import describe, last_line
 
@@ -97,7 +97,7 @@ def export(
     csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
 ) -> None:
-    """All rows as a table, a column for each parameter and result."""
+    """Write all rows as a table, with a column for each parameter and result."""
     from slth.experiments.engine.tables import export_csv, export_parquet
 
     if csv is None and parquet is None:
@@ -124,10 +124,10 @@ def plot(folder: Folder) -> None:
 @study_app.command("rerun", epilog="Example: slth study rerun existence 3f2a9c")
 def rerun(
     folder: Folder,
-    key: Annotated[str, typer.Argument(help="Key of a row, or how it begins.")],
+    key: Annotated[str, typer.Argument(help="Key of a row, or its beginning.")],
     as_json: Json = False,
 ) -> None:
-    """Run a point again: it reproduces, or what differs is said."""
+    """Run a point again, and say whether the result is the same or what differs."""
     from slth.experiments.engine.rerun import rerun as run_again
     from slth.experiments.engine.study import describe
 

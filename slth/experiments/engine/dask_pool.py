@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -53,8 +54,9 @@ class DaskPool:
             # One death gives a point up: the retries of a study are counted by whoever hands out its points.
             dask.config.set({"distributed.scheduler.allowed-failures": 0})
             options = {"n_workers": workers or usable_cores(), "threads_per_worker": 1, "dashboard_address": None}
+        connect: Callable[..., Any] = Client
         try:
-            self._client = Client(**options, set_as_default=False)
+            self._client = connect(**options, set_as_default=False)
         except (OSError, ValueError, TypeError) as cause:
             raise InputError(
                 f"no Dask scheduler answers at {self._address}: {str(cause).splitlines()[0]}. "

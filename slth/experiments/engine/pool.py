@@ -130,7 +130,7 @@ def _worker_died(cause: BaseException) -> bool:
 
 
 def _death_notice(cause: BaseException) -> str:
-    """loky's "The exit codes of the workers are {SIGKILL(-9)}" if it is there; else how the message begins."""
+    """The part of loky's message on exit codes, "… are {SIGKILL(-9)}"; the first sentence where there is none."""
     codes = re.search(r"The exit codes of the workers are \{.*?\}", str(cause))
     return codes[0] if codes else " ".join(str(cause).split(". ")[0].split())
 
