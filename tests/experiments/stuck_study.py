@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ def _spin(state: int) -> int:
 
 
 # Compiled while the study is imported, so that the limit strikes in the loop and not in the compiler, which is Python.
-LOOPS = {
+LOOPS: dict[str, Callable[[int], object]] = {
     "numba": numba.njit("int64(int64)")(_spin),
     "numba without the lock": numba.njit("int64(int64)", nogil=True)(_spin),
     "C": ctypes.PyDLL(None).sleep,  # keeps the lock of the interpreter

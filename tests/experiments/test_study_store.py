@@ -8,22 +8,24 @@ import resource
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slth.errors import DataError, InputError
 from slth.experiments.engine.store import FILE_NAME, Store
-from slth.experiments.engine.writable_store import write_store
+from slth.experiments.engine.writable_store import WritableStore, write_store
 
 
-def add(store, key: str, **values) -> None:
+def add(store: WritableStore, key: str, **values: Any) -> None:
     point = json.dumps(values.pop("point", {"D": 4}))
     store.add(key=key, study=values.pop("study", "s"), point=point, seed=values.pop("seed", 0), **values)
 
 
-def test_rows_come_back_as_they_were(tmp_path):
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     with write_store(tmp_path / "new" / "folder") as store:
         add(store, "a", point={"D": 4, "eps": 0.1}, seed=3, result='{"x": [1, NaN, 1e-300]}', seconds=0.1,
             peak_memory=2.0**40, origin='{"commit": "c"}')  # fmt: skip
@@ -40,7 +42,7 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert (second.status, second.error, second.result) == ("failed", "Traceback\nö", {})
 
 
-def test_a_later_row_takes_the_place_of_its_key(tmp_path):
+def test_a_later_row_takes_the_place_of_its_key(tmp_path: Path) -> None:
     with write_store(tmp_path) as store:
         add(store, "a", error="no")
         add(store, "b")
@@ -49,7 +51,7 @@ def test_a_later_row_takes_the_place_of_its_key(tmp_path):
         assert [(row.key, row.result) for row in store.rows()] == [("b", {}), ("a", {"x": 1})]
 
 
-def test_filters(tmp_path):
+def test_filters(tmp_path: Path) -> None:
     points = [
         {"D": 4, "eps": 0.1, "on": True, "name": "a", "n": None},
         {"D": 9, "eps": 1 / 3, "on": False, "name": 'q"'},
@@ -59,7 +61,7 @@ def test_filters(tmp_path):
             for seed in range(2):
                 add(store, f"k{i}{seed}", point=point, seed=seed, study="st"[i], error="" if seed else "no")
 
-        def keys(**filters) -> list[str]:
+        def keys(**filters: Any) -> list[str]:
             return [row.key for row in store.rows(**filters)]
 
         assert keys(study="t") == ["k10", "k11"]
@@ -74,7 +76,7 @@ def test_filters(tmp_path):
         assert keys(where={"D": "9"}) == []
 
 
-def test_a_second_writer_is_refused_while_readers_read(tmp_path):
+def test_a_second_writer_is_refused_while_readers_read(tmp_path: Path) -> None:
     with write_store(tmp_path) as store:
         add(store, "a")
         with pytest.raises(InputError, match=r"another process is writing .* slth study status"), write_store(tmp_path):
@@ -94,7 +96,7 @@ def test_a_second_writer_is_refused_while_readers_read(tmp_path):
         assert len(store.rows()) == 2
 
 
-def test_the_lock_dies_with_its_process(tmp_path):
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     code = (
         "import os, sys; from slth.experiments.engine.writable_store import *\n"
         "with write_store(sys.argv[1]) as store:\n"
@@ -107,7 +109,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
 
 
 @pytest.mark.parametrize("opened", [Store, lambda folder: write_store(folder).__enter__()])
-def test_stores_that_cannot_be_read_are_refused_and_left_alone(tmp_path, opened):
+def test_stores_that_cannot_be_read_are_refused_and_left_alone(tmp_path: Path, opened: Callable[[Path], Store]) -> None:
     with write_store(tmp_path) as store:
         add(store, "a")
     for version, words in ((99, "99, of a newer slth; this one reads 2"), (1, "1, of an older slth; this one reads 2")):
@@ -137,7 +139,7 @@ def test_stores_that_cannot_be_read_are_refused_and_left_alone(tmp_path, opened)
         opened(other)
 
 
-def test_folders_that_hold_none(tmp_path):
+def test_folders_that_hold_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no study\. Make one with: slth study run"):
         Store(tmp_path)
     (tmp_path / "file").touch()
@@ -148,20 +150,20 @@ def test_folders_that_hold_none(tmp_path):
         pass
 
 
-def test_a_read_only_folder(tmp_path, monkeypatch):
+def test_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused to a writer; a reader reads it. Permissions do not bind root, so SQLite's own refusals stand in."""
     with write_store(tmp_path) as store:
         add(store, "a")
-    honest = sqlite3.connect
+    honest: Callable[..., sqlite3.Connection] = sqlite3.connect
 
-    def refuse(path, *arguments, **options):
+    def refuse(path: object, *arguments: Any, **options: Any) -> sqlite3.Connection:
         if "immutable" in str(path):
             return honest(path, *arguments, **options)
         raise sqlite3.OperationalError("unable to open database file")
 
     monkeypatch.setattr(sqlite3, "connect", refuse)
-    with Store(tmp_path) as store:
-        assert len(store.rows()) == 1
+    with Store(tmp_path) as reader:
+        assert len(reader.rows()) == 1
     with pytest.raises(InputError, match=r"unable to open database file. Choose another folder, or make this one"):
         write_store(tmp_path).__enter__()
 
@@ -182,7 +184,7 @@ with write_store(sys.argv[1]) as store:
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system has no limit on file sizes")
-def test_a_full_disk_loses_no_row_that_was_committed(tmp_path):
+def test_a_full_disk_loses_no_row_that_was_committed(tmp_path: Path) -> None:
     """A limit on file sizes fails a write in its middle, as a full disk does."""
     done = subprocess.run([sys.executable, "-c", FILL, tmp_path], capture_output=True, text=True, check=True)
     count, _, words = done.stdout.strip().partition("|")
@@ -195,7 +197,7 @@ def test_a_full_disk_loses_no_row_that_was_committed(tmp_path):
         add(store, "after")
 
 
-def test_nothing_else_lies_in_the_folder(tmp_path):
+def test_nothing_else_lies_in_the_folder(tmp_path: Path) -> None:
     with write_store(tmp_path) as store:
         add(store, "a")
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["rows.lock", "rows.sqlite"]
