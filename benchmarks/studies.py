@@ -34,7 +34,13 @@ HOME = str(Path(__file__).parent.parent)
 
 
 class Sum(Point):
-    """One instance of n candidates in R^D, or nothing at all where n = 0."""
+    """One instance of n candidates in R^D, or nothing at all where n = 0.
+
+    Attributes:
+        number: tells instances of the same seed apart.
+        n: number of candidates.
+        D: dimension.
+    """
 
     number: int
     n: int = 0
@@ -42,7 +48,15 @@ class Sum(Point):
 
 
 def run(point: Sum, seed: int) -> Result:
-    """The least error, for an instance; the memory of this process, for nothing."""
+    """Solve an instance, or report the memory of this process where there is none.
+
+    Args:
+        point: the instance.
+        seed: seed of its candidates.
+
+    Returns:
+        The least error; or a number and the bytes that this process holds.
+    """
     if point.n == 0:
         return {"value": float(point.number * seed), "memory": resident()}
     from slth.rss import Problem, solve  # its compilation is not the runner's
