@@ -3,9 +3,9 @@
 A pool is worker processes of this machine (:mod:`~slth.experiments.engine.local_pool`) or of a Dask cluster
 (:mod:`~slth.experiments.engine.dask_pool`); both give futures of :mod:`concurrent.futures`.
 
-A point whose worker dies need not be the cause. On a cluster another point may have ended the worker. On any machine the
-other points take memory, and the system ends processes when memory runs out. Such a point is run again with no other
-point beside it, and only the deaths of a point that runs alone are counted.
+A point whose worker dies need not be the cause. On a cluster another point may have ended the worker. On any machine
+the other points take memory, and the system ends processes when memory runs out. Such a point is run again with no
+other point beside it, and only the deaths of a point that runs alone are counted.
 """
 
 from __future__ import annotations
