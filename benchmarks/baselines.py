@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from slth.experiments.engine.study import Row
 from slth.experiments.studies import diet
 from slth.experiments.studies.compare_sections import by_method, values
 from slth.networks import models
+from slth.progress import Silent
 
 SPECS = Path(__file__).parent / "specs"
 CACHE = Path(__file__).parent / "cache"
@@ -76,7 +77,7 @@ def run_part(part: str, *, quick: bool, workers: int | None) -> dict[str, Any]:
     folder = CACHE / f"baselines-{part}{'-quick' if quick else ''}"
     spec = load_spec(part if part == "planted" else str(SPECS / f"{part}.toml"))
     began = time.perf_counter()
-    totals = run_study(spec.quick() if quick else spec, folder, workers=workers, listen=_say)
+    totals = run_study(spec.quick() if quick else spec, folder, workers=workers, progress=_Points())
     holding = read_study(folder)
     rows = [row for row in holding.rows if row.status == "done"]
     plot_study(folder)
@@ -188,12 +189,15 @@ def _trainable(network: nn.Module) -> nn.Module:
     return network.requires_grad_(True)
 
 
-def _say(event: dict[str, Any]) -> None:
-    if event["event"] == "point":
-        point = event["point"]
-        name = point.get("method", point.get("kind", ""))
-        print(f"[{event['done'] + event['failed']}/{event['total']}] {name} density {point.get('density', '')} seed "
-              f"{event['seed']}: {event['status']}, {event['seconds']:.1f} s", flush=True)  # fmt: skip
+class _Points(Silent):
+    """Prints a line for each point that ends."""
+
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        if facts["event"] == "point":
+            point = facts["point"]
+            name = point.get("method", point.get("kind", ""))
+            print(f"[{facts['done'] + facts['failed']}/{facts['total']}] {name} density {point.get('density', '')} "
+                  f"seed {facts['seed']}: {facts['status']}, {facts['seconds']:.1f} s", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

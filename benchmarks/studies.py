@@ -13,25 +13,34 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks.record import print_table, write_json
 from slth.experiments.engine.results import plot_study
-from slth.experiments.engine.runner import Event, read_study, run_study
+from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import Spec
-from slth.experiments.engine.store import Store, write_store
+from slth.experiments.engine.store import Store
 from slth.experiments.engine.study import Point, Row, Study
+from slth.experiments.engine.writable_store import write_store
+from slth.progress import Silent
 
 Result = dict[str, Any]
 HOME = str(Path(__file__).parent.parent)
 
 
 class Sum(Point):
-    """One instance of n candidates in R^D, or nothing at all where n = 0."""
+    """One instance of n candidates in R^D, or nothing at all where n = 0.
+
+    Attributes:
+        number: tells instances of the same seed apart.
+        n: number of candidates.
+        D: dimension.
+    """
 
     number: int
     n: int = 0
@@ -39,7 +48,15 @@ class Sum(Point):
 
 
 def run(point: Sum, seed: int) -> Result:
-    """The least error, for an instance; the memory of this process, for nothing."""
+    """Solve an instance, or report the memory of this process where there is none.
+
+    Args:
+        point: the instance.
+        seed: seed of its candidates.
+
+    Returns:
+        The least error; or a number and the bytes that this process holds.
+    """
     if point.n == 0:
         return {"value": float(point.number * seed), "memory": resident()}
     from slth.rss import Problem, solve  # its compilation is not the runner's
@@ -72,13 +89,13 @@ def overhead(quick: bool) -> Result:
     count = 2_000 if quick else 10_000
     memory: list[float] = []
 
-    def listen(event: Event) -> None:
-        if event["event"] == "point" and event["done"] in (count // 10, count):
+    def note_memory(facts: Mapping[str, Any]) -> None:
+        if facts["event"] == "point" and facts["done"] in (count // 10, count):
             memory.append(resident())
 
     with tempfile.TemporaryDirectory() as folder:
         began, cpu = time.perf_counter(), time.process_time()
-        run_study(_spec(seeds=2, number=range(count // 2)), folder, workers=2, listen=listen)
+        run_study(_spec(seeds=2, number=range(count // 2)), folder, workers=2, progress=_Listener(note_memory))
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         with Store(folder) as store:
             rows = store.rows()
@@ -137,11 +154,22 @@ def store(quick: bool) -> Result:
 
 
 def resident() -> float:
-    """Bytes that this process holds now (Linux; 0 elsewhere)."""
-    try:
-        return 4096.0 * int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
+    """Bytes that this process holds now."""
+    return float(psutil.Process().memory_info().rss)
+
+
+class _Listener(Silent):
+    """Passes every report on.
+
+    Args:
+        hear: called with each report.
+    """
+
+    def __init__(self, hear: Callable[[Mapping[str, Any]], None]) -> None:
+        self._hear = hear
+
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        self._hear(facts)
 
 
 SECTIONS: dict[str, Callable[[bool], Result]] = {"overhead": overhead, "scaling": scaling, "store": store}
@@ -169,7 +197,7 @@ def _spec(*, seeds: int, **grid: Sequence[int]) -> Spec:
 def _rate(spec: Spec, folder: str, workers: int) -> float:
     """Seconds from the first point to the last: workers have started and compiled by then."""
     times: list[float] = []
-    run_study(spec, folder, workers=workers, listen=lambda event: times.append(time.perf_counter()))
+    run_study(spec, folder, workers=workers, progress=_Listener(lambda _: times.append(time.perf_counter())))
     skipped = 2 * workers  # one for each worker begins cold, and what is in flight beside it
     return (times[-2] - times[skipped]) / (len(times) - 2 - skipped)
 

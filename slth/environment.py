@@ -1,4 +1,4 @@
-"""Where a result came from: versions, machine and source, recorded in what slth writes; and what it took of memory."""
+"""Where a result came from (versions, machine, source), as slth records it; and the memory that a process takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("slth", "numpy", "scipy", "numba", "torch", "ortools")
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what computes, and the machine, as JSON. Names no user, host or path."""
+    """Versions of the libraries that compute, and the machine, JSON-ready. It names no user, host or path."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -30,7 +30,7 @@ def environment() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's model, as the system names it: what times are to be read with."""
+    """Model of the processor, as the system names it; a measured time means little without it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -41,15 +41,24 @@ def processor() -> str:
 
 def usable_cores() -> int:
     """Cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    import psutil  # here, so that the command line starts without it
+
+    process = psutil.Process()
+    if not hasattr(process, "cpu_affinity"):  # macOS binds no process to cores
+        return psutil.cpu_count() or 1
+    return len(process.cpu_affinity())
 
 
 def source_commit() -> str:
-    """Commit of the checkout that slth runs from, ``-dirty`` if its code was changed since; empty if it is none."""
+    """Commit of the checkout that slth runs from, with ``-dirty`` if files were changed since.
+
+    Returns:
+        40 hexadecimal digits; an empty text if slth does not run from a checkout.
+    """
     folder = Path(__file__).parent
     git = ["git", "-C", str(folder), "-c", "core.fsmonitor=false"]
     try:
-        # Another project's repository may hold the environment that slth is installed in.
+        # The environment that slth is installed in may lie in the repository of another project: is this file tracked?
         subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True, timeout=10)
         described = ["describe", "--always", "--abbrev=40", "--match", "", "--dirty"]
         done = subprocess.run([*git, *described], capture_output=True, check=True, timeout=10, text=True)
@@ -58,22 +67,28 @@ def source_commit() -> str:
     return done.stdout.strip()
 
 
+# psutil knows no peak on Linux and macOS, and cannot reset one: the kernel's own counter does both on Linux.
 def reset_peak_memory() -> None:
-    """Start :func:`peak_memory` again from what is held now, where the system can (Linux)."""
+    """Let :func:`peak_memory` count again from what is held now. Only Linux can; elsewhere nothing happens."""
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
     except OSError:
-        pass  # the peak is then that of the whole process
+        pass
 
 
 def peak_memory() -> float:
-    """Most bytes this process has held, since it began or since :func:`reset_peak_memory`."""
+    """Bytes that this process held at most, since it began or since :func:`reset_peak_memory`."""
     try:
         with open("/proc/self/status", encoding="ascii") as lines:
             return next(1024.0 * float(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):  # not Linux; getrusage would do there too, but counts the parent's pages
-        import resource  # which Windows lacks
+    except (OSError, StopIteration):  # not Linux, where getrusage counts the pages of the parent too
+        import psutil
+
+        peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+        if peak is not None:
+            return float(peak)  # Windows
+        import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return float(peak if sys.platform == "darwin" else peak * 1024)

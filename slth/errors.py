@@ -1,6 +1,6 @@
 """Errors a user can act on, and the checks that raise them.
 
-Every message says what was wrong, what was expected, what came, and what to do next.
+Every message says what was wrong, what was expected, what was given, and what to do next.
 The command line prints the message alone; a traceback there is a bug.
 """
 
@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 
 class SlthError(Exception):
-    """Base of everything slth raises on purpose."""
+    """Base of every error that slth raises on purpose."""
 
 
 class InputError(SlthError, ValueError):
-    """An argument, option or model that cannot be worked with."""
+    """An argument, option or model that slth cannot work with."""
 
 
 class UnregisteredError(InputError):
@@ -28,34 +28,37 @@ class UnregisteredError(InputError):
 
 
 class TicketFileError(SlthError, ValueError):
-    """A ``.slth`` file that is damaged, foreign, or of a newer format."""
+    """A ``.slth`` file that is damaged, not from slth, or of a newer format."""
 
 
 class DataError(SlthError, FileNotFoundError):
-    """A data set that is not where it was said to be, or not what it was said to be."""
+    """A file or data set that is not there, or that does not hold what it should."""
 
 
 class MemoryEstimateError(SlthError, MemoryError):
-    """A job refused before it started because it would not fit."""
+    """A job that was refused before it started, because it would not fit into memory."""
 
 
 class WorkLimitError(SlthError, RuntimeError):
-    """A certificate that was not reached within the work limit: nothing weaker is handed out in its place."""
+    """A certificate that was not reached within the work limit. Nothing weaker is given in its place."""
 
 
 class TrainingError(SlthError, RuntimeError):
-    """Training that cannot go on: its loss is not a number, or a layer has no weights left."""
+    """Training that cannot go on: the loss is not a number, or a layer has no weights left."""
 
 
 def check_array(name: str, value: Any, shape: str, ndim: int, hint: str) -> npt.NDArray[np.float64]:
     """Return ``value`` as a finite C-contiguous float64 array of ``ndim`` dimensions, none of them empty.
 
     Args:
-        name: what the caller calls it, e.g. ``"vectors"``.
-        value: anything numpy can turn into an array.
-        shape: the expected shape in symbols, e.g. ``"(n, D) with n ≥ 1 and D ≥ 1"``.
+        name: name of the argument, for the message.
+        value: anything that numpy can turn into an array.
+        shape: expected shape in symbols, such as ``"(n, D) with n ≥ 1 and D ≥ 1"``.
         ndim: expected number of dimensions.
         hint: what to do next.
+
+    Returns:
+        The array.
 
     Raises:
         InputError: not numeric, wrong shape, or not finite.
@@ -79,7 +82,21 @@ def check_array(name: str, value: Any, shape: str, ndim: int, hint: str) -> npt.
 
 
 def check_int(name: str, value: Any, low: int, high: int | None = None, hint: str = "") -> int:
-    """Return ``value`` as an int within [low, high]; raise :class:`InputError` otherwise."""
+    """Return ``value`` as an int within [low, high].
+
+    Args:
+        name: name of the argument, for the message.
+        value: what was given.
+        low: least value allowed.
+        high: greatest value allowed; None for no bound.
+        hint: what to do next.
+
+    Returns:
+        The int.
+
+    Raises:
+        InputError: not an integer, or out of range.
+    """
     span = f"an integer ≥ {low}" if high is None else f"an integer between {low} and {high}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InputError(f"{name} must be {span}; got {value!r}. {hint}".rstrip())
@@ -89,7 +106,20 @@ def check_int(name: str, value: Any, low: int, high: int | None = None, hint: st
 
 
 def check_positive(name: str, value: Any, hint: str = "", *, zero_ok: bool = False) -> float:
-    """Return ``value`` as a finite float > 0 (≥ 0 with ``zero_ok``); raise :class:`InputError` otherwise."""
+    """Return ``value`` as a finite float > 0.
+
+    Args:
+        name: name of the argument, for the message.
+        value: what was given.
+        hint: what to do next.
+        zero_ok: whether zero is allowed.
+
+    Returns:
+        The float.
+
+    Raises:
+        InputError: not a number, not finite, or too small.
+    """
     span = "a finite number ≥ 0" if zero_ok else "a finite number > 0"
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{name} must be {span}; got {value!r}. {hint}".rstrip())
@@ -99,14 +129,35 @@ def check_positive(name: str, value: Any, hint: str = "", *, zero_ok: bool = Fal
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...] | list[str]) -> str:
-    """Return ``value`` if it is one of ``choices``; raise :class:`InputError` naming them otherwise."""
+    """Return ``value`` if it is one of ``choices``.
+
+    Args:
+        name: name of the argument, for the message.
+        value: what was given.
+        choices: what is allowed.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: another value; the message names the choices.
+    """
     if value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
     return str(value)
 
 
 def check_keys(where: str, given: Iterable[str], known: Sequence[str]) -> None:
-    """Raise :class:`InputError` for the first key that is not known, naming the nearest one that is."""
+    """Refuse keys that are not known.
+
+    Args:
+        where: what the keys stand in, for the message.
+        given: keys to check.
+        known: keys that are allowed.
+
+    Raises:
+        InputError: a key is not known; the message names the nearest one that is.
+    """
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
@@ -115,7 +166,7 @@ def check_keys(where: str, given: Iterable[str], known: Sequence[str]) -> None:
 
 
 def human_bytes(count: float) -> str:
-    """``123456789`` → ``'123 MB'`` (decimal units)."""
+    """Write a number of bytes with a decimal unit: ``123456789`` → ``'123 MB'``."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(count) < 999.5:
             return f"{count:.3g} {unit}"
@@ -124,7 +175,17 @@ def human_bytes(count: float) -> str:
 
 
 def check_memory(task: str, needed: float, limit: float | None, hint: str) -> None:
-    """Refuse ``task`` before it starts if ``needed`` bytes exceed ``limit`` (default: 80 % of free memory)."""
+    """Refuse a task before it starts if it would not fit into memory.
+
+    Args:
+        task: what is to be done, for the message.
+        needed: bytes that the task needs.
+        limit: bytes that may be used; None for 80 % of what is free.
+        hint: what to do next.
+
+    Raises:
+        MemoryEstimateError: the task needs more.
+    """
     allowed = 0.8 * available_memory() if limit is None else limit
     if needed > allowed:
         raise MemoryEstimateError(
@@ -133,12 +194,7 @@ def check_memory(task: str, needed: float, limit: float | None, hint: str) -> No
 
 
 def available_memory() -> float:
-    """Bytes of memory this process may still take, from the kernel's own estimate where there is one."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return float(line.split()[1]) * 1024
-    except OSError:
-        pass  # Not Linux: assume a small laptop rather than guess high.
-    return 8e9
+    """Bytes of memory that a process may still take before the system swaps, as the system estimates them."""
+    import psutil  # here, so that the command line starts without it
+
+    return float(psutil.virtual_memory().available)

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from slth.errors import InputError
 
 
 def write_whole(path: str | Path, data: bytes | str) -> Path:
-    """Write ``data`` to ``path`` so that an interruption leaves the old file or none, never a part.
+    """Write a file so that an interruption leaves the old file or none, never a part.
+
+    Args:
+        path: where the file goes.
+        data: its content; text is written as UTF-8.
+
+    Returns:
+        The path.
 
     Raises:
         InputError: the folder does not exist or cannot be written to.

@@ -1,4 +1,4 @@
-"""Functions in a user's own file, named as ``path.py:function``."""
+"""Call a function in a file of the user, named as ``path.py:function``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from slth.errors import InputError
 
 
 def call(spec: str, what: str, *arguments: Any) -> Any:
-    """What ``function(*arguments)`` of a Python file returns.
+    """Call a function of a Python file.
 
     Args:
-        spec: ``path.py:function``. what: it is, for messages: ``--model``, ``data of your own``.
+        spec: ``path.py:function``.
+        what: what the function is for, in messages: ``--model``, say.
+        *arguments: passed to the function.
+
+    Returns:
+        What the function returns.
 
     Raises:
-        InputError: no such file or function, or it fails.
+        InputError: no such file or function, or the function fails.
     """
     path_text, _, name = spec.rpartition(":")
     path = Path(path_text)

@@ -1,4 +1,4 @@
-"""How the command line prints: one kind of table, one --json option."""
+"""What commands print with: one kind of table, and the --json option."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 def table(header: tuple[str, ...], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
-    """Print a table; with ``numbers`` all columns but the first are aligned right."""
+    """Print a table.
+
+    Args:
+        header: names of the columns; all of them may be empty.
+        rows: a text for each column.
+        numbers: whether all columns but the first are aligned right.
+    """
     shown = Table(box=None, pad_edge=False, header_style="bold", show_header=any(header))
     for i, name in enumerate(header):
         shown.add_column(name, justify="right" if numbers and i else "left", overflow="fold")

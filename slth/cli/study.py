@@ -1,31 +1,30 @@
-"""``slth study`` and ``slth report``: studies on the command line."""
+"""The commands ``slth study …`` and ``slth report``."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich import progress as rich_progress
 
 from slth.cli.show import Json, console, table
 from slth.errors import InputError
+from slth.progress import Progress, Silent
 
 study_app = typer.Typer(help="Sweeps over width, dimension, structure, …, that resume and scale.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a study was run in.")]
-Event = dict[str, Any]
 
 
 @study_app.command("list", epilog="Example: slth study list --json")
 def list_studies(as_json: Json = False) -> None:
-    """Studies that come with slth."""
+    """List the studies that come with slth."""
     from slth.experiments.engine.registry import load_study
     from slth.experiments.engine.spec import load_spec, shipped
 
@@ -50,29 +49,28 @@ def run(
     engine: Annotated[str, typer.Option(help="local: processes of this machine; dask: a cluster.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes (default: one a core); with dask, points in flight.")
+        int | None, typer.Option(help="Processes (default: one for each core); with dask, points in flight.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events, a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events, one JSON object per line.")] = False,
 ) -> None:
     """Run what the folder does not hold yet; points that failed are tried again."""
     from slth.experiments.engine.runner import run_study
     from slth.experiments.engine.spec import load_spec
 
     spec = load_spec(name)
-    with _listener(as_json) as listen:
-        totals = run_study(
-            spec.quick() if smoke else spec, out, engine=engine, workers=workers, scheduler=scheduler, listen=listen,
-            command=shlex.join(["slth", *sys.argv[1:]]),
-        )  # fmt: skip
+    totals = run_study(
+        spec.quick() if smoke else spec, out, engine=engine, workers=workers, scheduler=scheduler,
+        progress=_listener(as_json), command=shlex.join(["slth", *sys.argv[1:]]),
+    )  # fmt: skip
     if totals.failed:
         raise InputError(f"{totals.failed} of {totals.total} points failed. See why with: slth study status {out}")
 
 
 @study_app.command("status", epilog="Example: slth study status existence")
 def status(folder: Folder, as_json: Json = False) -> None:
-    """How far a study is, and what failed; also while it runs."""
-    from slth.experiments.engine.results import describe, last_line
+    """Say how far a study is and what failed, also while it runs."""
     from slth.experiments.engine.runner import read_study
+    from slth.experiments.engine.study import describe, last_line
 
     held = read_study(folder)
     failed = [row for row in held.rows if row.status == "failed"]
@@ -99,8 +97,8 @@ def export(
     csv: Annotated[Path | None, typer.Option(help="Write CSV here.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write Parquet here.")] = None,
 ) -> None:
-    """All rows as a table, a column for each parameter and result."""
-    from slth.experiments.engine.results import export_csv, export_parquet
+    """Write all rows as a table, with a column for each parameter and result."""
+    from slth.experiments.engine.tables import export_csv, export_parquet
 
     if csv is None and parquet is None:
         raise InputError("nothing to write. Name a file with --csv FILE or --parquet FILE.")
@@ -126,12 +124,12 @@ def plot(folder: Folder) -> None:
 @study_app.command("rerun", epilog="Example: slth study rerun existence 3f2a9c")
 def rerun(
     folder: Folder,
-    key: Annotated[str, typer.Argument(help="Key of a row, or how it begins.")],
+    key: Annotated[str, typer.Argument(help="Key of a row, or its beginning.")],
     as_json: Json = False,
 ) -> None:
-    """Run a point again: it reproduces, or what differs is said."""
-    from slth.experiments.engine.results import describe
-    from slth.experiments.engine.results import rerun as run_again
+    """Run a point again, and say whether the result is the same or what differs."""
+    from slth.experiments.engine.rerun import rerun as run_again
+    from slth.experiments.engine.study import describe
 
     found = run_again(folder, key)
     same = not found.differences
@@ -155,48 +153,57 @@ def report(folder: Folder) -> None:
     typer.echo(f"written: {report_study(folder)}")
 
 
-def _listener(as_json: bool) -> AbstractContextManager[Callable[[Event], None]]:
+def _listener(as_json: bool) -> Progress:
     if as_json:
-        return nullcontext(lambda event: typer.echo(json.dumps(event)))
-    return _Bar() if console.is_terminal else nullcontext(_first_and_last)
+        return _JsonLines()
+    return _Bar() if console.is_terminal else _FirstAndLastLine()
 
 
-def _first_and_last(event: Event) -> None:
-    """All that is printed where no terminal is; on one, a bar between the two."""
-    if event["event"] == "start":
-        line = f"{event['study']}: {event['total']:,} points, {event['done']:,} of them done before"
-    elif event["event"] == "end":
-        line = f"{event['done']:,} done, {event['failed']:,} failed in {event['elapsed']:.1f} s"
-    else:
-        return
-    console.print(line, highlight=False, soft_wrap=True)
+class _JsonLines(Silent):
+    """Prints each report as a line of JSON."""
+
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        typer.echo(json.dumps(facts))
 
 
-class _Bar:
-    """A progress bar: points done, failed, rate and time left."""
+class _FirstAndLastLine(Silent):
+    """Prints a line when the run begins and one when it ends: all there is to see where no terminal is."""
+
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        if facts["event"] == "start":
+            line = f"{facts['study']}: {facts['total']:,} points, {facts['done']:,} of them done before"
+        elif facts["event"] == "end":
+            line = f"{facts['done']:,} done, {facts['failed']:,} failed in {facts['elapsed']:.1f} s"
+        else:
+            return
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+class _Bar(_FirstAndLastLine):
+    """Between the first line and the last one, a bar: points done, points failed, rate and time left."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
-            TextColumn("{task.fields[rate]:.3g}/s"), TextColumn("{task.fields[left]} left"), console=console,
+        self._bars = rich_progress.Progress(
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("{task.fields[failed]} failed"),
+            rich_progress.TextColumn("{task.fields[rate]:.3g}/s"),
+            rich_progress.TextColumn("{task.fields[left]} left"),
+            console=console,
             transient=True,
-        )  # fmt: skip
+        )
 
-    def __enter__(self) -> Callable[[Event], None]:
-        self._progress.start()
-        self._task = self._progress.add_task("", failed=0, rate=0.0, left="–", total=None)
-        return self._hear
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        self._bar = self._bars.add_task(task, total=total, completed=done, failed=0, rate=0.0, left="–")
+        self._bars.start()
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def _hear(self, event: Event) -> None:
-        if event["event"] == "point":
-            count = event["done"] + event["failed"]
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        super().report(task, facts)
+        if facts["event"] == "point":
+            ended = facts["done"] + facts["failed"]
             # Rich's own estimate forgets what is older than half a minute: of slow points it would have none.
-            left = str(timedelta(seconds=round(event["eta"])))
-            self._progress.update(self._task, completed=count, failed=event["failed"], rate=event["rate"], left=left)
-            return
-        if event["event"] == "start":
-            self._progress.update(self._task, total=event["total"], completed=event["done"])
-        _first_and_last(event)
+            left = str(timedelta(seconds=round(facts["eta"])))
+            self._bars.update(self._bar, completed=ended, failed=facts["failed"], rate=facts["rate"], left=left)
+
+    def end(self, task: str) -> None:
+        self._bars.stop()

@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from listeners import Reports
 
 from slth.errors import InputError
 from slth.experiments.engine.runner import read_study, run_study
-from slth.experiments.engine.spec import parse_spec
+from slth.experiments.engine.spec import Spec, parse_spec
 
 pytest.importorskip("distributed", reason="Dask is an extra: pip install 'slth[distributed]'")
 HERE = Path(__file__).parent
@@ -24,7 +26,7 @@ class Cluster:
     """A scheduler and two workers, each a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.processes: list[subprocess.Popen] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.folder = folder
         file = folder / "scheduler.json"
         self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
@@ -50,30 +52,30 @@ class Cluster:
 
 
 @pytest.fixture(name="cluster")
-def _cluster(tmp_path) -> Iterator[Cluster]:
+def _cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path)
     yield cluster
     cluster.stop()
 
 
-def spec(text: str):
+def spec(text: str) -> Spec:
     return parse_spec(f'study = "tiny_study:STUDY"\n{text}', label="tiny.toml", home=str(HERE))
 
 
-def test_a_study_outlives_half_of_its_workers(cluster, tmp_path):
-    def kill_one(event: dict) -> None:
-        if event["event"] == "point" and event["done"] == 30:
+def test_a_study_outlives_half_of_its_workers(cluster: Cluster, tmp_path: Path) -> None:
+    def kill_one(facts: Mapping[str, Any]) -> None:
+        if facts["event"] == "point" and facts["done"] == 30:
             cluster.processes[2].kill()
 
     values = ", ".join(map(str, range(60)))
     sleepy = spec(f"[point]\nms = 20\n[[grid]]\na = [{values}]\n")
-    totals = run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, listen=kill_one)
+    totals = run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, progress=Reports(kill_one))
     assert (totals.done, totals.failed, totals.missing) == (60, 0, 0)
     assert cluster.processes[2].wait(10) == -9
     # The same table as from this machine alone; parameters are the same, so the rows have the same keys.
     run_study(sleepy, tmp_path / "local", workers=1)
 
-    def table(folder: str) -> list[tuple]:
+    def table(folder: str) -> list[tuple[Any, ...]]:
         rows = read_study(tmp_path / folder).rows
         return [(row.key, row.result["value"], row.result["many"], row.status) for row in rows]
 
@@ -92,20 +94,20 @@ def test_a_study_outlives_half_of_its_workers(cluster, tmp_path):
     assert "a = 0 is not to be" in raised.error
 
 
-def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_the_rows(cluster, tmp_path):
-    def kill_scheduler(event: dict) -> None:
-        if event["event"] == "point" and event["done"] == 10:
+def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_the_rows(cluster: Cluster, tmp_path: Path) -> None:
+    def kill_scheduler(facts: Mapping[str, Any]) -> None:
+        if facts["event"] == "point" and facts["done"] == 10:
             cluster.processes[0].kill()
 
     sleepy = spec("[point]\nms = 20\n[[grid]]\na = [" + ", ".join(map(str, range(200))) + "]\n")
     began = time.monotonic()
     with pytest.raises(InputError, match=r"went away. What is finished is kept; run the same command again"):
-        run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, listen=kill_scheduler)
+        run_study(sleepy, tmp_path / "s", engine="dask", scheduler=cluster.address, progress=Reports(kill_scheduler))
     assert time.monotonic() - began < 60
     assert 10 <= read_study(tmp_path / "s").totals.done < 200
 
 
-def test_dask_on_this_machine_survives_a_point_that_kills_its_workers(tmp_path):
+def test_dask_on_this_machine_survives_a_point_that_kills_its_workers(tmp_path: Path) -> None:
     """Without a scheduler Dask starts its own workers, with nannies that replace them."""
     deadly = spec('[[grid]]\na = [1, 2, 3]\n[[grid]]\ndo = "die"\n[budget]\nretries = 0\n')
     totals = run_study(deadly, tmp_path / "s", engine="dask", workers=2)

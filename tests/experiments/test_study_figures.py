@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from slth import figures
 from slth.experiments.analysis.summary import Spread
@@ -18,8 +22,8 @@ def curve(*values: float, spread: float = 1.2) -> list[tuple[float, Spread]]:
     return [(2.0 ** (3 + i), Spread(value, value / spread, value * spread)) for i, value in enumerate(values)]
 
 
-def width(**changes):
-    given = {
+def width(**changes: Any) -> Axes:
+    given: dict[str, Any] = {
         "n": [100, 200, 400], "error": [Spread(1.0, 0.9, 1.1), Spread(0.5, 0.4, 0.6), Spread(0.2, 0.1, 0.3)],
         "within": [False, True, True], "first_moment": [None, 40.0, 60.0], "certified": {0.2: 90}, "dimension": 9,
         "paper": [None, 2e8, 3e8], "law": [1.0, 0.5, 0.25], "law_label": "fitted",
@@ -27,7 +31,7 @@ def width(**changes):
     return figures.candidates_against_error(**{**given, **changes})
 
 
-FIGURES = {
+FIGURES: dict[str, Callable[..., Axes]] = {
     "width": width,
     "scale": lambda **more: figures.error_against_scale(
         curves={"normal": curve(0.1, 0.02), "uniform": curve(0.2, 0.01)}, auto=8.0, **more
@@ -50,7 +54,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_draws_on_the_axes_it_is_given(name: str):
+def test_a_figure_draws_on_the_axes_it_is_given(name: str) -> None:
     ax = new_axes(4, 3)
     assert FIGURES[name](ax=ax) is ax
     assert ax.get_xlabel()
@@ -58,8 +62,8 @@ def test_a_figure_draws_on_the_axes_it_is_given(name: str):
 
 
 @pytest.mark.parametrize("name", ["scale", "dimension", "structure", "neurons"])
-def test_curves_differ_in_more_than_hue(name: str):
-    lines = [line for line in FIGURES[name]().get_lines() if not line.get_label().startswith("_")]
+def test_curves_differ_in_more_than_hue(name: str) -> None:
+    lines = [line for line in FIGURES[name]().get_lines() if not str(line.get_label()).startswith("_")]
     looks = [
         (line.get_marker(), line.get_linestyle(), line.get_linewidth(),
          to_hex(line.get_markerfacecolor()) == "#ffffff")
@@ -70,13 +74,13 @@ def test_curves_differ_in_more_than_hue(name: str):
 
 
 @pytest.mark.parametrize("name", ["width", "scale", "dimension", "structure", "neurons"])
-def test_intervals_are_shaded(name: str):
+def test_intervals_are_shaded(name: str) -> None:
     shades = FIGURES[name]().collections
     assert shades
-    assert all(one.get_alpha() is not None and one.get_alpha() < 0.5 for one in shades)
+    assert all((one.get_alpha() or 1.0) < 0.5 for one in shades)
 
 
-def test_units_and_constants_are_named():
+def test_units_and_constants_are_named() -> None:
     ax = width()
     assert "standard deviations" in ax.get_xlabel()
     assert "candidates" in ax.get_ylabel()
@@ -87,7 +91,7 @@ def test_units_and_constants_are_named():
     assert "%" in FIGURES["scale"]().get_ylabel()
 
 
-def test_what_is_not_there_is_not_drawn():
+def test_what_is_not_there_is_not_drawn() -> None:
     """No certified width, no threshold, no paper's form, no law: their entries go, nothing else."""
     labels = width(certified={}, first_moment=[None] * 3, paper=[None] * 3, law=None).get_legend_handles_labels()[1]
     assert labels == ["measured (ticket)", "measured, target not reached"]
@@ -105,15 +109,19 @@ def test_what_is_not_there_is_not_drawn():
     assert png(figures.neuron_gap(neuron=[], proved=[], theorem=[], blocked=curve(0.5, 0.1)))
 
 
-def test_measured_points_that_miss_the_target_are_hollow():
+def test_measured_points_that_miss_the_target_are_hollow() -> None:
     hollow = {line.get_label(): line.get_markerfacecolor() for line in width().get_lines()}
     assert hollow["measured, target not reached"] == "none"
     assert hollow["measured (ticket)"] != "none"
 
 
-def test_refused_and_useless_cells_are_hatched():
+def test_refused_and_useless_cells_are_hatched() -> None:
     ax = FIGURES["table"]()
-    hatched = {(round(p.get_x() + 0.5), round(p.get_y() + 0.5)) for p in ax.patches if p.get_hatch()}
+    hatched = {
+        (round(p.get_x() + 0.5), round(p.get_y() + 0.5))
+        for p in ax.patches
+        if isinstance(p, Rectangle) and p.get_hatch()
+    }
     assert hatched == {(1, 0), (2, 0), (0, 1)}  # worse than the limit, no row, refused
     texts = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
     assert texts[0, 1] == "refused"
@@ -121,19 +129,21 @@ def test_refused_and_useless_cells_are_hatched():
     assert texts[0, 0] == "0.1"
 
 
-def test_tick_labels_of_a_short_range_do_not_collide():
+def test_tick_labels_of_a_short_range_do_not_collide() -> None:
     ax = new_axes(4, 3)
     ax.plot([0.3, 0.9], [1, 1e6])
     log_axis(ax, "x")
     log_axis(ax, "y")
-    ax.get_figure().canvas.draw()
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.canvas.draw()
     boxes = [label.get_window_extent() for label in ax.get_xticklabels(which="both") if label.get_text()]
     boxes = sorted((box for box in boxes if box.width), key=lambda box: box.x0)
     assert len(boxes) >= 1
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
-def test_panels_share_a_figure():
+def test_panels_share_a_figure() -> None:
     axes = panels(5, columns=2)
     assert len(axes) == 5
     assert len({id(ax.get_figure()) for ax in axes}) == 1

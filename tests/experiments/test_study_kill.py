@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from slth.experiments.engine.runner import Holding, read_study, run_study
 from slth.experiments.engine.spec import load_spec
-from slth.experiments.engine.store import NAME, Store
+from slth.experiments.engine.store import FILE_NAME, Store
 
 HERE = Path(__file__).parent
 KILLS = 22
@@ -35,21 +36,21 @@ def group(number: int) -> list[int]:
     return found
 
 
-def start(folder: Path, workers: int) -> subprocess.Popen:
+def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "slth", "study", "run", "kill.toml", "--out", "s", "--json", "--workers"]
     command.append(str(workers))
     with (folder / "log").open("w") as log:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
 
-def table(held: Holding) -> list[tuple]:
+def table(held: Holding) -> list[tuple[Any, ...]]:
     return [
         (row.key, row.status, row.seed, dict(row.point), {k: v for k, v in row.result.items() if k != "seconds"})
         for row in held.rows
     ]
 
 
-def test_killed_at_random_times_a_study_ends_as_if_nothing_had_happened(tmp_path):
+def test_killed_at_random_times_a_study_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     """Kills of the parent alone and of the whole group in turn, from before the store is there to mid-row."""
     rng = np.random.default_rng(7)
     (tmp_path / "tiny_study.py").write_text((HERE / "tiny_study.py").read_text())
@@ -73,7 +74,7 @@ def test_killed_at_random_times_a_study_ends_as_if_nothing_had_happened(tmp_path
         while group(process.pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert group(process.pid) == [], "workers outlived the process that started them"
-        if (tmp_path / "s" / NAME).exists():
+        if (tmp_path / "s" / FILE_NAME).exists():
             with Store(tmp_path / "s") as store:
                 status = store.statuses()
             assert held <= status.keys(), "a committed row is gone"
@@ -89,7 +90,7 @@ def test_killed_at_random_times_a_study_ends_as_if_nothing_had_happened(tmp_path
     whole, killed = read_study(tmp_path / "whole"), read_study(tmp_path / "s")
     assert (whole.totals.done, killed.totals.done) == (800, 800)
 
-    def timeless(rows: list[tuple]) -> list[tuple]:
+    def timeless(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         return [(status, seed, {**point, "ms": 0}, result) for _, status, seed, point, result in rows]
 
     assert timeless(table(killed)) == timeless(table(whole))

@@ -8,25 +8,32 @@ import json
 import math
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command_line import run
+from listeners import Reports
 from rich.console import Console
 
 from slth.cli import study as cli_study
 from slth.errors import InputError
-from slth.experiments.engine import pool as engines
-from slth.experiments.engine import results
+from slth.experiments.engine import pool, results, tables
 from slth.experiments.engine.registry import load_study
+from slth.experiments.engine.rerun import is_clock, rerun
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import Spec, load_spec, parse_spec
-from slth.experiments.engine.store import Store, write_store
+from slth.experiments.engine.store import Store
+from slth.experiments.engine.study import Row, last_line
+from slth.experiments.engine.worker import GRACE_SECONDS
+from slth.experiments.engine.writable_store import write_store
 from slth.rss.threads import thread_count
 
 HERE = Path(__file__).parent
@@ -36,19 +43,19 @@ def tiny(text: str) -> Spec:
     return parse_spec(f'study = "tiny_study:STUDY"\n{text}', label="tiny.toml", home=str(HERE))
 
 
-def rows_of(folder: Path) -> list:
+def rows_of(folder: Path) -> list[Row]:
     return read_study(folder).rows
 
 
 @pytest.fixture(scope="module", name="done")
-def _done(tmp_path_factory) -> Path:
+def _done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with six rows, for tests that read it."""
     folder = tmp_path_factory.mktemp("done")
     run_study(tiny("seeds = 2\n[[grid]]\na = [1, 2, 3]\n"), folder, workers=1, command="slth study run tiny.toml")
     return folder
 
 
-def test_rows_hold_results_and_where_they_come_from(done):
+def test_rows_hold_results_and_where_they_come_from(done: Path) -> None:
     held = read_study(done)
     assert [(row.point["a"], row.seed) for row in held.rows] == [(a, seed) for a in (1, 2, 3) for seed in (0, 1)]
     assert len({row.key for row in held.rows}) == 6
@@ -67,13 +74,15 @@ def test_rows_hold_results_and_where_they_come_from(done):
     assert [one["command"] for one in held.runs] == ["slth study run tiny.toml"]
 
 
-def test_only_what_is_missing_runs(tmp_path):
-    events: list[dict] = []
+def test_only_what_is_missing_runs(tmp_path: Path) -> None:
+    listener = Reports()
     small, large = tiny("[[grid]]\na = [1, 2]\n"), tiny("seeds = 2\n[[grid]]\na = [2, 3]\n")
     run_study(small, tmp_path, workers=1)
     before = {row.key: row for row in rows_of(tmp_path)}
-    totals = run_study(large, tmp_path, workers=1, listen=events.append)
+    totals = run_study(large, tmp_path, workers=1, progress=listener)
+    events = listener.facts
     assert (totals.total, totals.done) == (4, 4)
+    assert listener.calls == [("begin", "points", 4, 1), *[("advance", "points", 1)] * 3, ("end", "points")]
     assert events[0] == {"event": "start", "study": "tiny", "total": 4, "done": 1, "missing": 3}
     assert [event["event"] for event in events[1:]] == ["point"] * 3 + ["end"]
     assert json.loads(json.dumps(events)) == events
@@ -85,18 +94,18 @@ def test_only_what_is_missing_runs(tmp_path):
     with Store(tmp_path) as store:
         assert len(store.rows()) == 5  # what another spec of the study asked for stays
     events.clear()
-    run_study(large, tmp_path, engine="dask", scheduler="tcp://nowhere:1", listen=events.append)  # nothing to run
+    run_study(large, tmp_path, engine="dask", scheduler="tcp://nowhere:1", progress=listener)  # nothing to run
     assert [event["event"] for event in events] == ["start", "end"]
 
 
-def test_failures_are_rows_and_the_others_are_done(tmp_path):
+def test_failures_are_rows_and_the_others_are_done(tmp_path: Path) -> None:
     odd = '["raise", "exit", "die", "hang", "odd", "list"]'
     text = f"[[grid]]\na = [1, 2]\n[[grid]]\ndo = {odd}\n[budget]\nseconds = 0.5\n"
     totals = run_study(tiny(f"{text}retries = 1\n"), tmp_path, workers=2)
     assert (totals.done, totals.failed) == (2, 6)
     rows = rows_of(tmp_path)
     assert [row.status for row in rows] == ["done"] * 2 + ["failed"] * 6
-    ends = [results.last_line(row.error) for row in rows[2:]]
+    ends = [last_line(row.error) for row in rows[2:]]
     assert ends[0] == "RuntimeError: a = 0 is not to be"
     assert ends[1] == "SystemExit: enough"
     assert ends[2].startswith(
@@ -109,16 +118,40 @@ def test_failures_are_rows_and_the_others_are_done(tmp_path):
     assert 'in run\n    raise RuntimeError(f"a = {point.a}' in rows[2].error
 
 
-def test_a_point_that_dies_late_is_still_known_for_the_killer(tmp_path, monkeypatch):
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no alarm that could end a worker")
+def test_a_point_in_compiled_code_ends_at_its_limit_and_takes_nobody_along(tmp_path: Path) -> None:
+    """Stuck with and without the lock of the interpreter; the others run once each, beside it and after it."""
+    (marks := tmp_path / "marks").mkdir()
+    text = (
+        f'study = "stuck_study:STUDY"\n[point]\nfolder = {str(marks)!r}\n[budget]\nseconds = 1\n'
+        '[[grid]]\nwhere = ["numba", "numba without the lock", "C"]\n[[grid]]\na = [1, 2, 3, 4, 5, 6]\n'
+    )
+    listener = Reports()
+    spec = parse_spec(text, label="stuck.toml", home=str(HERE))
+    totals = run_study(spec, tmp_path / "s", workers=2, progress=listener)
+    assert (totals.done, totals.failed) == (6, 3)
+    stuck, others = rows_of(tmp_path / "s")[:3], rows_of(tmp_path / "s")[3:]
+    for row in stuck:
+        first, last = row.error.strip().splitlines()
+        assert first == "Compiled code did not come back to Python: the worker was ended 2 s later."
+        assert last.endswith("PointTimeoutError: the point took longer than its budget of 1 s")
+        assert row.seconds == 1 + GRACE_SECONDS
+    assert [row.result["value"] for row in others] == [1, 2, 3, 4, 5, 6]
+    assert sorted(mark.read_text() for mark in marks.iterdir()) == ["x"] * 9  # nobody ran twice
+    assert listener.facts[-1]["elapsed"] < 60  # two spells of 3 s and five starts of a worker, on a busy machine
+    assert rerun(tmp_path / "s", stuck[0].key).differences == {}  # it fails the same way
+
+
+def test_a_point_that_dies_late_is_still_known_for_the_killer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies only after the engine has looked several times."""
-    monkeypatch.setattr(engines, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "CHECK_SECONDS", 0.05)
     spec = tiny('[point]\nms = 300\n[[grid]]\na = [1]\ndo = ["", "die"]\n[budget]\nretries = 1\n')
     totals = run_study(spec, tmp_path, workers=2)
     assert (totals.done, totals.failed) == (1, 1)
     assert "its worker died 2 times" in rows_of(tmp_path)[1].error
 
 
-def test_the_innocent_survive_a_worker(tmp_path):
+def test_the_innocent_survive_a_worker(tmp_path: Path) -> None:
     """A point kills its worker the first time it runs, among many that do not; no retry is left to waste."""
     (marks := tmp_path / "marks").mkdir()
     text = f"[point]\nfolder = {str(marks)!r}\nms = 5\n[budget]\nretries = 0\n[[grid]]\na = [1, 2, 3, 4, 5, 6, 7, 8]\n"
@@ -127,18 +160,18 @@ def test_the_innocent_survive_a_worker(tmp_path):
     assert [mark.name for mark in marks.iterdir()] == ["10-0"]
 
 
-def test_what_failed_is_tried_again(tmp_path):
+def test_what_failed_is_tried_again(tmp_path: Path) -> None:
     spec = tiny(f'[[grid]]\na = [1, 2]\nfolder = {str(tmp_path)!r}\ndo = "drift"\n')  # fails until its files are there
     (tmp_path / "1-0").write_text("x")
     assert run_study(spec, tmp_path / "s", workers=1).failed == 1
     (tmp_path / "2-0").write_text("y")
-    events: list[dict] = []
-    assert run_study(spec, tmp_path / "s", workers=1, listen=events.append).done == 2
-    assert len(events) == 3
+    listener = Reports()
+    assert run_study(spec, tmp_path / "s", workers=1, progress=listener).done == 2
+    assert len(listener.facts) == 3
     assert [row.result["value"] for row in rows_of(tmp_path / "s")] == ["x", "y"]
 
 
-def test_one_thread_in_workers_and_quiet_on_standard_output(tmp_path, capfd):
+def test_one_thread_in_workers_and_quiet_on_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_study(tiny('[[grid]]\ndo = ["print", "threads"]\n'), tmp_path, workers=1)
     (row,) = (row for row in rows_of(tmp_path) if row.point["do"] == "threads")
     assert (row.result["slth"], row.result["torch"]) == (1, 1)
@@ -148,7 +181,7 @@ def test_one_thread_in_workers_and_quiet_on_standard_output(tmp_path, capfd):
     assert "not JSON" in captured.err
 
 
-def test_peak_memory_is_that_of_the_point(tmp_path):
+def test_peak_memory_is_that_of_the_point(tmp_path: Path) -> None:
     """400 MB in the first point must not show in the second, which the same process runs."""
     run_study(tiny('[[grid]]\na = [1, 0]\ndo = "grow"\n'), tmp_path, workers=1)
     first, second = rows_of(tmp_path)
@@ -157,7 +190,7 @@ def test_peak_memory_is_that_of_the_point(tmp_path):
         assert second.peak_memory < 3e8
 
 
-def test_threads_can_be_set_for_a_process(monkeypatch):
+def test_threads_can_be_set_for_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLTH_THREADS", "3")
     assert thread_count(None) == 3
     assert thread_count(2) == 2
@@ -166,19 +199,21 @@ def test_threads_can_be_set_for_a_process(monkeypatch):
         thread_count(None)
 
 
-def test_an_interrupt_keeps_what_is_finished(tmp_path):
-    def stop(event):
-        if event.get("done") == 3:
+def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
+    def stop(facts: Mapping[str, Any]) -> None:
+        if facts.get("done") == 3:
             raise KeyboardInterrupt
 
+    listener = Reports(stop)
     spec = tiny("[point]\nms = 20\n[[grid]]\na = [1, 2, 3, 4, 5, 6]\n")
     with pytest.raises(KeyboardInterrupt):
-        run_study(spec, tmp_path, workers=1, listen=stop)
+        run_study(spec, tmp_path, workers=1, progress=listener)
+    assert listener.calls[-1] == ("end", "points")
     assert read_study(tmp_path).totals.done == 3
     assert run_study(spec, tmp_path, workers=1).done == 6
 
 
-def test_another_study_does_not_share_a_folder(done):
+def test_another_study_does_not_share_a_folder(done: Path) -> None:
     with pytest.raises(InputError, match=r"holds the study 'tiny_study:STUDY'\. Choose another folder"):
         run_study(load_spec("existence"), done)
 
@@ -191,52 +226,52 @@ def test_another_study_does_not_share_a_folder(done):
         ({"scheduler": "tcp://127.0.0.1:1"}, "Add --engine dask"),
     ],
 )
-def test_engines_that_make_no_sense(tmp_path, options, words):
+def test_engines_that_make_no_sense(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         run_study(tiny("[point]\na = 1\n"), tmp_path, **options)
 
 
-def test_a_row_reproduces_or_says_what_differs(tmp_path):
+def test_a_row_reproduces_or_says_what_differs(tmp_path: Path) -> None:
     (tmp_path / "0-0").write_text("before")
     spec = tiny(f'[[grid]]\nfolder = {str(tmp_path)!r}\ndo = ["", "drift", "raise", "die"]\n[budget]\nretries = 1\n')
     run_study(spec, tmp_path, workers=1)
     same, drift, failing, deadly = rows_of(tmp_path)
-    found = results.rerun(tmp_path, same.key[:8])
+    found = rerun(tmp_path, same.key[:8])
     assert (found.differences, found.row) == ({}, same)
     assert found.seconds > 0
     for one in (failing, deadly):
-        assert results.rerun(tmp_path, one.key).differences == {}  # it fails the same way
-    assert results.rerun(tmp_path, drift.key).differences == {}
+        assert rerun(tmp_path, one.key).differences == {}  # it fails the same way
+    assert rerun(tmp_path, drift.key).differences == {}
     (tmp_path / "0-0").write_text("after")
-    found = results.rerun(tmp_path, drift.key)
+    found = rerun(tmp_path, drift.key)
     assert found.differences == {"value": ("before", "after")}  # not its latency, and not its NaN
     (tmp_path / "0-0").unlink()
-    found = results.rerun(tmp_path, drift.key)
+    found = rerun(tmp_path, drift.key)
     assert found.differences["error"][0] == ""
     assert "FileNotFoundError" in found.differences["error"][1]
 
 
-def test_what_changed_of_the_installation_is_named(tmp_path, done):
+def test_what_changed_of_the_installation_is_named(tmp_path: Path, done: Path) -> None:
     with write_store(tmp_path) as store, Store(done) as other:
         row = other.rows()[0]
         store.begin(spec=json.dumps(other.runs()[-1]["spec"]), command="")
         origin = {**row.provenance, "commit": "0123", "environment": {"packages": {"numpy": "0.9"}}}
         store.add(key=row.key, study="tiny", point=json.dumps(row.point), seed=row.seed, result=json.dumps(row.result),
                   origin=json.dumps(origin))  # fmt: skip
-    changes = results.rerun(tmp_path, row.key).changes
+    changes = rerun(tmp_path, row.key).changes
     assert changes["environment.packages.numpy"] == ("0.9", np.__version__)
     assert changes["commit"][0] == "0123"
 
 
-def test_clocks_are_known_by_name():
+def test_clocks_are_known_by_name() -> None:
     study = load_study("tiny_study:STUDY")
     for name in ("seconds", "a.seconds_each.b", "latency", "x.latency"):
-        assert results.is_clock(name, study)
-    assert not results.is_clock("value", study)
+        assert is_clock(name, study)
+    assert not is_clock("value", study)
 
 
-def test_csv_and_parquet_hold_every_row(done, tmp_path):
-    assert results.export_csv(done, tmp_path / "r.csv") == results.export_parquet(done, tmp_path / "r.parquet") == 6
+def test_csv_and_parquet_hold_every_row(done: Path, tmp_path: Path) -> None:
+    assert tables.export_csv(done, tmp_path / "r.csv") == tables.export_parquet(done, tmp_path / "r.parquet") == 6
     with (tmp_path / "r.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     from pyarrow import parquet
@@ -250,33 +285,36 @@ def test_csv_and_parquet_hold_every_row(done, tmp_path):
         assert other["provenance.environment.python"] == row.provenance["environment"]["python"]
 
 
-def test_columns_of_several_types_are_written(tmp_path):
+def test_columns_of_several_types_are_written(tmp_path: Path) -> None:
     with write_store(tmp_path) as store:
         for i, value in enumerate(("1", '"text"', "[1, 2]", "null", "NaN")):
             store.add(key=str(i), study="s", point="{}", seed=i, result=f'{{"x": {value}, "y": {{"z": {i}}}}}')
-    results.export_parquet(tmp_path, tmp_path / "r.parquet")
+    tables.export_parquet(tmp_path, tmp_path / "r.parquet")
     from pyarrow import parquet
 
     columns = parquet.read_table(tmp_path / "r.parquet")
     found = [None if one is None else json.loads(one) for one in columns["result.x"].to_pylist()]
     assert found[:4] == [1, "text", [1, 2], None]
+    assert isinstance(found[4], float)
     assert math.isnan(found[4])
     assert columns["result.y.z"].to_pylist() == [0, 1, 2, 3, 4]
 
 
-def test_parquet_without_pyarrow_says_what_to_install(done, tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_says_what_to_install(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r'pip install "slth\[parquet\]", or use --csv'):
-        results.export_parquet(done, tmp_path / "r.parquet")
+        tables.export_parquet(done, tmp_path / "r.parquet")
 
 
-def test_dask_that_is_not_installed_says_so(tmp_path, monkeypatch):
+def test_dask_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r'pip install "slth\[distributed\]", or use --engine local'):
-        engines.open_pool("dask")
+        pool.open_pool("dask")
 
 
-def test_figures_and_report(done, tmp_path):
+def test_figures_and_report(done: Path, tmp_path: Path) -> None:
     sections, written = results.plot_study(done)
     assert [path.name for path in written] == ["tiny-1-values-all.png", "tiny-1-values-all.svg"]
     assert written[0].read_bytes().startswith(b"\x89PNG")
@@ -290,7 +328,7 @@ def test_figures_and_report(done, tmp_path):
 
 
 @pytest.fixture(name="place")
-def _place(tmp_path, monkeypatch) -> Path:
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a study of one's own, its spec, and nothing else."""
     (tmp_path / "mine.py").write_text((HERE / "tiny_study.py").read_text())
     (tmp_path / "mine.toml").write_text(
@@ -300,7 +338,7 @@ def _place(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_commands(capsys, monkeypatch, place):
+def test_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     def slth(*arguments: str) -> tuple[int, str, str]:
         return run(capsys, monkeypatch, *arguments)
 
@@ -340,7 +378,7 @@ def test_commands(capsys, monkeypatch, place):
     assert "existence" in slth("study", "list")[1]
 
 
-def test_a_run_that_cannot_begin_changes_nothing(tmp_path, done):
+def test_a_run_that_cannot_begin_changes_nothing(tmp_path: Path, done: Path) -> None:
     """A folder shows the run before, not one that found no workers."""
     folder = tmp_path / "s"
     shutil.copytree(done, folder)
@@ -353,7 +391,7 @@ def test_a_run_that_cannot_begin_changes_nothing(tmp_path, done):
     assert (after.spec, after.runs, after.rows) == (before.spec, before.runs, before.rows)
 
 
-def test_a_file_that_no_run_wrote_is_left_alone(tmp_path):
+def test_a_file_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:
     mine = tmp_path / "spec.toml"
     mine.write_text("# my own notes\n")
     for a in (1, 2):
@@ -365,14 +403,17 @@ def test_a_file_that_no_run_wrote_is_left_alone(tmp_path):
     assert mine.read_text() == spec.text
 
 
-def test_a_terminal_gets_a_bar(monkeypatch):
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(cli_study, "console", Console(file=screen, force_terminal=True, width=100))
-    with cli_study._listener(False) as listen:
-        listen({"event": "start", "study": "tiny", "total": 1000, "done": 400, "missing": 600})
-        for done in (401, 402):
-            listen({"event": "point", "done": done, "failed": 3, "rate": 12.5, "eta": 3661.2})
-        listen({"event": "end", "done": 402, "failed": 3, "elapsed": 1.0})
+    listener = cli_study._listener(False)
+    listener.begin("points", 1000, 400)
+    listener.report("points", {"event": "start", "study": "tiny", "total": 1000, "done": 400, "missing": 600})
+    for done in (401, 402):
+        listener.advance("points")
+        listener.report("points", {"event": "point", "done": done, "failed": 3, "rate": 12.5, "eta": 3661.2})
+    listener.report("points", {"event": "end", "done": 402, "failed": 3, "elapsed": 1.0})
+    listener.end("points")
     for words in (
         "tiny: 1,000 points, 400 of them done before",
         "1:01:01 left",
@@ -384,7 +425,9 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         assert words in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
 
 
-def test_commands_that_fail_say_so_in_one_line(capsys, monkeypatch, place):
+def test_commands_that_fail_say_so_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
     def says(*arguments: str) -> str:
         code, out, err = run(capsys, monkeypatch, *arguments)
         assert code == 1
@@ -435,7 +478,7 @@ def test_commands_that_fail_say_so_in_one_line(capsys, monkeypatch, place):
     assert time.monotonic() - began < 30
 
 
-def test_a_reader_follows_a_run_and_ctrl_c_ends_it_cleanly(place):
+def test_a_reader_follows_a_run_and_ctrl_c_ends_it_cleanly(place: Path) -> None:
     """From another process, as a user would: status while it runs, then SIGINT, exit 130, and nothing lost."""
     (place / "slow.toml").write_text(
         'study = "mine:STUDY"\n[point]\nms = 30\n[[grid]]\na = ' + str(list(range(1000))) + "\n"

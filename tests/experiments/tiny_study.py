@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from slth.experiments.engine.study import Point, Study
+from slth.experiments.engine.study import Point, Row, Study
+
+if TYPE_CHECKING:
+    from slth.report import Section
 
 # What only some points need is imported there: tests start many workers.
 
@@ -23,7 +27,7 @@ class Tiny(Point):
     folder: str = ""
 
 
-def run(point: Tiny, seed: int) -> dict:
+def run(point: Tiny, seed: int) -> dict[str, Any]:
     time.sleep(point.ms / 1000)
     mark = Path(point.folder) / f"{point.a}-{seed}"
     if point.do == "die" or (point.do == "die once" and not mark.exists()):
@@ -47,7 +51,7 @@ def run(point: Tiny, seed: int) -> dict:
         pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
         return {"slth": thread_count(None), "torch": torch.get_num_threads(), "pools": pools}
     if point.do == "list":
-        return [1]
+        return cast(dict[str, Any], [1])
     if point.do == "print":
         print("not JSON")
     if point.do == "grow":
@@ -58,7 +62,7 @@ def run(point: Tiny, seed: int) -> dict:
     return {"value": rng.standard_normal(), "many": rng.standard_normal(3), "seconds": time.perf_counter()}
 
 
-def sections(rows) -> list:
+def sections(rows: Sequence[Row]) -> list[Section]:
     from slth.figures.style import new_axes
     from slth.report import Section
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def _page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(folder / "report.html", title="A <title>", lead=lead, sections=sections(), footer="End.")
 
 
-def test_the_page_is_self_contained_and_escaped(page: Path):
+def test_the_page_is_self_contained_and_escaped(page: Path) -> None:
     text = page.read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert "http" not in text
@@ -81,7 +82,7 @@ def test_the_page_is_self_contained_and_escaped(page: Path):
     assert text.count('aria-sort="none"') == 3 + 12 + 2
 
 
-def probe(page: Path, width: int) -> dict:
+def probe(page: Path, width: int) -> dict[str, Any]:
     """What Chromium finds in a copy of the page with the probe in it."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: the page was not opened in a browser")
@@ -103,10 +104,11 @@ def probe(page: Path, width: int) -> dict:
     assert ":CONSOLE" not in done.stderr, done.stderr
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
     assert title, done.stderr
-    return json.loads(title[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    found: dict[str, Any] = json.loads(title[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    return found
 
 
-def test_a_browser_draws_it_at_400_pixels(page: Path):
+def test_a_browser_draws_it_at_400_pixels(page: Path) -> None:
     found = probe(page, 400)
     assert found["errors"] == []
     assert found["width"] == 400
@@ -117,7 +119,7 @@ def test_a_browser_draws_it_at_400_pixels(page: Path):
     assert found["focusable"]
 
 
-def test_a_click_on_a_header_sorts(page: Path):
+def test_a_click_on_a_header_sorts(page: Path) -> None:
     found = probe(page, 900)["sorts"]
     first = {(column, order): cells for column, order, cells in found[:6]}
     assert first[0, "ascending"] == ["a", "b", "c", "d & <e>"]
@@ -134,7 +136,7 @@ def test_a_click_on_a_header_sorts(page: Path):
     assert long == [[str(3 * i) for i in reversed(range(40))]]
 
 
-def test_a_report_without_tables_has_no_script_errors(tmp_path: Path):
+def test_a_report_without_tables_has_no_script_errors(tmp_path: Path) -> None:
     path = write_report(
         tmp_path / "plain.html", title="Plain", lead="", sections=[Section("Only text", "x")], footer=""
     )

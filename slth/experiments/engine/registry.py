@@ -1,4 +1,4 @@
-"""Which studies there are, imported when they are asked for."""
+"""The studies that come with slth, by name. A study is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from slth.errors import InputError
 from slth.experiments.engine.study import Study
 
-# name → "module:ATTRIBUTE"; its standard form, where it ships with one, is the spec file of the same name in specs/.
+# name → "module:ATTRIBUTE". A study with a standard form has a spec file of the same name in studies/specs.
 STUDIES = {
     "compare": "slth.experiments.studies.compare:STUDY",
     "diet": "slth.experiments.studies.diet:STUDY",
@@ -26,10 +26,17 @@ STUDIES = {
 
 
 def load_study(name: str, paths: Sequence[str] = ()) -> Study:
-    """The study of a name in ``STUDIES``, or of ``module:ATTRIBUTE`` with ``paths`` before ``sys.path``.
+    """Import a study.
+
+    Args:
+        name: a name in ``STUDIES``, or ``module:ATTRIBUTE`` for a study of the user.
+        paths: folders put before ``sys.path`` to find the module.
+
+    Returns:
+        The study.
 
     Raises:
-        InputError: no such name, module or attribute, or it is no :class:`Study`.
+        InputError: no such name, module or attribute, or the attribute is not a :class:`Study`.
     """
     return _load(name, tuple(paths))
 
@@ -50,9 +57,9 @@ def _load(name: str, paths: tuple[str, ...]) -> Study:
         raise InputError(
             f"cannot import {module!r} for study {name!r}: {cause}. Put it beside the spec file, or install it."
         ) from cause
-    except Exception as cause:  # a module of the user's own may raise anything
-        said = " ".join(f"{type(cause).__name__}: {cause}".split())
-        raise InputError(f"cannot import {module!r} for study {name!r}: {said}. Correct the module.") from cause
+    except Exception as cause:  # a module of the user may raise anything
+        message = " ".join(f"{type(cause).__name__}: {cause}".split())
+        raise InputError(f"cannot import {module!r} for study {name!r}: {message}. Correct the module.") from cause
     study = getattr(found, attribute, None)
     if not isinstance(study, Study):
         raise InputError(f"{name!r} names no Study: {attribute!r} of {module!r} is {type(study).__name__}.")

@@ -1,4 +1,4 @@
-"""Spec files: a study's grid of points and seeds as TOML, validated before anything runs.
+"""Spec files: the grid of points and seeds of a study, as TOML. A spec is checked before anything runs.
 
 study = "dimension"        # a name of `slth study list`, or "module:ATTRIBUTE" for a study of your own
 title = "…"                # optional
@@ -9,9 +9,9 @@ method = "relax"
 D = [4, 9]
 ratio = [10, 30]
 [budget]
-retries = 2                # of a point whose worker died
-seconds = 600              # of one point; leave it out for no limit
-[smoke]                    # replaces what it names, for a quick look
+retries = 2                # how often a point is run again after its worker died
+seconds = 600              # what one point may take; leave it out for no limit
+[smoke]                    # the quick form: replaces what it names
 seeds = 1
 [[smoke.grid]]
 D = [4]
@@ -22,49 +22,24 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import itertools
 import json
 import math
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slth.errors import DataError, InputError, check_keys
+from slth.experiments.engine.grid import Grids, Seeds, product
 from slth.experiments.engine.study import Point, Study
 
-# More rows than a store is meant for: such a grid is a mistake.
-LARGEST = 1_000_000
-# SQLite's integers end here.
-LARGEST_SEED = 2**63 - 1
-SHIPPED = resources.files("slth.experiments.studies") / "specs"
-
-Grid = dict[str, tuple[Any, ...]]
-
-
-def _listed(grid: Any) -> Any:
-    """A single value in a grid is a list of one."""
-    if not isinstance(grid, Mapping):
-        return grid
-    return {key: values if isinstance(values, list | tuple) else (values,) for key, values in grid.items()}
-
-
-def _seeds(value: Any) -> Any:
-    numbers = value if isinstance(value, list | tuple) else (value,)
-    least = 0 if numbers is value else 1
-    if not all(isinstance(one, int) and not isinstance(one, bool) and one >= least for one in numbers):
-        raise ValueError("expected a number of seeds ≥ 1, or a list of seeds ≥ 0")
-    if any(one > LARGEST_SEED for one in numbers):
-        raise ValueError(f"expected seeds of at most {LARGEST_SEED:,}")
-    return value
-
-
-Seeds = Annotated[int | tuple[int, ...], BeforeValidator(_seeds)]
-Grids = tuple[Annotated[Grid, BeforeValidator(_listed)], ...]
+# A store is not meant for more rows: a larger grid is a mistake.
+MOST_POINTS = 1_000_000
+SHIPPED_SPECS = resources.files("slth.experiments.studies") / "specs"
 
 
 class _Table(BaseModel):
@@ -75,8 +50,9 @@ class Budget(_Table):
     """What a point may take.
 
     Attributes:
-        retries: after its worker died of it. seconds: wall, of one attempt, None for no limit; compiled code is stopped
-            when it comes back to Python.
+        retries: how often a point is run again after its worker died of it.
+        seconds: wall time of one attempt; None for no limit. On this machine a point that does not come back from
+            compiled code is ended with its worker, two seconds later. On Dask it is stopped when it comes back.
     """
 
     retries: Annotated[int, Field(ge=0, le=100)] = 2
@@ -84,7 +60,14 @@ class Budget(_Table):
 
 
 class Smoke(_Table):
-    """What the quick form replaces: ``seeds`` and ``grid`` as a whole, ``point`` and ``budget`` key by key."""
+    """What the quick form replaces.
+
+    Attributes:
+        seeds: replaces the seeds as a whole.
+        point: replaces the shared values key by key.
+        grid: replaces all grids.
+        budget: replaces the budget key by key.
+    """
 
     seeds: Seeds | None = None
     point: dict[str, Any] = {}
@@ -93,7 +76,20 @@ class Smoke(_Table):
 
 
 class Spec(_Table):
-    """What is to be run, as the file says it; ``label``, ``home`` and ``text`` are its name, folder and content."""
+    """What is to be run, as the file says it.
+
+    Attributes:
+        study: a name in the registry, or ``module:ATTRIBUTE``.
+        title: of the report; empty for the title of the study.
+        seeds: how many, counted from zero, or a list of seeds.
+        point: values that all points share, unless a grid names them.
+        grid: grids of values; each stands for every combination of its values.
+        budget: what a point may take.
+        smoke: the quick form, if there is one.
+        label: name of the file, for messages.
+        home: folder of the file, where a study of the user is looked for.
+        text: content of the file.
+    """
 
     study: str
     title: str = ""
@@ -108,20 +104,20 @@ class Spec(_Table):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Where a study of one's own is looked for: beside its spec file, then in the working directory."""
+        """Where a study of the user is looked for: beside its spec file, then in the working directory."""
         return tuple(dict.fromkeys(path for path in (self.home, os.getcwd()) if path)) if ":" in self.study else ()
 
     @property
     def digest(self) -> str:
-        """Changes with anything that is run, and with nothing else."""
+        """A short hash that changes with anything that is run, and with nothing else."""
         content = self.model_dump(mode="json", include={"study", "seeds", "point", "grid", "budget"})
         return hashlib.sha256(canonical(content).encode()).hexdigest()[:12]
 
     def quick(self) -> Spec:
-        """The smoke form.
+        """The quick form: this spec with what its ``[smoke]`` table replaces.
 
         Raises:
-            InputError: the file has none.
+            InputError: the file has no ``[smoke]`` table.
         """
         if self.smoke is None:
             raise InputError(f"{self.label} has no [smoke] table. Add one, or run it without --smoke.")
@@ -135,10 +131,14 @@ class Spec(_Table):
         return make_spec({**self.model_dump(), **changed}, self.label)
 
     def expand(self, study: Study) -> list[tuple[Point, int]]:
-        """Every (point, seed) that is to be run, in the order of the grids, seeds innermost.
+        """List every (point, seed) that is to be run, in the order of the grids, seeds innermost.
+
+        Args:
+            study: the study that the spec names.
 
         Raises:
-            InputError: a key that no point has, an empty grid, more than ``LARGEST`` points, a value out of its limits.
+            InputError: a key that points do not have, an empty grid, more than ``MOST_POINTS`` points, a value out of
+                its limits.
         """
         known = [*study.point.model_fields, *study.keys]
         check_keys(f"{self.label}: [point]", self.point, known)
@@ -153,45 +153,47 @@ class Spec(_Table):
         seeds = range(self.seeds) if isinstance(self.seeds, int) else tuple(dict.fromkeys(self.seeds))
         if not seeds:
             raise InputError(f"{self.label}: seeds is an empty list. Give it at least one.")
-        grids = [{**_listed_alone(self.point), **grid} for grid in self.grid or ({},)]
+        shared = {key: (value,) for key, value in self.point.items()}
+        grids = [{**shared, **grid} for grid in self.grid or ({},)]
         count = len(seeds) * sum(math.prod(map(len, grid.values())) for grid in grids)
-        if count > LARGEST:
+        if count > MOST_POINTS:
             raise InputError(
-                f"{self.label} asks for {count:,} points; at most {LARGEST:,} can be run. Shorten its lists."
+                f"{self.label} asks for {count:,} points; at most {MOST_POINTS:,} can be run. Shorten its lists."
             )
         make = study.points or (lambda grid: product(study.point, grid))
         points: dict[str, Point] = {}
         try:
             for point in (point for grid in grids for point in make(grid)):
                 points.setdefault(canonical(point.model_dump(mode="json")), point)
-                if len(seeds) * len(points) > LARGEST:
-                    raise InputError(f"more than {LARGEST:,} points come of it. Shorten its lists.")
+                if len(seeds) * len(points) > MOST_POINTS:
+                    raise InputError(f"more than {MOST_POINTS:,} points come of it. Shorten its lists.")
         except ValidationError as cause:
-            raise InputError(f"{self.label}: {_sentence(cause)}") from cause
+            raise InputError(f"{self.label}: {_first_complaint(cause)}") from cause
         except ValueError as cause:
             raise InputError(f"{self.label}: {cause}") from cause
         return [(point, seed) for point in points.values() for seed in seeds]
 
 
-def product(kind: type[Point], grid: Mapping[str, Sequence[Any]]) -> Iterable[Point]:
-    """The points of a grid, the last key fastest."""
-    return (kind(**dict(zip(grid, values, strict=True))) for values in itertools.product(*grid.values()))
-
-
 def shipped() -> list[str]:
-    """Names of the studies that come with slth."""
-    return sorted(entry.name.removesuffix(".toml") for entry in SHIPPED.iterdir() if entry.name.endswith(".toml"))
+    """Names of the studies that come with slth and have a spec file."""
+    return sorted(entry.name.removesuffix(".toml") for entry in SHIPPED_SPECS.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_spec(name: str) -> Spec:
     """Read a shipped spec by its name, or a file by its path.
 
+    Args:
+        name: a shipped name or a path.
+
+    Returns:
+        The spec.
+
     Raises:
-        InputError: not TOML, an unknown key (named with the nearest right one), a value that makes no sense.
+        InputError: not TOML, an unknown key (the message names the nearest right one), a value that makes no sense.
         DataError: neither a shipped name nor a file.
     """
     if name in shipped():
-        return parse_spec((SHIPPED / f"{name}.toml").read_text(encoding="utf-8"), label=f"{name}.toml")
+        return parse_spec((SHIPPED_SPECS / f"{name}.toml").read_text(encoding="utf-8"), label=f"{name}.toml")
     path = Path(name)
     if not path.is_file():
         near = difflib.get_close_matches(name, shipped(), 1, cutoff=0.5)
@@ -205,7 +207,19 @@ def load_spec(name: str) -> Spec:
 
 
 def parse_spec(text: str, *, label: str, home: str = "") -> Spec:
-    """A spec from TOML text; see :func:`load_spec`."""
+    """Read a spec from TOML text.
+
+    Args:
+        text: content of a spec file.
+        label: name of the file, for messages.
+        home: folder of the file, where a study of the user is looked for.
+
+    Returns:
+        The spec.
+
+    Raises:
+        InputError: see :func:`load_spec`.
+    """
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:
@@ -222,15 +236,26 @@ def parse_spec(text: str, *, label: str, home: str = "") -> Spec:
 
 
 def make_spec(values: Mapping[str, Any], label: str) -> Spec:
-    """A spec from its fields; :class:`InputError` in one line if they make no sense."""
+    """Make a spec from its fields.
+
+    Args:
+        values: fields of :class:`Spec`.
+        label: name of the file they come from, for messages.
+
+    Returns:
+        The spec.
+
+    Raises:
+        InputError: the fields make no sense.
+    """
     try:
         return Spec(**values)
     except ValidationError as cause:
-        raise InputError(f"{label}: {_sentence(cause)}") from cause
+        raise InputError(f"{label}: {_first_complaint(cause)}") from cause
 
 
 def canonical(value: Any) -> str:
-    """JSON with one spelling for each value: keys sorted, no spaces, finite numbers only."""
+    """Write a value as JSON with one spelling only: keys sorted, no spaces, finite numbers."""
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError as cause:
@@ -239,14 +264,10 @@ def canonical(value: Any) -> str:
         ) from cause
 
 
-def _sentence(error: ValidationError) -> str:
-    """The first complaint, in one line."""
+def _first_complaint(error: ValidationError) -> str:
+    """What pydantic complains of first, in one line."""
     first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     got = "" if first["type"] == "missing" else f"; got {first['input']!r}"
     return f"{place}: {message}{got}." if place else f"{message}{got}."
-
-
-def _listed_alone(point: Mapping[str, Any]) -> Grid:
-    return {key: (value,) for key, value in point.items()}
