@@ -82,9 +82,12 @@ def demo(
 ) -> None:
     """Train a small CNN on digits, find its ticket in a random CNN, verify it, and write a report."""
     from slth.apps.demo import run_demo
-    from slth.progress import Lines
+    from slth.progress import Bars
 
-    run_demo(out, seed=seed, progress=Lines(lambda line: console.print(line, highlight=False, soft_wrap=True)))
+    def write(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    run_demo(out, seed=seed, progress=Bars("channels", write=write, transient=True))
 
 
 @app.command(epilog="Example: slth doctor --json")

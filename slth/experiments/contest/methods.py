@@ -102,8 +102,8 @@ def at_initialisation(criterion: str) -> Method:
     def run(job: Job) -> Outcome:
         _check_options(job, at_init.find)
         _check_no_recipe(job)
-        found = at_init.find(job.model(), job.data, density=job.density, method=criterion, seed=job.seed, progress=job.progress,
-                             **job.options)  # fmt: skip
+        found = at_init.find(job.model(), job.data, density=job.density, method=criterion, seed=job.seed,
+                             progress=job.progress, **job.options)  # fmt: skip
         return replace(_outcome(found), tuning=DENSE_TRAINING)
 
     return run
@@ -126,7 +126,8 @@ def filter_pruning(job: Job) -> Outcome:
     recipe = job.resolve_recipe(DENSE_TRAINING)
     found = filters.find(
         job.model(), job.data, density=job.density, recipe=recipe, fine_tuning=recipe, seed=job.seed,
-        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device, progress=job.progress, **job.options,
+        validation=job.validation, checkpoint=job.checkpoint("search"), device=job.device, progress=job.progress,
+        **job.options,
     )  # fmt: skip
     return replace(_outcome(found), network=found.network, tuned=found.compact, found=None)
 
