@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class SlthError(Exception):
@@ -63,6 +65,8 @@ def check_array(name: str, value: Any, shape: str, ndim: int, hint: str) -> npt.
     Raises:
         InputError: not numeric, wrong shape, or not finite.
     """
+    import numpy as np  # here, so that the command line starts without it
+
     try:
         array = np.ascontiguousarray(value, dtype=np.float64)
     except (TypeError, ValueError) as cause:
@@ -98,11 +102,12 @@ def check_int(name: str, value: Any, low: int, high: int | None = None, hint: st
         InputError: not an integer, or out of range.
     """
     span = f"an integer ≥ {low}" if high is None else f"an integer between {low} and {high}"
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name} must be {span}; got {value!r}. {hint}".rstrip())
+    value = int(value)
     if value < low or (high is not None and value > high):
         raise InputError(f"{name} must be {span}; got {value}. {hint}".rstrip())
-    return int(value)
+    return value
 
 
 def check_positive(name: str, value: Any, hint: str = "", *, zero_ok: bool = False) -> float:
@@ -121,7 +126,7 @@ def check_positive(name: str, value: Any, hint: str = "", *, zero_ok: bool = Fal
         InputError: not a number, not finite, or too small.
     """
     span = "a finite number ≥ 0" if zero_ok else "a finite number > 0"
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise InputError(f"{name} must be {span}; got {value!r}. {hint}".rstrip())
     if not math.isfinite(value) or value < 0 or (value == 0 and not zero_ok):
         raise InputError(f"{name} must be {span}; got {value}. {hint}".rstrip())
