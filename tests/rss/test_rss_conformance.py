@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from incumbents import Incumbents
 from instances import ANYTIME, INTEGER, ROUNDING, guard, nsn, optimum, selections, tiny_problems
 
 from slth.errors import InputError, MemoryEstimateError
@@ -143,7 +144,7 @@ def test_branch_and_bound_proves_what_tables_cannot_hold():
 
 
 def test_an_instance_that_neither_search_can_do_is_refused_or_runs_out_of_time(monkeypatch):
-    monkeypatch.setattr(exact, "LONE_NODES", 1e5)
+    monkeypatch.setattr(exact, "NODES_WITHOUT_TABLES", 1e5)
     problem = nsn(300, 3, seed=0)
     with pytest.raises(MemoryEstimateError, match="n = 300 candidates in D = 3 needs more than"):
         solve(problem, "exact")
@@ -313,9 +314,9 @@ def test_auto_says_what_it_chose():
 def test_anytime_methods_tell_of_better_and_better_incumbents(method):
     problem = nsn(200, 8, seed=7)
     solve(problem, method, time_limit=0)  # loading compiled code must not eat the time
-    told: list[tuple[float, float]] = []
-    solution = solve(problem, method, time_limit=0.8, progress=lambda *news: told.append(news))
-    seconds, errors = zip(*told, strict=True)
+    listener = Incumbents()
+    solution = solve(problem, method, time_limit=0.8, progress=listener)
+    seconds, errors = zip(*listener.told, strict=True)
     assert list(seconds) == sorted(seconds)
     assert all(later < earlier for earlier, later in itertools.pairwise(errors))
     assert errors[-1] == pytest.approx(solution.error, rel=1e-9)

@@ -7,11 +7,11 @@ import pytest
 from instances import nsn
 
 from slth.rss import Problem, meet, pursuit, solve, vertex
-from slth.rss.beam import KEEP, beam
-from slth.rss.branch import Branch, OutOfNodes, _reach
+from slth.rss.beam import MAX_FINISHED, beam_search
+from slth.rss.branch import Branch, OutOfNodes, _attainable_range
 from slth.rss.control import Control
 from slth.rss.exact import rounding_slack
-from slth.rss.local import MIN_GAIN, improve
+from slth.rss.flips import MIN_GAIN, improve
 
 
 def core(D: int, m: int, seed: int) -> np.ndarray:
@@ -175,8 +175,8 @@ def test_pursue_takes_the_best_flip_until_none_helps(n, D, stop, monkeypatch):
             left -= sign[best] * vectors[best]
             sign[best] *= -1
             flips += 1
-        for look in (1, 2**24):
-            monkeypatch.setattr(pursuit, "LOOK", look)
+        for operations in (1, 2**24):
+            monkeypatch.setattr(pursuit, "OPERATIONS_PER_CHECK", operations)
             selected, residual, made = pursuit.pursue(vectors, problem.target, norms, control=Control(), stop=stop)
             assert (selected == (sign < 0)).all()
             assert made == flips
@@ -191,7 +191,7 @@ def test_exchange_swaps_the_best_out_and_the_best_in(n, D, size, monkeypatch):
     for seed in range(5):
         problem = nsn(n, D, seed)
         vectors, norms = problem.vectors, np.square(problem.vectors).sum(axis=1)
-        start = pursuit.spread(np.argsort(norms), size)
+        start = pursuit.alternating_selection(np.argsort(norms), size)
         chosen, left, swaps = start.copy(), problem.target - start @ vectors, 0
         while 0 < size < n:
             lost = np.where(chosen, -2 * (vectors @ left) - norms, -np.inf)
@@ -203,8 +203,8 @@ def test_exchange_swaps_the_best_out_and_the_best_in(n, D, size, monkeypatch):
             left = freed - vectors[won.argmax()]
             chosen[out], chosen[won.argmax()] = False, True
             swaps += 1
-        for look in (1, 2**24):
-            monkeypatch.setattr(pursuit, "LOOK", look)
+        for operations in (1, 2**24):
+            monkeypatch.setattr(pursuit, "OPERATIONS_PER_CHECK", operations)
             begin = problem.target - start @ vectors
             selected, residual, made = pursuit.exchange(vectors, begin, start, norms, control=Control())
             assert (selected == chosen).all()
@@ -220,7 +220,9 @@ def plain_beam(problem, width: int, size: int | None) -> set[tuple[bool, ...]]:
         return np.square(problem.target - np.array(state) @ vectors).sum()
 
     start = (
-        np.zeros(n, dtype=bool) if size is None else pursuit.spread(np.argsort(np.square(vectors).sum(axis=1)), size)
+        np.zeros(n, dtype=bool)
+        if size is None
+        else pursuit.alternating_selection(np.argsort(np.square(vectors).sum(axis=1)), size)
     )
     states, finished = [tuple(start)], []
     while states:
@@ -238,7 +240,7 @@ def plain_beam(problem, width: int, size: int | None) -> set[tuple[bool, ...]]:
             if not better:
                 finished.append(state)
         states = sorted(reached, key=energy)[:width]
-    return set(sorted(finished, key=energy)[:KEEP])
+    return set(sorted(finished, key=energy)[:MAX_FINISHED])
 
 
 @pytest.mark.parametrize("size", [None, 3, 5])
@@ -248,9 +250,11 @@ def test_the_beam_keeps_the_best_distinct_states(width, size):
     for seed in range(6):
         problem = nsn(9, 3, seed, reach=3.0)
         norms = np.square(problem.vectors).sum(axis=1)
-        start = np.zeros(9, dtype=bool) if size is None else pursuit.spread(np.argsort(norms), size)
+        start = np.zeros(9, dtype=bool) if size is None else pursuit.alternating_selection(np.argsort(norms), size)
         residual = problem.target - start @ problem.vectors
-        found, _ = beam(problem.vectors, residual, start, norms, width=width, sized=size is not None, control=Control())
+        found, _ = beam_search(
+            problem.vectors, residual, start, norms, width=width, fixed_size=size is not None, control=Control()
+        )
         assert {tuple(state) for state in found} == plain_beam(problem, width, size)
         assert all(state.sum() == size for state in found) or size is None
         if width == 1 and size is None:
@@ -266,16 +270,16 @@ def test_a_time_limit_buys_pursuit_a_beam_that_is_no_worse(size):
         problem = nsn(300, 9, seed, cardinality=size)
         greedy, wide = solve(problem, "pursuit"), solve(problem, "pursuit", time_limit=60)
         assert wide.error <= greedy.error
-        assert wide.stats["beam"] == pursuit.WIDTHS[-1]
+        assert wide.stats["beam"] == pursuit.BEAM_WIDTHS[-1]
         better += wide.error < 0.7 * greedy.error
     assert better >= 3
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 10])
-def test_spread_leaves_small_candidates_on_both_sides(n):
+def test_an_alternating_selection_leaves_small_candidates_on_both_sides(n):
     order = np.random.default_rng(n).permutation(n)
     for size in range(n + 1):
-        selected = pursuit.spread(order, size)
+        selected = pursuit.alternating_selection(order, size)
         assert selected.sum() == size
         few = 2 * min(size, n - size)
         assert (np.abs(np.diff(selected[order[:few]].astype(int))) == 1).all()
@@ -416,7 +420,7 @@ def test_branches_cut_off_most_of_the_tree_and_count_what_they_see():
 @pytest.mark.parametrize("wanted", [None, 2])
 def test_what_the_others_can_add_holds_for_every_selection_of_them(wanted):
     rows = nsn(7, 2, seed=3).vectors
-    low, high = _reach(rows, -1 if wanted is None else wanted)
+    low, high = _attainable_range(rows, -1 if wanted is None else wanted)
     for t in range(8):
         codes = (np.arange(2 ** (7 - t))[:, None] >> np.arange(7 - t)) & 1
         for size in range(low.shape[1]):

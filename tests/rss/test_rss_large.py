@@ -6,14 +6,16 @@ import time
 
 import numpy as np
 import pytest
+from incumbents import Incumbents
 from instances import nsn
 
 from slth.errors import InputError
-from slth.rss import Problem, device, solve, solve_batch, solve_stream, verify
+from slth.rss import Problem, device, error_upper_bound, solve, solve_batch, solve_stream
 from slth.rss.control import Control
 from slth.rss.core import solve_core
 from slth.rss.device import pursue_on_device
-from slth.rss.polish import polish
+from slth.rss.differencing import MAX_ITEMS
+from slth.rss.local import polish
 from slth.rss.relax import solve_relax, thin, thinned_size
 
 
@@ -27,7 +29,7 @@ def test_core_finds_far_smaller_errors_than_relax_in_few_dimensions():
         problem = nsn(120, 3, seed=seed)
         core = solve(problem, "core", time_limit=1.0)
         assert core.error < 0.2 * solve(problem, "relax").error
-        assert core.error == verify(problem, core.selected)
+        assert core.error == error_upper_bound(problem, core.selected)
 
 
 def test_core_stops_at_eps_and_keeps_to_its_memory():
@@ -59,22 +61,35 @@ def test_an_anytime_method_does_not_depend_on_threads(method):
 
 
 def test_local_uses_its_time_and_reports_progress():
-    told: list[tuple[float, float]] = []
+    listener = Incumbents()
     problem = nsn(500, 20, seed=0)
-    solution = solve(problem, "local", time_limit=0.5, progress=lambda seconds, value: told.append((seconds, value)))
+    solution = solve(problem, "local", time_limit=0.5, progress=listener)
     assert 0.4 < solution.seconds < 5
-    assert told
-    values = [value for _, value in told]
+    assert listener.told
+    values = [value for _, value in listener.told]
     assert values == sorted(values, reverse=True)
     assert values[-1] == pytest.approx(solution.error, rel=1e-9)
 
 
+def test_a_solve_is_one_task_that_ends_whatever_happens():
+    listener = Incumbents()
+    solve(nsn(300, 12, seed=0), "local", progress=listener)
+    reports = len(listener.told)
+    assert reports > 0
+    assert listener.calls == ["begin", *["report"] * reports, "advance", "end"]
+    refused = Incumbents()
+    too_many = Problem(vectors=np.ones((MAX_ITEMS + 1, 2)), target=np.ones(2))
+    with pytest.raises(InputError, match="method 'differencing' takes n ≤ 20,000"):
+        solve(too_many, "differencing", progress=refused)
+    assert refused.calls == ["begin", "end"]
+
+
 def test_progress_is_in_the_units_of_the_problem():
-    told: list[float] = []
+    listener = Incumbents()
     problem = nsn(200, 6, seed=0)
     huge = Problem(vectors=problem.vectors * 2.0**200, target=problem.target * 2.0**200)
-    solution = solve(huge, "relax", progress=lambda _, value: told.append(value))
-    assert told[-1] == pytest.approx(solution.error, rel=1e-9)
+    solution = solve(huge, "relax", progress=listener)
+    assert listener.told[-1][1] == pytest.approx(solution.error, rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "dimension", "size"), [(600, 9, 300), (600, 9, 90), (1500, 36, 750), (1500, 36, 1200)])
@@ -137,7 +152,7 @@ def test_a_stream_solves_what_it_has_seen_and_indexes_it_rightly():
     assert (np.diff(found.indices) > 0).all()
     selected = np.zeros(20_000, dtype=bool)
     selected[found.indices] = True
-    assert verify(problem, selected) == found.error
+    assert error_upper_bound(problem, selected) == found.error
     # Screening loses little: three times the error of the whole instance at most (deterministic seed).
     assert found.error <= 3 * solve(problem, "relax").error
 
@@ -171,7 +186,7 @@ def test_the_torch_backend_agrees_with_the_numpy_one():
     assert there.error == pytest.approx(here.error, rel=0.5)
     assert np.median(there.error) < 2 * np.median(here.error)
     for i in range(len(targets)):
-        assert there.error[i] == verify(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
+        assert there.error[i] == error_upper_bound(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
 
 
 def test_the_torch_backend_ends_where_no_flip_and_no_pair_of_small_candidates_helps(monkeypatch):

@@ -13,8 +13,8 @@ from instances import INTEGER, all_errors, guard, nsn
 
 from slth.errors import InputError
 from slth.rss import SOLVERS, Problem, exact_error, solve, solve_batch
+from slth.rss.auto import choose
 from slth.rss.control import Control
-from slth.rss.solve import choose
 
 ALL_METHODS = [*SOLVERS, "auto"]
 modest = settings(derandomize=True, deadline=None, max_examples=40)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from instances import nsn
 
 from slth.errors import InputError
-from slth.rss import Problem, exact_objective, verify
+from slth.rss import Problem, error_lower_bound, error_upper_bound, exact_objective
 from slth.rss.problem import NORMS
-from slth.rss.verify import DIGITS, _sum_digits, below, objective_in_units
+from slth.rss.verify import DIGITS, _sum_digits, objective_in_units
 
 modest = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -27,12 +27,16 @@ wild = st.one_of(
 )
 
 
-def check_verify(vectors: np.ndarray, target: np.ndarray, selected: np.ndarray) -> None:
+def check_bounds(vectors: np.ndarray, target: np.ndarray, selected: np.ndarray) -> None:
     """In both norms, the two neighbours of the exact value: no float64 lies between it and either."""
     for norm in NORMS:
         problem = Problem(vectors=vectors, target=target, norm=norm)
         power = 1 if norm == "linf" else 2
-        value, down, up = exact_objective(problem, selected), below(problem, selected), verify(problem, selected)
+        value, down, up = (
+            exact_objective(problem, selected),
+            error_lower_bound(problem, selected),
+            error_upper_bound(problem, selected),
+        )
         assert Fraction(down) ** power <= value <= Fraction(up) ** power
         assert up == down or (up == math.nextafter(down, math.inf) and Fraction(up) ** power != value)
         assert objective_in_units(problem, selected) == value * 2 ** (1074 * power)
@@ -47,7 +51,7 @@ def test_the_error_is_rounded_up_whatever_the_magnitudes(data, n, D):
     if float(np.abs(vectors).max()) * n + float(np.abs(target).max()) >= 1e300:
         vectors, target = vectors * 2.0**-30, target * 2.0**-30
     selected = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
-    check_verify(vectors, target, selected)
+    check_bounds(vectors, target, selected)
 
 
 @modest
@@ -57,7 +61,7 @@ def test_the_error_is_rounded_up_at_any_scale(exponent, seed):
     rng = np.random.default_rng(seed)
     values = np.ldexp(rng.uniform(-1, 1, size=(6, 3)), exponent - rng.integers(0, 60, size=(6, 3)))
     for code in range(1, 32, 3):
-        check_verify(values[:5], values[5], np.array([code >> i & 1 for i in range(5)]))
+        check_bounds(values[:5], values[5], np.array([code >> i & 1 for i in range(5)]))
 
 
 TINY = 5e-324
@@ -85,8 +89,8 @@ def test_sums_that_float64_gets_wrong(name):
     vectors, chosen = np.array(summands)[:, None], np.ones(len(summands), dtype=bool)
     for sign in (1, -1):
         for norm in NORMS:
-            assert verify(Problem(vectors=sign * vectors, target=np.zeros(1), norm=norm), chosen) == wanted
-        check_verify(sign * vectors, np.zeros(1), chosen)
+            assert error_upper_bound(Problem(vectors=sign * vectors, target=np.zeros(1), norm=norm), chosen) == wanted
+        check_bounds(sign * vectors, np.zeros(1), chosen)
 
 
 def test_digits_of_many_rows_are_their_sum():
@@ -109,12 +113,12 @@ def test_digits_of_many_rows_are_their_sum():
 def test_a_length_that_is_a_float_is_that_float(triple, exponent):
     legs = np.ldexp(np.array(triple[:2], dtype=float), exponent)
     problem = Problem(vectors=legs[None], target=np.zeros(2), norm="l2")
-    assert verify(problem, [1]) == below(problem, [1]) == math.ldexp(triple[2], exponent)
+    assert error_upper_bound(problem, [1]) == error_lower_bound(problem, [1]) == math.ldexp(triple[2], exponent)
 
 
-def test_verify_takes_only_selections():
+def test_bounds_take_only_selections():
     problem = nsn(4, 2, seed=0, cardinality=2)
-    assert verify(problem, [1, 1, 0, 0]) == verify(problem, np.array([True, True, False, False]))
+    assert error_upper_bound(problem, [1, 1, 0, 0]) == error_upper_bound(problem, np.array([True, True, False, False]))
     for wrong, words in (([1, 1, 0], "shape"), ([2, 0, 0, 0], "0/1"), ([1, 1, 1, 0], "cardinality")):
         with pytest.raises(InputError, match=words):
-            verify(problem, wrong)
+            error_upper_bound(problem, wrong)
