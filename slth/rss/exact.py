@@ -138,7 +138,8 @@ def _branch_nodes(problem: Problem, vectors: FloatArray, control: Control) -> fl
     # A node takes 8 + 4D ns, a look-up about 100 ns. The nodes take at most about as long as the tables, and less for
     # few or many coordinates.
     per_lookup = min(dim / 2, 12 / (1 + dim / 2))
-    return max(MIN_NODES, per_lookup * 2.0 ** expected_log2_work(vectors, problem.target))
+    expected: float = per_lookup * 2.0 ** expected_log2_work(vectors, problem.target)
+    return max(MIN_NODES, expected)
 
 
 def expected_optimum(
@@ -166,7 +167,8 @@ def expected_optimum(
     if norm == "l2":  # a ball of the same volume as the cube
         dim = len(target)
         log2_width += 1 - (dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1)) / (dim * math.log(2))
-    return 2.0 ** min(max(log2_width, -1000.0), 900.0)
+    width: float = 2.0 ** min(max(log2_width, -1000.0), 900.0)
+    return width
 
 
 def expected_log2_work(vectors: FloatArray, target: FloatArray) -> float:
