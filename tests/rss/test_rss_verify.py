@@ -44,7 +44,7 @@ def check_bounds(vectors: np.ndarray, target: np.ndarray, selected: np.ndarray) 
 
 @settings(modest, max_examples=300)
 @given(data=st.data(), n=st.integers(1, 7), D=st.integers(1, 3))
-def test_the_error_is_rounded_up_whatever_the_magnitudes(data, n, D):
+def test_the_error_is_rounded_up_whatever_the_magnitudes(data: st.DataObject, n: int, D: int) -> None:
     row = st.lists(wild, min_size=D, max_size=D)
     vectors = np.array(data.draw(st.lists(row, min_size=n, max_size=n)))
     target = np.array(data.draw(row))
@@ -56,7 +56,7 @@ def test_the_error_is_rounded_up_whatever_the_magnitudes(data, n, D):
 
 @modest
 @given(exponent=st.integers(-1060, 900), seed=st.integers(0, 100))
-def test_the_error_is_rounded_up_at_any_scale(exponent, seed):
+def test_the_error_is_rounded_up_at_any_scale(exponent: int, seed: int) -> None:
     """Sums that are not representable, at every scale down to the subnormals."""
     rng = np.random.default_rng(seed)
     values = np.ldexp(rng.uniform(-1, 1, size=(6, 3)), exponent - rng.integers(0, 60, size=(6, 3)))
@@ -84,7 +84,7 @@ SUMS = {
 
 
 @pytest.mark.parametrize("name", SUMS)
-def test_sums_that_float64_gets_wrong(name):
+def test_sums_that_float64_gets_wrong(name: str) -> None:
     summands, wanted = SUMS[name]
     vectors, chosen = np.array(summands)[:, None], np.ones(len(summands), dtype=bool)
     for sign in (1, -1):
@@ -93,7 +93,7 @@ def test_sums_that_float64_gets_wrong(name):
         check_bounds(sign * vectors, np.zeros(1), chosen)
 
 
-def test_digits_of_many_rows_are_their_sum():
+def test_digits_of_many_rows_are_their_sum() -> None:
     """The compiled loop against fractions: 5,000 rows over 2^±1000, and 5,000 equal ones that carry."""
     rng = np.random.default_rng(8)
     mixed = np.ldexp(rng.uniform(-1, 1, (5000, 2)), rng.integers(-1074, 980, (5000, 2)))
@@ -110,13 +110,13 @@ def test_digits_of_many_rows_are_their_sum():
 
 @modest
 @given(triple=st.sampled_from([(3, 4, 5), (5, 12, 13), (20, 21, 29)]), exponent=st.integers(-1060, 900))
-def test_a_length_that_is_a_float_is_that_float(triple, exponent):
+def test_a_length_that_is_a_float_is_that_float(triple: tuple[int, int, int], exponent: int) -> None:
     legs = np.ldexp(np.array(triple[:2], dtype=float), exponent)
     problem = Problem(vectors=legs[None], target=np.zeros(2), norm="l2")
     assert error_upper_bound(problem, [1]) == error_lower_bound(problem, [1]) == math.ldexp(triple[2], exponent)
 
 
-def test_bounds_take_only_selections():
+def test_bounds_take_only_selections() -> None:
     problem = nsn(4, 2, seed=0, cardinality=2)
     assert error_upper_bound(problem, [1, 1, 0, 0]) == error_upper_bound(problem, np.array([True, True, False, False]))
     for wrong, words in (([1, 1, 0], "shape"), ([2, 0, 0, 0], "0/1"), ([1, 1, 1, 0], "cardinality")):
