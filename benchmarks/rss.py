@@ -1,8 +1,8 @@
-"""The subset-sum engine beside integer solvers: python -m benchmarks.rss [--quick] [--only NAME]
+"""The subset-sum engine beside integer solvers: ``python -m benchmarks.rss [--quick] [--only NAME]``.
 
-Ours and the rivals run in one process, on the same instances, with the same threads. Instances: NSN vectors,
-targets uniform on [−1, 1]^D, seeds 0 … 4; medians with their range. Peak memory of the two largest rows is taken
-in fresh processes. --quick shortens time limits and sizes and says so in the file's name.
+All solvers run in one process, on the same instances, with the same threads. Instances are NSN vectors with targets
+uniform on [−1, 1]^D and seeds 0 … 4; results are medians with their range. The peak memory of the two largest rows is
+measured in fresh processes. --quick shortens time limits and sizes, and writes to a file with another name.
 """
 
 from __future__ import annotations
@@ -12,31 +12,38 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from benchmarks.record import peak_memory, print_table, write_json
 from slth.errors import human_bytes
+from slth.progress import Silent
 from slth.rss import Problem, Solution, Status, solve, solve_batch, solve_stream, solve_weights
 from slth.rss.threads import thread_count
 
 Row = dict[str, Any]
-# (D, n, bar): anytime rows and the L∞ error asked for after 10 s.
+# (D, n, bar): the rows of ``anytime``, each with the L∞ error it should reach after 10 s.
 ANYTIME = ((9, 1000, 0.004), (72, 5000, 0.13), (72, 20_000, 0.028), (144, 20_000, 0.12))
 RIVALS = ("cpsat", "highs", "scip")
 
 
 def instance(n: int, dimension: int, seed: int) -> Problem:
-    """NSN candidates and a target uniform on [−1, 1]^D."""
+    """An instance with NSN candidates and a target uniform on [−1, 1]^D.
+
+    Args:
+        n: number of candidates.
+        dimension: D.
+        seed: the seed of candidates and target.
+    """
     rng = np.random.default_rng([n, dimension, seed])
     vectors = rng.standard_normal((n, 1)) * rng.standard_normal((n, dimension))
     return Problem(vectors=vectors, target=rng.uniform(-1, 1, dimension))
 
 
 def weights(quick: bool) -> Row:
-    """397,000 exact one-dimensional instances, against CP-SAT's rate on some of the same."""
+    """397,000 exact one-dimensional instances, beside the rate of CP-SAT on some of them."""
     count = 20_000 if quick else 397_000
     rng = np.random.default_rng(2020)
     vectors, targets = rng.uniform(-0.46, 0.54, (count, 21)), rng.uniform(-0.46, 0.54, count)
@@ -59,7 +66,7 @@ def weights(quick: bool) -> Row:
 
 
 def exact(quick: bool) -> Row:
-    """Proved optima: D = 2, n = 40 beside CP-SAT; D = 2 and 4, n = 48; D = 24, n = 56, which no table can hold."""
+    """Proved optima: D = 2, n = 40 beside CP-SAT; D = 2 and 4, n = 48; D = 24, n = 56, too large for any table."""
     result: Row = {}
     for dimension, n, seeds in ((2, 40, 5), (24, 56, 5), (2, 48, 5), (4, 48, 5)):
         if quick and n == 48:
@@ -77,7 +84,7 @@ def exact(quick: bool) -> Row:
 
 
 def anytime(quick: bool) -> Row:
-    """L∞ error after a fixed time, beside integer solvers with six times as much."""
+    """L∞ error after a fixed time, beside integer solvers with six times as much time."""
     limit = 1.0 if quick else 10.0
     result: Row = {}
     for dimension, n, bar in ANYTIME[: 2 if quick else None]:
@@ -98,7 +105,7 @@ def anytime(quick: bool) -> Row:
 
 
 def fixed_size(quick: bool) -> Row:
-    """Exactly k of n: the error of each method beside that of relax without a size, one pass and after a fixed time."""
+    """Exactly k of n: errors in one pass and after a fixed time, beside those of relax without a fixed size."""
     limit = 1.0 if quick else 5.0
     result: Row = {}
     for dimension, n, sizes in ((9, 1000, (500, 60)), (72, 5000, (2500, 300)))[: 1 if quick else None]:
@@ -115,18 +122,18 @@ def fixed_size(quick: bool) -> Row:
 
 
 def streamed(quick: bool) -> Row:
-    """A million candidates of D = 72 that are never held at once."""
+    """A million candidates of D = 72 that are never in memory all at once."""
     return _fresh("stream-small" if quick else "stream")
 
 
 def scaling(quick: bool) -> Row:
-    """Two threads over one on a batch of 64 instances."""
+    """Two threads beside one, on a batch of 64 instances."""
     n, dimension = 2000, 36 if quick else 72
     problems = [instance(n, dimension, seed) for seed in range(64)]
     vectors = np.stack([problem.vectors for problem in problems])
     targets = np.stack([problem.target for problem in problems])
     solve_batch(vectors=vectors[:2], targets=targets[:2], threads=1)
-    rounds = [  # one after the other, so that a disturbance meets both
+    rounds = [  # alternating, so that a disturbance of the machine slows both
         [solve_batch(vectors=vectors, targets=targets, threads=threads).seconds for threads in (1, 2)]
         for _ in range(2 if quick else 10)
     ]
@@ -143,14 +150,25 @@ def growth(quick: bool) -> Row:
         found = [solve(instance(n, dimension, seed), "relax") for seed in range(5)]
         errors[n] = _median([_rms(instance(n, dimension, seed), one) for seed, one in enumerate(found)])
     constants = [error * n / dimension**1.5 for n, error in errors.items()]
-    track: list[tuple[float, float]] = []
-    solve(instance(5000, 72, 0), time_limit=2 if quick else 10, progress=lambda s, e: track.append((s, e)))
+    track = _Track()
+    solve(instance(5000, 72, 0), time_limit=2 if quick else 10, progress=track)
     return {
         "exact_seconds_by_n": times,
         "relax_rms_by_n": errors,
         "fitted_c": {"median": _median(constants), "low": min(constants), "high": max(constants)},
-        "error_by_seconds": track,
+        "error_by_seconds": track.points,
     }
+
+
+class _Track(Silent):
+    """Keeps (seconds, error) of every better incumbent of a solve."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+
+    def report(self, task: str, facts: Mapping[str, Any]) -> None:
+        """See :class:`slth.progress.Progress`."""
+        self.points.append((facts["seconds"], facts["error"]))
 
 
 SECTIONS: dict[str, Callable[[bool], Row]] = {
@@ -165,10 +183,10 @@ SECTIONS: dict[str, Callable[[bool], Row]] = {
 
 
 def main() -> None:
-    """Run the sections, print a table each, write benchmarks/results/rss.json."""
+    """Run the sections, print a table for each, and write benchmarks/results/rss.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour")
-    parser.add_argument("--only", choices=SECTIONS, help="one section, printed and not written")
+    parser.add_argument("--only", choices=SECTIONS, help="run one section, print it and write no file")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -189,7 +207,7 @@ def main() -> None:
 
 
 def _memory_row(name: str) -> Row:
-    """A row that is run in a process of its own, for its peak memory."""
+    """Measure a row and the peak memory of this process, which runs nothing else."""
     before = peak_memory()
     if name == "exact":
         found = [solve(instance(48, 4, seed), "exact", max_memory=3e9) for seed in range(5)]
@@ -208,6 +226,7 @@ def _memory_row(name: str) -> Row:
 
 
 def _fresh(name: str) -> Row:
+    """Measure a row in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.rss", "--one", name]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     row: Row = json.loads(done.stdout)

@@ -27,10 +27,10 @@ Weights = Annotated[Path | None, typer.Option(help="The trained weights; default
 def solve(
     instance: Annotated[Path, typer.Argument(help=".npz with vectors (n, D), target (D,), optionally cardinality.")],
     method: Annotated[str, typer.Option(help="auto, or a method's name.")] = "auto",
-    norm: Annotated[str, typer.Option(help="linf or l2: what the error is.")] = "linf",
+    norm: Annotated[str, typer.Option(help="linf or l2: the norm of the error.")] = "linf",
     eps: Annotated[float | None, typer.Option(help="An error that is good enough.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of every random choice.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
     max_memory: Annotated[float, typer.Option(help="Bytes for tables.")] = 1e9,
     out: Annotated[Path | None, typer.Option(help="Write selected, error and lower_bound to this .npz.")] = None,
@@ -71,10 +71,18 @@ def solve(
 
 
 def read_instance(path: Path, norm: str = "linf") -> Problem:
-    """The problem in an .npz file (no pickles are loaded).
+    """Read the problem in an .npz file. Pickles are not loaded.
+
+    Args:
+        path: the file, with arrays ``vectors`` (n, D) and ``target`` (D,), and optionally a number ``cardinality``.
+        norm: ``linf`` or ``l2``.
+
+    Returns:
+        The problem.
 
     Raises:
-        DataError: not a readable .npz. InputError: arrays missing or not a problem.
+        DataError: not a readable .npz file.
+        InputError: arrays that are missing, or that make no problem.
     """
     import numpy as np
 

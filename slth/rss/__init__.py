@@ -1,15 +1,21 @@
-"""Multidimensional random subset sum: state a problem, solve it, verify the answer. No torch here.
+"""Multidimensional random subset sum: state a problem, solve it, verify the answer.
 
 >>> problem = Problem(vectors=X, target=z)        # X (n, D), z (D,)
 >>> solution = solve(problem)                     # auto: exact, core, local, relax or pursuit
 >>> solution.error, solution.status, solution.selected
+
+Importing this package does not import torch.
 """
 
+from slth.rss.plan import SOLVERS
 from slth.rss.problem import BatchSolution, Problem, Solution, Status
-from slth.rss.solve import SOLVERS, solve, solve_batch
+from slth.rss.solve import solve, solve_batch
 from slth.rss.stream import StreamSolution, solve_stream
-from slth.rss.verify import exact_error, exact_objective, verify
+from slth.rss.verify import error_lower_bound, error_upper_bound, exact_error, exact_objective
 from slth.rss.weights import WeightSolution, solve_weights
+
+# The former name of error_upper_bound.
+verify = error_upper_bound
 
 __all__ = [
     "SOLVERS",
@@ -19,6 +25,8 @@ __all__ = [
     "Status",
     "StreamSolution",
     "WeightSolution",
+    "error_lower_bound",
+    "error_upper_bound",
     "exact_error",
     "exact_objective",
     "solve",

@@ -1,15 +1,16 @@
-r"""Branch and bound over the candidates, largest first: the other exact search, without a table.
+r"""Branch and bound over the candidates, largest first: the exact search that needs no tables.
 
-A node has decided the t largest candidates; r is what is left of the target. The others can add to coordinate d no
-less than lo_td and no more than hi_td, so every selection below the node misses the target there by at least
+A node has decided about the t largest candidates; r is the target minus the sum of those it selects. The other
+candidates add at least lo_td and at most hi_td to coordinate d. So every selection below the node misses the target in
+coordinate d by at least
 
 .. math:: \max(0,\; r_d - hi_{td},\; lo_{td} - r_d)
 
-and a node whose miss, in the problem's norm, exceeds ρ or the best error is cut off. Small candidates come last, where
-the tree would be wide: with D coordinates to violate, and magnitudes that fall off, few nodes are left there. With a
-fixed size lo and hi are over exactly as many of the others as are still wanted.
+A node is cut off when these misses, in the problem's norm, exceed ρ or the best error. The small candidates come last,
+where the tree would be widest: they can correct little, and D coordinates must all be met, so few nodes are left there.
+With a fixed size, lo and hi are taken over exactly as many of the other candidates as are still to be selected.
 
-The search is depth first in one thread; it can be interrupted after any number of nodes and taken up again.
+The search is depth first in one thread. It can be interrupted after any number of nodes and resumed.
 Source: horowitz1974 (the search that its table replaces)
 """
 
@@ -21,18 +22,26 @@ import numpy as np
 from slth.rss.control import Control
 from slth.rss.problem import BoolArray, FloatArray, Problem
 
-# Nodes between two looks at the clock.
-LOOK = 2**18
-# Bytes that the bounds for every wanted size may take; beyond it they are those for any size.
-TABLE_BYTES = 64e6
+# Nodes between two checks of the deadline.
+NODES_PER_CHECK = 2**18
+# Bytes that lo and hi may take when they are kept for every size. Beyond it they are kept for subsets of any size.
+MAX_RANGE_BYTES = 64e6
 
 
 class OutOfNodes(Exception):
-    """The search would go on, but the nodes it was given are used up."""
+    """The search needs more nodes than it was given."""
 
 
 class Branch:
-    """The tree of one instance, with the interface of the meet in the middle."""
+    """The search tree of one instance. It has the interface of :class:`slth.rss.tables.Tables`.
+
+    Args:
+        problem: the instance; its target, norm and cardinality are used.
+        vectors: float64 (n, D), the candidates that are searched.
+        slack: η, the rounding error of a scanned error (:func:`slth.rss.exact.rounding_slack`).
+        max_ties: number of selections that one scan may list.
+        nodes: number of nodes that all scans together may visit.
+    """
 
     name = "branch and bound"
 
@@ -42,14 +51,21 @@ class Branch:
         self.target, self.slack, self.max_ties = problem.target, slack, max_ties
         self.wanted = -1 if problem.cardinality is None else problem.cardinality
         self.euclidean = problem.norm == "l2"
-        self.low, self.high = _reach(self.rows, self.wanted)
+        self.low, self.high = _attainable_range(self.rows, self.wanted)
         self.nodes, self.budget = 0, nodes
 
     def scan(self, radius: float, control: Control) -> tuple[float, list[BoolArray], bool] | None:
-        """(best error seen, selections within rounding of it, all of them?) or None if time ran out.
+        """Visit every selection with an error up to about ``radius``.
 
-        A node's miss is known to within 2η and a leaf's error to within η, so leaves with an error up to
-        ``radius`` − 3η, and up to the best + 2η, are met.
+        A node's miss is known to within 2η and a leaf's error to within η. So the scan meets every leaf whose error is
+        at most ``radius`` − 3η and at most the best error + 2η.
+
+        Args:
+            radius: ρ, in the problem's norm.
+            control: the scan stops at its deadline.
+
+        Returns:
+            (the best error seen, the selections within rounding of it, whether these are all), or None if time ran out.
 
         Raises:
             OutOfNodes: the nodes given for all scans together are used up.
@@ -58,7 +74,7 @@ class Branch:
         left = np.empty((n + 1, dim))
         left[0] = self.target
         tried, taken, first = np.zeros(n, np.int8), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-        # depth, nodes, ties met; best error
+        # place holds the depth, the number of nodes and the number of ties; best holds the best error.
         place, best = np.zeros(3, np.int64), np.full(1, np.inf)
         ties = np.empty((self.max_ties, n), np.bool_)
         while place[0] >= 0:
@@ -67,9 +83,9 @@ class Branch:
             if self.nodes + place[1] > self.budget:
                 self.nodes += int(place[1])
                 raise OutOfNodes
-            _descend(
+            _search_tree(
                 self.rows, self.low, self.high, left, tried, taken, first, place, best, ties, self.wanted, radius,
-                self.slack, self.euclidean, place[1] + LOOK,
+                self.slack, self.euclidean, place[1] + NODES_PER_CHECK,
             )  # fmt: skip
         self.nodes += int(place[1])
         number = int(place[2])
@@ -78,10 +94,13 @@ class Branch:
         return float(best[0]), list(selections), number <= self.max_ties
 
 
-def _reach(rows: FloatArray, wanted: int) -> tuple[FloatArray, FloatArray]:
-    """(lo, hi) of shape (n + 1, 1 or wanted + 1, D): what rows t … n − 1 can add, with any or exactly j of them."""
+def _attainable_range(rows: FloatArray, wanted: int) -> tuple[FloatArray, FloatArray]:
+    """The range (lo, hi) of sums of subsets of rows t … n − 1, per coordinate.
+
+    The shape is (n + 1, wanted + 1, D) for subsets of exactly j rows, and (n + 1, 1, D) for subsets of any size.
+    """
     n, dim = rows.shape
-    if wanted < 0 or 16.0 * (n + 1) * (wanted + 1) * dim > TABLE_BYTES:
+    if wanted < 0 or 16.0 * (n + 1) * (wanted + 1) * dim > MAX_RANGE_BYTES:
         low, high = np.zeros((n + 1, 1, dim)), np.zeros((n + 1, 1, dim))
         low[:n, 0] = np.minimum(rows, 0.0)[::-1].cumsum(axis=0)[::-1]
         high[:n, 0] = np.maximum(rows, 0.0)[::-1].cumsum(axis=0)[::-1]
@@ -96,11 +115,11 @@ def _reach(rows: FloatArray, wanted: int) -> tuple[FloatArray, FloatArray]:
 
 # fmt: off
 @numba.njit(nogil=True, cache=True)
-def _descend(  # type: ignore[no-untyped-def]
+def _search_tree(  # type: ignore[no-untyped-def]
     rows, low, high, left, tried, taken, first, place, best, ties, wanted, radius, slack, euclidean, limit,
 ):
     # fmt: on
-    """Go on from ``place`` until the tree is exhausted (depth −1) or ``limit`` nodes have been seen."""
+    """Continue from ``place`` until the tree is exhausted (depth −1) or ``limit`` nodes have been visited."""
     n, dim = rows.shape
     depth, nodes, number = place[0], place[1], place[2]
     chosen = 0
@@ -125,7 +144,7 @@ def _descend(  # type: ignore[no-untyped-def]
             if depth >= 0:
                 chosen -= taken[depth]
             continue
-        if tried[depth] == 0:  # the branch first whose residual is nearer to the middle of what can still be added
+        if tried[depth] == 0:  # first the branch whose residual is nearer to the middle of the attainable range
             lean = 0.0
             for d in range(dim):
                 middle = low[depth + 1, 0, d] + high[depth + 1, 0, d]

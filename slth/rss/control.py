@@ -1,27 +1,33 @@
-"""What a method is given besides the problem, and what it hands back."""
+"""What a solver is given besides the problem, and what it hands back."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from slth.progress import Progress, Silent
 from slth.rss.problem import BoolArray
+
+# The name under which a solve reports its progress.
+TASK = "solve"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """The limits of one solve.
+    """The limits of one solve, and who hears of its progress.
 
     Attributes:
-        eps: stop as soon as a selection is this close (None: go for the minimum).
-        deadline: ``time.monotonic()`` value after which the incumbent is returned (None: no limit).
-        seed: of every random choice a method makes.
-        max_memory: bytes a method may take for its tables.
-        threads: how many a method may use; without a deadline results do not depend on it.
-        progress: called with (seconds since ``began``, error) at every better incumbent.
-        began: ``time.monotonic()`` value from which progress counts.
+        eps: the solver stops as soon as it has a selection with an error ≤ eps; None asks for the minimum.
+        deadline: the value of ``time.monotonic()`` at which the solver returns its incumbent; None sets no limit.
+        seed: the seed of every random choice.
+        max_memory: bytes that a solver may take for its tables.
+        threads: number of threads that a solver may use. Without a deadline the result does not depend on it.
+        progress: the listener that hears of every better incumbent.
+        exponent: the solver sees the problem in units of 2^exponent; reports are in the caller's units.
+        began: the value of ``time.monotonic()`` from which the seconds of a report count.
     """
 
     eps: float | None = None
@@ -29,7 +35,8 @@ class Control:
     seed: int = 0
     max_memory: float = 1e9
     threads: int = 1
-    progress: Callable[[float, float], None] | None = None
+    progress: Progress = field(default_factory=Silent)
+    exponent: int = 0
     began: float = field(default_factory=time.monotonic)
 
     def expired(self) -> bool:
@@ -37,17 +44,21 @@ class Control:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def improved(self, error: float) -> None:
-        """Tell the caller's progress of a better incumbent."""
-        if self.progress is not None:
-            self.progress(time.monotonic() - self.began, error)
+        """Report a better incumbent, given its error in the solver's units."""
+        seconds = time.monotonic() - self.began
+        self.progress.report(TASK, {"seconds": seconds, "error": math.ldexp(error, self.exponent)})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Incumbent:
-    """What a method found: the selection, a rigorous lower bound on any error, and whether eps was excluded.
+    """The best selection that a solver found, and what it proved.
 
-    ``lower_bound`` must hold for every selection the problem allows, in exact arithmetic: :func:`slth.rss.solve`
-    calls a solution optimal exactly when its exact error does not exceed it.
+    Attributes:
+        selected: bool (n,), the selection.
+        lower_bound: an error, in exact arithmetic, that every selection the problem allows reaches or exceeds.
+            :func:`slth.rss.solve` calls a solution optimal exactly when its error does not exceed this bound; infinity
+            says that nothing is better than ``selected``.
+        stats: what the solver tells of its run: counts, sizes, messages.
     """
 
     selected: BoolArray

@@ -1,9 +1,10 @@
 r"""Batched pursuit on a torch device: b instances of one shape at once, on a GPU or the CPU.
 
-Every step is one batched product X·r (b·n·D multiply-adds, 8·b·n·D bytes: memory-bound, which is what a GPU is for),
-an argmax an instance and a masked update; then single and pair flips among the smallest candidates by their Gram
-matrices. The selection comes back to the host and its error is recomputed exactly there, so nothing rests on the
-device's arithmetic. torch is imported on first use: the rest of :mod:`slth.rss` never needs it.
+Every step is one batched product X·r, one argmax per instance and one masked update. The product takes b·n·D
+multiply-adds on 8·b·n·D bytes: it is limited by memory bandwidth, of which a GPU has much. Then come single and pair
+flips among the smallest candidates, by their Gram matrices. The selections return to the host, where their errors are
+recomputed exactly: no error depends on the device's arithmetic. torch is imported on first use; the rest of
+:mod:`slth.rss` never needs it.
 """
 
 from __future__ import annotations
@@ -14,20 +15,28 @@ from typing import Any
 import numpy as np
 
 from slth.errors import InputError
-from slth.rss.local import MIN_GAIN
+from slth.rss.flips import MIN_GAIN
 from slth.rss.problem import BoolArray, FloatArray
 
-# Smallest candidates among which pairs are flipped.
+# Pairs are flipped among this many of the smallest candidates.
 PAIR_SIZE = 256
-# Instances whose pairs are scored at once: five matrices of 8·256² bytes each.
+# Instances whose pairs are scored at once. Each takes five matrices of 8·256² bytes.
 PAIR_BATCH = 256
 
 
 def pursue_on_device(vectors: FloatArray, targets: FloatArray, device: str) -> BoolArray:
-    """Selections bool (b, n) for vectors (b, n, D) and targets (b, D), by pursuit and pair flips on ``device``.
+    """Selections of b instances by pursuit and pair flips on a torch device.
+
+    Args:
+        vectors: float64 (b, n, D), the candidates of each instance.
+        targets: float64 (b, D), the target of each instance.
+        device: name of the torch device, such as ``cuda``.
+
+    Returns:
+        bool (b, n), one selection per instance.
 
     Raises:
-        InputError: torch is missing, or does not have the device.
+        InputError: torch is not installed, or cannot use the device.
     """
     torch = _torch(device)
     with torch.no_grad():
@@ -35,16 +44,16 @@ def pursue_on_device(vectors: FloatArray, targets: FloatArray, device: str) -> B
         residual = torch.as_tensor(targets, dtype=torch.float64, device=device).clone()
         sign = torch.ones(x.shape[:2], dtype=x.dtype, device=device)
         norms = (x * x).sum(dim=2)
-        _greedy(torch, x, residual, sign, norms)
+        _flip_singles(torch, x, residual, sign, norms)
         small = norms.argsort(dim=1, stable=True)[:, :PAIR_SIZE]
         for start in range(0, len(x), PAIR_BATCH):
             part = slice(start, start + PAIR_BATCH)  # views: residual and sign change in place
-            _pairs(torch, x[part], residual[part], sign[part], small[part])
+            _flip_pairs(torch, x[part], residual[part], sign[part], small[part])
         return np.asarray((sign < 0).cpu().numpy())
 
 
-def _greedy(torch: Any, x: Any, residual: Any, sign: Any, norms: Any) -> None:
-    """Best single flips for every instance at once, until none helps anywhere; changes residual and sign."""
+def _flip_singles(torch: Any, x: Any, residual: Any, sign: Any, norms: Any) -> None:
+    """Make the best single flip of every instance until none helps; ``residual`` and ``sign`` change in place."""
     batch = torch.arange(len(x), device=x.device)
     while True:
         gain = 2.0 * sign * torch.einsum("bnd,bd->bn", x, residual) - norms
@@ -57,8 +66,8 @@ def _greedy(torch: Any, x: Any, residual: Any, sign: Any, norms: Any) -> None:
         sign[batch, where] = torch.where(moving, -sign[batch, where], sign[batch, where])
 
 
-def _pairs(torch: Any, x: Any, residual: Any, sign: Any, small: Any) -> None:
-    """Best pair flips (a pair of one is a single flip) among ``small``, until none helps anywhere."""
+def _flip_pairs(torch: Any, x: Any, residual: Any, sign: Any, small: Any) -> None:
+    """Make the best flip of one or two among ``small`` in every instance, until none helps."""
     batch = torch.arange(len(x), device=x.device)
     core = torch.gather(x, 1, small[:, :, None].expand(-1, -1, x.shape[2]))
     gram = core @ core.transpose(1, 2)
@@ -82,6 +91,7 @@ def _pairs(torch: Any, x: Any, residual: Any, sign: Any, small: Any) -> None:
 
 
 def _torch(device: str) -> Any:
+    """The torch module, after checking that it can use ``device``."""
     try:
         torch = import_module("torch")
     except ImportError as cause:

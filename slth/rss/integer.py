@@ -1,19 +1,18 @@
-r"""integer — mixed-integer and constraint solvers of others, as rivals and as oracles.
+r"""integer — published mixed-integer and constraint solvers, for comparison and as independent checks.
 
-The instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − z_d ≤ e for every d, s binary; for norm L2 see below.
+For L∞ the instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − z_d ≤ e for every d, with s binary.
 
-* ``highs`` (scipy.optimize.milp) and ``scip`` (OR-tools) take the floats as they are, in units of the largest entry.
-  Their bounds hold up to their feasibility tolerances, which are subtracted with a margin. They are linear, so L2 is
-  solved by tangents: with r the residual of the last selection, u = r/‖r‖ and −u join the directions in which e must
-  reach the residual, and the solver starts again, until the bound meets the best length or time is up. Each of these
-  problems is a relaxation (‖r‖₂ ≥ uᵀr for every unit vector u), so each bound is one.
-* ``cpsat`` (OR-tools) takes the data rounded to multiples of a grid step h, as fine as sums in int64 allow: with
-  2^−40·max|X| or coarser for L∞, and for L2, where it minimises the sum of squares, so that this sum stays below 2^61.
-  Rounding changes every coordinate by at most (n + 1)·h/2, which is subtracted from its bound (times √D in L2);
-  "optimal" is therefore said of the original instance only if an exact error reaches that bound, which rounding rarely
-  allows.
+* ``highs`` (scipy.optimize.milp) and ``scip`` (OR-tools) take the floats in units of the largest entry. Their bounds
+  hold up to their feasibility tolerances, which are subtracted with a margin. They accept linear constraints only, so
+  L2 is solved by tangents. Let r be the residual of the last selection and u = r/‖r‖. The constraints
+  −e ≤ uᵀ(Xᵀs − z) ≤ e are added and the solver starts again, until the bound meets the smallest error or time is up.
+  Each of these problems is a relaxation, because ‖r‖₂ ≥ uᵀr for every unit vector u. So each bound holds.
+* ``cpsat`` (OR-tools) takes the data rounded to multiples of a step h, as fine as sums in int64 allow: for L∞ at least
+  2^−40·max|X|; for L2, where the sum of squares is minimised, such that this sum stays below 2^61. Rounding changes
+  every coordinate by at most (n + 1)·h/2, which is subtracted from the bound (times √D in L2). So the original instance
+  is called optimal only if an exact error reaches that smaller bound, which is rare.
 
-The incumbent at a timeout is kept, and its error is recomputed from the original floats, as for every method.
+The incumbent at a timeout is kept. Its error is recomputed from the original floats, as for every method.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,33 +28,63 @@ from slth.errors import InputError
 from slth.rss.control import Control, Incumbent
 from slth.rss.problem import BoolArray, FloatArray, Problem
 
-# Seconds without a time limit: these solvers may otherwise run for days.
+# Seconds that are allowed without a time limit: these solvers could otherwise run for days.
 DEFAULT_SECONDS = 60.0
-# Bits of CP-SAT's grid: the sums of a row stay well inside int64.
+# CP-SAT's data have this many bits, so that their sums stay well inside int64.
 CPSAT_BITS = 40
 # HiGHS and SCIP accept constraint violations of 1e-7 and 1e-6, and integrality violations of 1e-6.
 TOLERANCE = 1e-6
 
-# (problem, rows, goal, seconds, control) → (selection or None, bound, message)
+# (problem, rows, goal, seconds, control) → (selection or None, lower bound, message)
 Minimise = Callable[[Problem, FloatArray, FloatArray, float, Control], "tuple[BoolArray | None, float, str]"]
 
 
 def solve_highs(problem: Problem, control: Control) -> Incumbent:
-    """HiGHS through ``scipy.optimize.milp``; see the module's docstring."""
+    """Solve with HiGHS through ``scipy.optimize.milp``, as the module describes.
+
+    Args:
+        problem: the instance.
+        control: its limits.
+
+    Returns:
+        The best selection found, and a lower bound.
+    """
     return _solve_by_tangents(problem, control, _minimise_highs, "HiGHS")
 
 
 def solve_scip(problem: Problem, control: Control) -> Incumbent:
-    """SCIP through OR-tools; see the module's docstring."""
+    """Solve with SCIP through OR-tools, as the module describes.
+
+    Args:
+        problem: the instance.
+        control: its limits.
+
+    Returns:
+        The best selection found, and a lower bound.
+
+    Raises:
+        InputError: OR-tools was built without SCIP.
+    """
     return _solve_by_tangents(problem, control, _minimise_scip, "SCIP")
 
 
 def solve_cpsat(problem: Problem, control: Control) -> Incumbent:
-    """CP-SAT of OR-tools on the rounded instance; see the module's docstring."""
+    """Solve with CP-SAT of OR-tools on the rounded instance, as the module describes.
+
+    Args:
+        problem: the instance.
+        control: its limits.
+
+    Returns:
+        The best selection found, and a lower bound for the original instance.
+
+    Raises:
+        InputError: the target is too large beside the vectors for int64.
+    """
     from ortools.sat.python import cp_model
 
     euclidean = problem.norm == "l2"
-    scaled, goal, step = _round(problem, CPSAT_BITS)
+    scaled, goal, step = _to_integers(problem, CPSAT_BITS)
     n = problem.size
     model = cp_model.CpModel()
     chosen = [model.new_bool_var(f"s{i}") for i in range(n)]
@@ -79,7 +107,7 @@ def solve_cpsat(problem: Problem, control: Control) -> Incumbent:
         model.add(sum(chosen) == problem.cardinality)
     model.minimize(error)
     solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = max(_seconds(control), 1e-3)
+    solver.parameters.max_time_in_seconds = max(_seconds_left(control), 1e-3)
     solver.parameters.num_workers = control.threads
     solver.parameters.random_seed = control.seed % 2**31
     status = solver.solve(model)
@@ -88,19 +116,20 @@ def solve_cpsat(problem: Problem, control: Control) -> Incumbent:
     bound = solver.best_objective_bound if status != cp_model.MODEL_INVALID else 0.0
     return Incumbent(
         selected=selected,
-        lower_bound=_shift(bound, problem, step),
+        lower_bound=_unrounded_bound(bound, problem, step),
         stats={"solver": "CP-SAT", "step": step, "message": solver.status_name(status)},
     )
 
 
 def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, solver: str) -> Incumbent:
-    """Minimise max over directions of |uᵀ residual|: once for L∞, with more and more directions for L2."""
+    """Minimise max_u |uᵀ residual| over a set of directions u: once for L∞, with ever more directions for L2."""
     unit = max(float(np.abs(problem.vectors).max()), 1e-300)
     columns, goal = problem.vectors.T / unit, problem.target / unit
     directions = np.vstack([np.eye(problem.dimension), -np.eye(problem.dimension)])
-    # A constraint may be off by TOLERANCE, and so may each s_i, whose coefficient is at most √D (1 in L∞).
+    # A constraint may be violated by TOLERANCE. So may the integrality of each s_i, whose coefficient is at most √D (1
+    # in L∞).
     slack = TOLERANCE * (problem.size * (1.0 if problem.norm == "linf" else math.sqrt(problem.dimension)) + 1)
-    end = time.monotonic() + _seconds(control)
+    end = time.monotonic() + _seconds_left(control)
     best, error, lower, solves, seen = _fallback(problem), math.inf, 0.0, 0, set[bytes]()
     while True:
         seconds = max(end - time.monotonic(), 1e-3)
@@ -110,19 +139,20 @@ def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, s
             lower = max(lower, (bound - slack) * unit)
         if found is None:
             break
-        selected = _repair(problem, found)
+        selected = _of_fixed_size(problem, found)
         residual = problem.target - selected @ problem.vectors
         length = problem.length(residual)
         if length < error:
             best, error = selected, length
             control.improved(error)
         met = lower >= error - 2 * slack * unit or error <= (control.eps or 0.0)
-        # The tangent at a selection makes e its length there: one that comes again is the best, to within tolerances.
+        # The tangent at a selection makes e equal to its error there. So a selection that returns is optimal, up to the
+        # tolerances.
         again = selected.tobytes() in seen
         if problem.norm == "linf" or met or again or time.monotonic() >= end:
             break
         seen.add(selected.tobytes())
-        tangent = residual / length * (1 - 2.0**-40)  # no longer than 1, whatever rounding does
+        tangent = residual / length * (1 - 2.0**-40)  # at most of length 1, in spite of rounding
         directions = np.vstack([directions, tangent, -tangent])
     return Incumbent(selected=best, lower_bound=lower, stats={"solver": solver, "solves": solves, "message": message})
 
@@ -130,7 +160,7 @@ def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, s
 def _minimise_highs(
     problem: Problem, rows: FloatArray, goal: FloatArray, seconds: float, control: Control
 ) -> tuple[BoolArray | None, float, str]:
-    """Minimise e with rows @ s − e ≤ goal: (s, a lower bound on e or ±inf, message)."""
+    """Minimise e subject to rows @ s − e ≤ goal: (s or None, a lower bound on e or ±inf, message)."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     n = problem.size
@@ -152,7 +182,7 @@ def _minimise_highs(
 def _minimise_scip(
     problem: Problem, rows: FloatArray, goal: FloatArray, seconds: float, control: Control
 ) -> tuple[BoolArray | None, float, str]:
-    """The same by SCIP."""
+    """The same with SCIP."""
     from ortools.linear_solver import pywraplp
 
     solver = pywraplp.Solver.CreateSolver("SCIP")
@@ -177,29 +207,30 @@ def _minimise_scip(
     return np.array([v.solution_value() > 0.5 for v in chosen]), float(solver.Objective().BestBound()), message
 
 
-def _seconds(control: Control) -> float:
+def _seconds_left(control: Control) -> float:
     return DEFAULT_SECONDS if control.deadline is None else control.deadline - time.monotonic()
 
 
-def _round(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], float]:
-    """(X/h, z/h) rounded to int64, and h, a power of two.
+def _to_integers(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], float]:
+    """X/h and z/h rounded to int64, and the step h, a power of two.
 
     Raises:
         InputError: the target is so large beside the vectors that its multiples of h would overflow int64.
     """
     largest = float(np.abs(problem.vectors).max()) or 1.0
-    # n entries of 2^bits and the target must sum inside int64.
+    # The sum of n entries of 2^bits and the target must fit int64.
     bits = min(bits, 61 - math.ceil(math.log2(problem.size + 1)))
     step = math.ldexp(1.0, math.frexp(largest)[1] - bits)
     most = 2.0**61
-    if problem.norm == "l2":  # D squares of a sum and the target
+    if problem.norm == "l2":  # the squares of D coordinates of the residual must fit
         most = 2.0**30 / math.sqrt(problem.dimension)
         reach = float((np.abs(problem.vectors).sum(axis=0) + np.abs(problem.target)).max())
         step = max(step, math.ldexp(1.0, math.frexp(reach / (most - problem.size - 1))[1]))
     if float(np.abs(problem.target).max()) / step > most or step > largest:
         raise InputError(
-            f"method 'cpsat' needs |target| < {most:.3g} grid steps of {step:.3g}, none above the largest entry of "
-            f"vectors, {largest:.3g}; got {np.abs(problem.target).max():.3g}. Use another method."
+            f"method 'cpsat' needs |target| < {most:.3g} grid steps, and a step no larger than the largest entry of "
+            f"vectors, {largest:.3g}; got |target| = {np.abs(problem.target).max():.3g} and a step of {step:.3g}. "
+            "Use another method."
         )
 
     def to_grid(values: FloatArray) -> npt.NDArray[np.int64]:
@@ -208,8 +239,8 @@ def _round(problem: Problem, bits: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     return to_grid(problem.vectors), to_grid(problem.target), step
 
 
-def _shift(bound: float, problem: Problem, step: float) -> float:
-    """A bound for the original instance from one for the rounded instance, in grid steps or their squares."""
+def _unrounded_bound(bound: float, problem: Problem, step: float) -> float:
+    """A lower bound for the original instance, from one for the rounded instance in steps (L2: squared steps)."""
     if not math.isfinite(bound):
         return 0.0
     half = (problem.size + 1) / 2 + 1
@@ -218,15 +249,14 @@ def _shift(bound: float, problem: Problem, step: float) -> float:
     return max(0.0, (bound - half) * step)
 
 
-def _fallback(problem: Problem) -> npt.NDArray[np.bool_]:
-    """The incumbent of a solver that found none: the first k candidates, or nothing."""
+def _fallback(problem: Problem) -> BoolArray:
+    """The incumbent when a solver found no selection: the first k candidates, or none of them."""
     selected = np.zeros(problem.size, dtype=bool)
     selected[: problem.cardinality or 0] = True
     return selected
 
 
-def _repair(problem: Problem, selected: Any) -> npt.NDArray[np.bool_]:
-    """``selected`` if it has the fixed size (tolerances may break it), else the fallback."""
-    chosen: npt.NDArray[np.bool_] = np.asarray(selected, dtype=bool)
-    right = problem.cardinality is None or int(chosen.sum()) == problem.cardinality
-    return chosen if right else _fallback(problem)
+def _of_fixed_size(problem: Problem, selected: BoolArray) -> BoolArray:
+    """``selected`` if it has the fixed size, which a solver's tolerances may violate; otherwise the fallback."""
+    valid = problem.cardinality is None or int(selected.sum()) == problem.cardinality
+    return selected if valid else _fallback(problem)

@@ -1,101 +1,127 @@
-r"""Local search: single flips and pairs of flips that shrink ‖Xᵀs − z‖₂.
+r"""local — 1- to 4-flips that reduce the error itself (L∞ or L2), from the best start that ``relax`` finds.
 
-With signs σ_i = +1 for an unselected and −1 for a selected candidate, r = z − Xᵀs the residual and G the Gram
-matrix, flipping i lowers ‖r‖₂² by
-
-.. math:: g_i = 2σ_i⟨x_i, r⟩ − G_{ii}, \qquad g_{ij} = g_i + g_j − 2σ_iσ_j G_{ij}
-
-so a flip updates every gain in O(m) once G is known, and a sweep over all pairs costs m²/2 operations with no
-dependence on D. Only candidates about as small as the residual can help: callers pass the small-norm core.
+Each round splits the M smallest candidates into two halves at random. A change is the sum that up to two flips within
+one half add. A move of up to four flips is one change from each half. The best move is the pair of changes whose sum is
+nearest to the residual. It is found by a meet in the middle: a round covers (M²/8)² pairs through the grid of
+:mod:`slth.rss.meet`, and rejects most of them after a coordinate or two. With a fixed size only pairs that keep it
+count: one or two swaps. Half of the time limit goes to restarts of ``relax``, the rest to these rounds.
 """
 
 from __future__ import annotations
 
-import numba
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 
-from slth.rss.problem import BoolArray, FloatArray
+from slth.rss.control import Control, Incumbent
+from slth.rss.meet import Sizes, build_grid, scan
+from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.pursuit import smallest_candidates
+from slth.rss.relax import solve_relax
 
-# A flip must lower ‖r‖² by more than this fraction: below it, rounding noise could cycle.
-MIN_GAIN = 1e-12
+# M: only the smallest candidates can change the sum by about as little as the residual.
+POOL_SIZE = 160
+# The scan of a round is shared out in this many parts, so that the move does not depend on the number of threads.
+SCAN_PARTS = 8
+# Without a time limit the search stops after this many rounds in a row without an improvement.
+MAX_IDLE_ROUNDS = 8
+
+# (changes (m, D), the places that are flipped (m, 2) with −1 for none, the sizes that they add (m,))
+Changes = tuple[FloatArray, npt.NDArray[np.int64], Sizes]
 
 
-def improve(
-    vectors: FloatArray, residual: FloatArray, selected: BoolArray, *, swaps_only: bool = False
-) -> tuple[BoolArray, int]:
-    """Return the selection after the best 1- and 2-flips until none helps, and the number of moves.
+def solve_local(problem: Problem, control: Control) -> Incumbent:
+    """Solve by the method of this module: 1- to 4-flips from the best start of ``relax``.
 
     Args:
-        vectors: (m, D) the candidates that may be flipped; memory is 8·m² bytes.
-        residual: (D,) z − Xᵀs of the current selection (over all candidates, these and others).
-        selected: bool (m,), left as it is.
-        swaps_only: keep the number of selected candidates (one in, one out).
+        problem: the instance.
+        control: its limits.
+
+    Returns:
+        The best selection found; nothing is proved.
     """
-    sign = np.where(selected, -1.0, 1.0)
-    pair = vectors @ vectors.T
-    gain = 2.0 * sign * (vectors @ residual) - np.diag(pair)
-    # In place: three more matrices of this size cost more in fresh pages than the flips do.
-    pair *= 2.0 * sign[:, None]
-    pair *= sign
-    moves = _flip_until_stuck(gain, pair, sign, float(residual @ residual), swaps_only)
-    return sign < 0, moves
+    halfway = None
+    if control.deadline is not None:
+        halfway = time.monotonic() + 0.5 * (control.deadline - time.monotonic())
+    start = solve_relax(problem, replace(control, deadline=halfway))
+    selected, moves = polish(problem, start.selected, control)
+    return Incumbent(selected=selected, stats={**start.stats, "moves": moves})
 
 
-@numba.njit(nogil=True, cache=True)
-def _flip_until_stuck(gain, pair, sign, energy, swaps_only):  # type: ignore[no-untyped-def]
-    m = gain.size
-    moves = 0
-    limit = 50 * m  # never reached in practice: every move lowers the energy
-    while moves < limit:
-        best = MIN_GAIN * energy
-        first = -1
-        second = -1
-        if not swaps_only:
-            j = gain.argmax()
-            if gain[j] > best:
-                best, first = gain[j], j
-        for a in range(m):
-            # Two passes over a row: the maximum vectorises, finding its place is rare.
-            top = _row_best(gain, pair, sign, a, swaps_only)
-            if top > best:
-                best, first = top, a
-                for b in range(a):
-                    if gain[a] + gain[b] - pair[a, b] == top and (not swaps_only or sign[a] != sign[b]):
-                        second = b
-                        break
-        if first < 0:
+def polish(problem: Problem, selected: BoolArray, control: Control) -> tuple[BoolArray, int]:
+    """Apply the best 1- to 4-flips until time is up, or without a time limit until none is found any more.
+
+    Args:
+        problem: the instance; its norm is the one that is reduced.
+        selected: bool (n,), the first selection. It is not changed.
+        control: the limits of the search.
+
+    Returns:
+        (the selection reached, the number of moves).
+    """
+    vectors, fixed_size = problem.vectors, problem.cardinality is not None
+    norms = np.einsum("nd,nd->n", vectors, vectors)
+    pool = smallest_candidates(norms, selected, POOL_SIZE, fixed_size=fixed_size)
+    pool = pool if fixed_size else pool[norms[pool] > 0]
+    rng = np.random.default_rng([control.seed, 11])
+    selected = selected.copy()
+    moves = idle = 0
+    while len(pool) > 1 and not control.expired() and (control.deadline is not None or idle < MAX_IDLE_ROUNDS):
+        residual = problem.target - selected @ vectors
+        error = problem.length(residual)
+        if error <= (control.eps or 0.0):
             break
-        energy -= best
-        _flip(gain, pair, sign, first)
-        if second >= 0:
-            _flip(gain, pair, sign, second)
-        moves += 1
-    return moves
+        order = rng.permutation(pool)
+        halves = order[: len(order) // 2], order[len(order) // 2 :]
+        changes = [_changes(vectors[half], selected[half]) for half in halves]
+        found, codes = _best_pair(changes[0], changes[1], residual, error, control.threads, problem)
+        if codes is not None and found < error * (1 - 1e-9):
+            for half, (_, members, _), code in zip(halves, changes, codes, strict=True):
+                flips = members[int(code)]
+                flips = half[flips[flips >= 0]]
+                selected[flips] = ~selected[flips]
+            moves, idle = moves + 1, 0
+            control.improved(found)
+        else:
+            idle += 1
+    return selected, moves
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "ninf"})
-def _row_best(gain, pair, sign, a, swaps_only):  # type: ignore[no-untyped-def]
-    top = -np.inf if a == 0 else -1e300
-    here = gain[a]
-    if swaps_only:
-        for b in range(a):
-            value = here + gain[b] - pair[a, b] if sign[a] != sign[b] else -1e300
-            top = max(top, value)
-    else:
-        for b in range(a):
-            top = max(top, here + gain[b] - pair[a, b])
-    return top
+def _best_pair(
+    left: Changes, right: Changes, residual: FloatArray, error: float, threads: int, problem: Problem
+) -> tuple[float, npt.NDArray[np.int64] | None]:
+    """The pair of changes, one of each half, whose sum is nearest to the residual.
+
+    Returns:
+        (the error after it, the indices of both changes, or None if none is nearer than ``error``).
+    """
+    grid = build_grid(right[0], error)
+    zero = np.zeros((1, len(residual)))
+
+    def run(start: int) -> tuple[float, npt.NDArray[np.int64] | None]:
+        ties = np.empty((1, 2), dtype=np.int64)
+        sizes = left[2][start::SCAN_PARTS], np.zeros(1, dtype=np.int8), right[2]
+        found, number = scan(
+            grid, left[0][start::SCAN_PARTS], zero, residual, radius=error, tie=0.0, span=(0, 1), ties=ties,
+            euclidean=problem.norm == "l2", sizes=None if problem.cardinality is None else sizes,
+        )  # fmt: skip
+        return found, np.array([start + SCAN_PARTS * ties[0, 0], ties[0, 1]]) if number else None
+
+    with ThreadPoolExecutor(threads) as pool:
+        return min(pool.map(run, range(SCAN_PARTS)), key=lambda result: result[0])
 
 
-@numba.njit(nogil=True, cache=True)
-def _flip(gain, pair, sign, q):  # type: ignore[no-untyped-def]
-    old = gain[q]
-    for i in range(gain.size):
-        gain[i] -= pair[i, q]
-    gain[q] = -old
-    keep = pair[q, q]
-    for i in range(gain.size):
-        pair[i, q] = -pair[i, q]
-        pair[q, i] = -pair[q, i]
-    pair[q, q] = keep
-    sign[q] = -sign[q]
+def _changes(vectors: FloatArray, selected: BoolArray) -> Changes:
+    """The changes that no flip, one flip and two flips make."""
+    sign = np.where(selected, -1, 1)
+    single = sign[:, None] * vectors
+    first, second = np.triu_indices(len(vectors), 1)
+    changes = np.concatenate([np.zeros((1, vectors.shape[1])), single, single[first] + single[second]])
+    alone = np.full(len(vectors), -1)
+    members = np.concatenate(
+        [[[-1, -1]], np.column_stack([np.arange(len(vectors)), alone]), np.column_stack([first, second])]
+    )
+    return changes, members, np.concatenate([[0], sign, sign[first] + sign[second]]).astype(np.int8)

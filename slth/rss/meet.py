@@ -1,10 +1,10 @@
-"""The grid of right-hand sums, and the scan of left-hand sums against it: the hot loops of ``exact``.
+"""The grid of right sums, and the scan of left sums against it: the inner loops of the meet in the middle.
 
-The 2^b right sums are sorted into the cells of a grid on their first G coordinates, so that the rows of a cell, and
-of cells next to each other in the last of these coordinates, lie together in memory. A left sum asks for all rows
-in a box of half-width ρ: with cells at least 2ρ wide that is at most 2^(G−1) runs of rows. What costs is the cache
-miss at the start of each run (about 100 ns) and then 8·D bytes a row, so G is the smallest number of coordinates
-that leaves about one row a cell, or that the width 2ρ allows.
+The 2^b right sums are sorted into the cells of a grid on their first G coordinates. So the rows of one cell, and of
+cells that are neighbours in the last of these coordinates, lie together in memory. A left sum needs all rows in a box
+of half-width ρ. With cells at least 2ρ wide these are at most 2^(G−1) runs of rows. The cost is a cache miss at the
+start of each run (about 100 ns), and then 8·D bytes per row. So G is the smallest number of coordinates that leaves
+about one row per cell, or that the width 2ρ allows.
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ import numpy.typing as npt
 
 from slth.rss.problem import FloatArray
 
+# The number of selected candidates of each of some subsets.
 Sizes = npt.NDArray[np.int8]
 
+# The grid is on at most this many coordinates.
 MAX_GRID_DIMENSIONS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Right sums in cell order.
+    """Right sums, sorted by the cells of a grid.
 
     Attributes:
-        rows: (2^b, D) sums. codes: int32 (2^b,) the selection of each. starts: int64 (cells + 1,) first row of each.
-        origin, width: (G,) of the cells. shape: int64 (G,) cells a coordinate.
+        rows: float64 (2^b, D), the sums in the order of their cells.
+        codes: int32 (2^b,), the index of each row among the sums as they were given; its bits are the selection.
+        starts: int64 (cells + 1,), the first row of each cell.
+        origin: float64 (G,), the lower corner of the grid.
+        width: float64 (G,), the width of a cell per coordinate.
+        shape: int64 (G,), the number of cells per coordinate.
     """
 
     rows: FloatArray
@@ -41,8 +47,16 @@ class Grid:
 
 
 def grid_bytes(right: int, dimension: int) -> float:
-    """Bytes at the peak of building a grid of 2^right sums: sums twice, cell numbers, codes, starts."""
-    # 2^1000 bytes are beyond any memory, and floats end soon after.
+    """The peak of memory while a grid is built: the sums twice, cell numbers, codes and starts.
+
+    Args:
+        right: b, for a grid of 2^b sums.
+        dimension: D.
+
+    Returns:
+        Bytes.
+    """
+    # 2^1000 bytes exceed any memory already, and larger powers overflow float64.
     return 2.0 ** min(right, 1000) * (16 * dimension + 8 + 4 + 16)
 
 
@@ -60,7 +74,15 @@ def popcounts(size: int) -> Sizes:
 
 
 def build_grid(sums: FloatArray, radius: float) -> Grid:
-    """Sort ``sums`` (m, D) into a grid whose cells are at least 2·radius wide."""
+    """Sort sums into a grid whose cells are at least 2·radius wide.
+
+    Args:
+        sums: float64 (m, D).
+        radius: ρ, half the least width of a cell.
+
+    Returns:
+        The grid, with about m cells at most.
+    """
     low, high = sums.min(axis=0), sums.max(axis=0)
     span = np.maximum(high - low, 1e-300)
     budget = 2.0 * len(sums)
@@ -74,19 +96,20 @@ def build_grid(sums: FloatArray, radius: float) -> Grid:
     origin = low[:dimensions].copy()
     width = np.maximum(span[:dimensions] / shape, 2.0 * radius)
     cells, starts = _count_cells(sums, origin, width, shape)
-    rows, codes = _place(sums, cells, starts)
+    rows, codes = _sort_by_cell(sums, cells, starts)
     return Grid(rows=rows, codes=codes, starts=starts, origin=origin, width=width, shape=shape)
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
 def _cell(value, origin, width, count):  # type: ignore[no-untyped-def]
-    # Monotone in value, rounding included: what lies between two values lies between their cells.
+    # Monotone in value even with rounding: a number between two values has a cell between their cells.
     place = np.floor((value - origin) / width)
     return np.int64(min(max(place, 0.0), count - 1.0))
 
 
 @numba.njit(nogil=True, cache=True)
 def _count_cells(sums, origin, width, shape):  # type: ignore[no-untyped-def]
+    """The cell of each sum, and the first row of each cell once the sums are sorted by cell."""
     total = np.int64(1)
     for g in range(shape.size):
         total *= shape[g]
@@ -104,7 +127,8 @@ def _count_cells(sums, origin, width, shape):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _place(sums, cells, starts):  # type: ignore[no-untyped-def]
+def _sort_by_cell(sums, cells, starts):  # type: ignore[no-untyped-def]
+    """The sums in the order of their cells, and their former indices."""
     rows = np.empty_like(sums)
     codes = np.empty(sums.shape[0], np.int32)
     fill = starts[:-1].copy()
@@ -122,16 +146,24 @@ def scan(
     span: tuple[int, int], ties: npt.NDArray[np.int64], euclidean: bool,
     sizes: tuple[Sizes, Sizes, Sizes] | None = None, wanted: int = 0,
 ) -> tuple[float, int]:  # fmt: skip
-    """Look up every left sum high[h] + low[i], h in ``span``.
+    """Look up target − (high[h] + low[i]) in a grid of right sums, for every i and every h in a span.
 
     Args:
-        radius: half-width of the box that is searched around target − left sum.
-        tie: pairs within this of the best error are listed in ``ties`` (left code, right code), at most len(ties).
-        euclidean: errors are L2, not L∞.
-        sizes: of each low, high and right sum; only pairs whose sizes add up to ``wanted`` count. None: all do.
+        grid: the right sums.
+        low: float64 (m, D), low parts of the left sums.
+        high: float64 (k, D), high parts of the left sums.
+        target: float64 (D,).
+        radius: ρ, the half-width of the box that is searched around target − left sum.
+        tie: pairs within this of the best error are listed.
+        span: (first h, end of h), a range of rows of ``high``.
+        ties: int64 (t, 2), written with the listed pairs (index of the left sum, code of the right sum). The index of
+            high[h] + low[i] is h·m + i.
+        euclidean: whether errors are measured in L2 instead of L∞.
+        sizes: sizes of the low, high and right sums. With them, only pairs whose sizes add up to ``wanted`` count.
+        wanted: the number of selected candidates when ``sizes`` is given.
 
     Returns:
-        (smallest error met, pairs listed; more than len(ties) when some did not fit).
+        (the smallest error met, the number of pairs; it exceeds t when some did not fit ``ties``).
     """
     none = np.empty(0, dtype=np.int8)
     of_low, of_high, of_right = (none, none, none) if sizes is None else sizes

@@ -1,4 +1,4 @@
-"""The problem, its solution, and what can be said of it: the types every method shares."""
+"""The problem, its solution and its status: the types that all solvers share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Problem:
         vectors: X, float64 (n, D): one row per candidate.
         target: z, float64 (D,).
         cardinality: k, or None when any size is allowed.
-        norm: ``linf`` or ``l2``: what the error is, everywhere.
+        norm: ``linf`` or ``l2``, the norm in which every error of this problem is measured.
 
     Raises:
         InputError: wrong shapes, NaN or infinity, k outside [0, n].
@@ -78,7 +78,7 @@ class Problem:
         object.__setattr__(self, "target", target)
 
     def length(self, residual: FloatArray) -> float:
-        """The norm of a residual (D,), in plain float64: what searches go by, and no more."""
+        """The norm of a residual (D,), in float64. Searches compare by it; reported errors are recomputed exactly."""
         return float(np.abs(residual).max()) if self.norm == "linf" else math.sqrt(float(residual @ residual))
 
     @property
@@ -88,22 +88,22 @@ class Problem:
 
     @property
     def dimension(self) -> int:
-        """D."""
+        """D, the number of coordinates."""
         return int(self.vectors.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
-    """What a method returned, with the error recomputed exactly from ``selected``.
+    """The selection that a method found, with its error recomputed exactly.
 
     Attributes:
         selected: bool (n,).
-        error: ‖Xᵀs − z‖ in the problem's norm, float64, rounded up: never below the exact value.
-        status: see :class:`Status`.
-        lower_bound: no selection has a smaller error than this (0.0 when nothing is known).
-        method: the method that found ``selected``.
+        error: ‖Xᵀs − z‖ in the problem's norm, rounded up to float64: never below the exact value.
+        status: how the solve ended; see :class:`Status`.
+        lower_bound: no selection has a smaller error than this; 0.0 when nothing is known.
+        method: name of the method that found ``selected``.
         seconds: wall time of the solve.
-        stats: what the method wants to tell (iterations, choices made and why).
+        stats: facts about the run: iterations, and under ``chosen`` the method taken and why.
     """
 
     selected: BoolArray
@@ -125,11 +125,15 @@ class Solution:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchSolution:
-    """Solutions of b instances of one shape: the arrays of :class:`Solution`, stacked.
+    """Solutions of b instances of one shape: the fields of :class:`Solution`, stacked.
 
     Attributes:
-        selected: bool (b, n). error: float64 (b,), rounded up. lower_bound: float64 (b,).
-        status: b statuses. methods: b names. seconds: wall time of the whole batch.
+        selected: bool (b, n), one selection per instance.
+        error: float64 (b,), rounded up.
+        lower_bound: float64 (b,).
+        status: b statuses.
+        methods: names of the b methods that found the selections.
+        seconds: wall time of the whole batch.
     """
 
     selected: BoolArray

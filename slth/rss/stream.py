@@ -1,8 +1,8 @@
-r"""Instances too large to hold: candidates come in chunks, are screened, and most are dropped.
+r"""Instances too large for memory: candidates arrive in chunks, and only the useful ones are kept.
 
-What a solver reaches is set by the smallest candidates, and by having some of every larger size to approach the
-target with. So the screen keeps, of all candidates seen, the 24·D smallest and the first 192 of every factor √2
-in norm; memory is a few thousand rows whatever n is.
+The error that a solver reaches depends on the smallest candidates, and on having some of every larger size to approach
+the target. So of all candidates seen, the 24·D smallest are kept, and the first 192 of every factor √2 in norm. That is
+a few thousand rows whatever n is.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from slth.errors import InputError, check_array
 from slth.rss.problem import FloatArray, Problem, Solution
 from slth.rss.solve import solve
 
-# Smallest candidates kept, in units of D; see slth.rss.relax for what needs how many.
+# How many of the smallest candidates are kept, in units of D; the core of slth.rss.relax takes 6·D at most.
 SMALL_RATIO = 24
-# Candidates kept for every factor √2 in norm above those.
+# How many candidates are kept for every factor √2 in norm.
 PER_SCALE = 192
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamSolution:
-    """A selection from a stream.
+    """A selection from a stream of candidates.
 
     Attributes:
-        indices: int64, positions in the stream of the selected candidates, sorted.
-        error: ‖Σ selected − z‖ in float64, rounded up. count: candidates seen. kept: candidates screened in.
-        solution: of the screened instance. seconds: wall time, the chunks' making included.
+        indices: int64, the positions of the selected candidates in the stream, ascending.
+        error: ‖Σ selected − z‖ in the norm asked for, rounded up to float64.
+        count: number of candidates seen.
+        kept: number of candidates that were kept and solved for.
+        solution: the solution of the instance of the kept candidates.
+        seconds: wall time, including the time in which the caller made the chunks.
     """
 
     indices: npt.NDArray[np.int64]
@@ -53,11 +56,20 @@ def solve_stream(
     seed: int = 0,
     threads: int | None = None,
 ) -> StreamSolution:
-    """Solve an instance whose candidates arrive as arrays (m, D), read once, none of them kept whole.
+    """Solve an instance whose candidates arrive in chunks, each read once.
 
     Args:
-        chunks: float arrays (m, D), in order. target: float64 (D,). norm: linf or l2.
-        method, eps, time_limit, seed, threads: as for :func:`slth.rss.solve`; the limit is for the solve alone.
+        chunks: float arrays (m, D), in order.
+        target: z, float64 (D,).
+        norm: ``linf`` or ``l2``.
+        method: as for :func:`slth.rss.solve`.
+        eps: as for :func:`slth.rss.solve`.
+        time_limit: seconds for the solve alone, after all chunks were read.
+        seed: as for :func:`slth.rss.solve`.
+        threads: as for :func:`slth.rss.solve`.
+
+    Returns:
+        The positions of the selected candidates in the stream, and their error.
 
     Raises:
         InputError: no candidates, or a chunk of another shape or with NaN or infinity.
@@ -75,7 +87,7 @@ def solve_stream(
             raise InputError(f"a chunk must have shape (m, D) with D = {len(goal)}; got {part.shape}.")
         size = np.einsum("nd,nd->n", part, part)
         scales.keep(part, size, count)
-        # The smallest so far, and whatever of this chunk is smaller.
+        # The smallest so far, and every candidate of this chunk that could be among them.
         near = np.flatnonzero(size < norms.max()) if len(norms) >= small else np.arange(len(part))
         rows = np.concatenate([rows, part[near]])
         places = np.concatenate([places, count + near])
@@ -116,7 +128,13 @@ class _Scales:
         self._free: dict[int, int] = {}
 
     def keep(self, part: FloatArray, size: FloatArray, offset: int) -> None:
-        """Take from a chunk, whose rows are candidates ``offset`` onwards, what its scales still lack."""
+        """Keep the candidates of a chunk whose scales are not full yet.
+
+        Args:
+            part: float64 (m, D), the chunk.
+            size: float64 (m,), squared L2 norms of its rows.
+            offset: position of its first row in the stream.
+        """
         with np.errstate(divide="ignore"):
             scale = np.floor(np.log2(size))  # log2 of ‖x‖²: one step is a factor √2 in norm
         for value in np.unique(scale[np.isfinite(scale)]):

@@ -1,7 +1,7 @@
-"""Threads: how many, one of them for BLAS, and a map that keeps order and stops cleanly.
+"""Threads: how many to use, how BLAS is held at one, and a map over threads that keeps order and stops cleanly.
 
-Hot loops release the GIL (numba, numpy), so threads share the candidates without copying. BLAS runs one thread
-inside :func:`one_blas_thread`: results then do not depend on ``threads``, and workers do not fight over cores.
+The inner loops (numba, numpy) release the GIL, so threads share the candidates without copying. BLAS runs one thread
+inside :func:`one_blas_thread`. So results do not depend on ``threads``, and workers do not compete for cores.
 """
 
 from __future__ import annotations
@@ -30,11 +30,20 @@ _limiter: Any = None
 
 
 def thread_count(threads: int | None) -> int:
-    """``threads``; when it is None ``$SLTH_THREADS``, or without that the number of cores this process may use."""
-    if threads is None and (said := os.environ.get("SLTH_THREADS")):
-        if not said.isdecimal():
-            raise InputError(f"SLTH_THREADS must be a whole number ≥ 1; got {said!r}. Unset it to use every core.")
-        threads = int(said)
+    """The number of threads to use: ``threads``, or ``$SLTH_THREADS``, or the number of cores this process may use.
+
+    Args:
+        threads: None leaves the choice to the environment.
+
+    Raises:
+        InputError: not a whole number between 1 and 4096.
+    """
+    if threads is None and (configured := os.environ.get("SLTH_THREADS")):
+        if not configured.isdecimal():
+            raise InputError(
+                f"SLTH_THREADS must be a whole number ≥ 1; got {configured!r}. Unset it to use every core."
+            )
+        threads = int(configured)
     if threads is None:
         return usable_cores()
     return check_int("threads", threads, 1, 4096, "Leave it out to use every core.")
@@ -42,14 +51,14 @@ def thread_count(threads: int | None) -> int:
 
 @cache
 def _controller() -> threadpoolctl.ThreadpoolController:
-    # numba calls scipy's BLAS and loads it on first use: a controller made before that would not see it.
+    # numba calls scipy's BLAS and loads it on first use. A controller made before that would not know it.
     import_module("scipy.linalg.cython_blas")
-    return threadpoolctl.ThreadpoolController()  # finding the libraries takes milliseconds: once is enough
+    return threadpoolctl.ThreadpoolController()  # cached, because finding the libraries takes milliseconds
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS at one thread; may be nested and entered from several threads at once."""
+    """Hold BLAS at one thread. It may be nested, and entered from several threads at once."""
     global _depth, _limiter
     with _lock:
         if _depth == 0:
@@ -70,10 +79,18 @@ def map_threads(
     threads: int,
     done: Callable[[int, Result], None] | None = None,
 ) -> list[Result]:
-    """``[function(item) for item in items]`` over ``threads`` workers, results in the order of ``items``.
+    """Compute ``[function(item) for item in items]`` in several threads.
 
-    ``done(index, result)`` is called in the calling thread as each one ends. An exception, Ctrl-C included,
-    cancels what has not started, waits for what has, and is raised.
+    An exception, Ctrl-C included, cancels the items that have not started, waits for the others, and is raised.
+
+    Args:
+        function: called with each item, in a worker thread.
+        items: its arguments.
+        threads: number of worker threads.
+        done: called in the calling thread as ``done(index, result)`` whenever an item ends.
+
+    Returns:
+        The results in the order of ``items``.
     """
     results: dict[int, Result] = {}
     ended: SimpleQueue[Future[Result]] = SimpleQueue()

@@ -1,9 +1,10 @@
 r"""The error of a selection, recomputed in exact arithmetic.
 
 Every finite float64 is a whole multiple of u = 2⁻¹⁰⁷⁴, so :math:`X^\top s - z` is a vector of integers in that unit.
-A compiled loop, which releases the GIL, adds the selected rows into 32-bit digits; what is left for Python's integers
-is D numbers. :func:`verify` returns the smallest float64 that is not below the error, in L∞ and in L2.
-:func:`exact_objective` is the same in fractions, one number at a time: slow, and independent of all this.
+A compiled loop, which releases the GIL, adds the selected rows into 32-bit digits. Python's integers then hold D
+numbers. :func:`error_upper_bound` and :func:`error_lower_bound` round the error up and down to the nearest float64, in
+L∞ and in L2. :func:`exact_objective` computes it in fractions, one number at a time: it is slow, and independent of the
+digits.
 """
 
 from __future__ import annotations
@@ -18,39 +19,60 @@ import numpy.typing as npt
 from slth.errors import InputError
 from slth.rss.problem import BoolArray, Problem
 
-# u = 2^UNIT: every finite float64 is a multiple of it.
-UNIT = -1074
-# 32-bit digits of a sum: the 2098 bits of a float64's range, and 46 for carries and the sign.
+# u = 2^UNIT_EXPONENT divides every finite float64.
+UNIT_EXPONENT = -1074
+# 32-bit digits of a sum: 2098 bits for the range of float64, and 46 for carries and the sign.
 DIGITS = 67
 
 
-def verify(problem: Problem, selected: npt.ArrayLike) -> float:
-    """‖Xᵀs − z‖ rounded up: the smallest float64 that is not below the exact value.
+def error_upper_bound(problem: Problem, selected: npt.ArrayLike) -> float:
+    """The error rounded up: the smallest float64 that is not below ‖Xᵀs − z‖.
 
     Args:
-        problem: the instance; its norm is meant.
-        selected: bool (n,), or 0/1 integers of that shape.
+        problem: the instance; the error is measured in its norm.
+        selected: s, bool (n,), or 0/1 integers of that shape.
+
+    Returns:
+        The error that solutions report.
 
     Raises:
         InputError: wrong shape, an entry that is not 0/1, or the wrong number of ones for ``cardinality``.
     """
     value = objective_in_units(problem, selected)
-    # Floats are whole multiples of u: what is not below √value is not below its ceiling.
+    # A float64 is a whole multiple of u: if it is not below √value, it is not below the next integer either.
     length = value if problem.norm == "linf" or value == 0 else math.isqrt(value - 1) + 1
     excess = max(0, length.bit_length() - 53)
-    return math.ldexp(-(-length >> excess), excess + UNIT)
+    return math.ldexp(-(-length >> excess), excess + UNIT_EXPONENT)
 
 
-def below(problem: Problem, selected: npt.ArrayLike) -> float:
-    """‖Xᵀs − z‖ rounded down: the largest float64 that is not above the exact value."""
+def error_lower_bound(problem: Problem, selected: npt.ArrayLike) -> float:
+    """The error rounded down: the largest float64 that is not above ‖Xᵀs − z‖.
+
+    Args:
+        problem: the instance; the error is measured in its norm.
+        selected: s, bool (n,), or 0/1 integers of that shape.
+
+    Returns:
+        A lower bound on the error of this selection.
+
+    Raises:
+        InputError: wrong shape, an entry that is not 0/1, or the wrong number of ones for ``cardinality``.
+    """
     value = objective_in_units(problem, selected)
     length = value if problem.norm == "linf" else math.isqrt(value)
     excess = max(0, length.bit_length() - 53)
-    return math.ldexp(length >> excess, excess + UNIT)
+    return math.ldexp(length >> excess, excess + UNIT_EXPONENT)
 
 
 def exact_error(problem: Problem, selected: npt.ArrayLike) -> Fraction:
-    """‖Xᵀs − z‖∞ as an exact fraction. Slow and certain: for tests.
+    """‖Xᵀs − z‖∞ as an exact fraction. It is slow, and meant for tests.
+
+    Args:
+        problem: the instance, with norm ``linf``.
+        selected: s, bool (n,), or 0/1 integers of that shape.
+
+    Returns:
+        The exact error.
 
     Raises:
         InputError: the problem's norm is l2, whose values are irrational; see :func:`exact_objective`.
@@ -61,7 +83,15 @@ def exact_error(problem: Problem, selected: npt.ArrayLike) -> Fraction:
 
 
 def exact_objective(problem: Problem, selected: npt.ArrayLike) -> Fraction:
-    """What orders selections, exactly: ‖Xᵀs − z‖∞, or ‖Xᵀs − z‖₂² for norm l2."""
+    """The quantity that is minimised, as an exact fraction: ‖Xᵀs − z‖∞, or ‖Xᵀs − z‖₂² for norm l2.
+
+    Args:
+        problem: the instance.
+        selected: s, bool (n,), or 0/1 integers of that shape.
+
+    Returns:
+        The exact value. It is slow to compute.
+    """
     rows = problem.vectors[check_selection(problem, selected)]
     gaps = [
         sum((Fraction(value) for value in rows[:, j].tolist()), start=-Fraction(goal))
@@ -71,7 +101,15 @@ def exact_objective(problem: Problem, selected: npt.ArrayLike) -> Fraction:
 
 
 def objective_in_units(problem: Problem, selected: npt.ArrayLike) -> int:
-    """:func:`exact_objective` as an integer: in units of u for norm linf, of u² for norm l2."""
+    """:func:`exact_objective` as an integer, computed fast.
+
+    Args:
+        problem: the instance.
+        selected: s, bool (n,), or 0/1 integers of that shape.
+
+    Returns:
+        The value in units of u for norm linf, and of u² for norm l2.
+    """
     chosen = np.flatnonzero(check_selection(problem, selected))
     digits = _sum_digits(problem.vectors.view(np.int64), chosen, problem.target.view(np.int64))
     data, width = digits.astype("<u4", copy=False).tobytes(), 4 * DIGITS
@@ -81,13 +119,13 @@ def objective_in_units(problem: Problem, selected: npt.ArrayLike) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _sum_digits(vectors, chosen, target):  # type: ignore[no-untyped-def]
-    """Σ vectors[chosen] − target, given the bits of the float64 entries: uint32 (D, DIGITS), two's complement."""
+    """Σ vectors[chosen] − target from the bits of float64 entries, in two's complement: uint32 (D, DIGITS)."""
     total = np.zeros((target.size, DIGITS), np.int64)
     for d in range(target.size):
-        _add(total[d], target[d], -1)
+        _add_float(total[d], target[d], -1)
     for i in chosen:
         for d in range(target.size):
-            _add(total[d], vectors[i, d], 1)
+            _add_float(total[d], vectors[i, d], 1)
     digits = np.empty((target.size, DIGITS), np.uint32)
     for d in range(target.size):
         carry = 0
@@ -99,8 +137,8 @@ def _sum_digits(vectors, chosen, target):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _add(total, bits, sign):  # type: ignore[no-untyped-def]
-    """Add sign · (the float64 with these bits) to digits that are int64: 2^30 additions fit before any must carry."""
+def _add_float(total, bits, sign):  # type: ignore[no-untyped-def]
+    """Add the float64 with these bits, times sign, to digits. As int64 they hold 2^30 additions without a carry."""
     exponent = (bits >> 52) & 0x7FF
     mantissa = bits & 0xFFFFFFFFFFFFF
     if exponent:
@@ -117,7 +155,18 @@ def _add(total, bits, sign):  # type: ignore[no-untyped-def]
 
 
 def check_selection(problem: Problem, selected: npt.ArrayLike) -> BoolArray:
-    """Return ``selected`` as bool (n,) if it is a selection that the problem allows."""
+    """Return ``selected`` as booleans if it is a selection that the problem allows.
+
+    Args:
+        problem: the instance.
+        selected: s, bool (n,), or 0/1 integers of that shape.
+
+    Returns:
+        bool (n,).
+
+    Raises:
+        InputError: wrong shape, an entry that is not 0/1, or the wrong number of ones for ``cardinality``.
+    """
     array = np.asarray(selected)
     if array.shape != (problem.size,):
         raise InputError(

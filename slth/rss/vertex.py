@@ -1,17 +1,17 @@
-r"""From a relaxed solution to a selection: box start, walk to a vertex, dive.
+r"""From a solution of the linear relaxation to a selection: start in the box, walk to a vertex, dive to 0/1.
 
-The relaxation of a subset-sum instance asks for x ∈ [0,1]^m with :math:`A^\top x = b`. A vertex of that polytope
-has at most D fractional entries, and what is lost by rounding them is what a selection must lose. Which D entries
-stay fractional is therefore everything: they should be the *smallest* candidates. A simplex code picks a vertex
-by an objective; the walk below picks the order itself, largest candidate first, at O(D² + mD) a step:
+The relaxation of a subset-sum instance asks for x ∈ [0,1]^m with :math:`A^\top x = b`. A vertex of that polytope has at
+most D fractional entries, and rounding them causes the error of the selection. So the entries that stay fractional
+should be those of the *smallest* candidates. A simplex code picks a vertex by an objective. The walk below instead
+fixes the largest candidates first, at O(D² + mD) per step:
 
 1. :func:`box_start`: the point of the box nearest to its centre with Aᵀx = b (clip and repeat).
-2. :func:`walk`: take the largest fractional candidate j, move along the projection of e_j on the null space of
-   Aᵀ (over the fractional entries) until some entry reaches 0 or 1; fix it; repeat until ≤ D are left.
-3. :func:`dive`: fix the rest one by one, largest first, to the nearer integer, and let the remaining entries
-   absorb the damage by clipped ridge least squares (nearest plane inside the box).
+2. :func:`walk`: take the largest fractional candidate j. Move along the projection of e_j on the null space of Aᵀ (over
+   the fractional entries) until some entry reaches 0 or 1. Fix that entry. Repeat until at most D are left.
+3. :func:`dive`: fix the rest one by one, largest first, to the nearer integer. The remaining entries compensate for
+   each rounding by clipped ridge least squares (nearest plane inside the box).
 
-Rows of A must be sorted by decreasing norm. All arrays float64; x is changed in place.
+Rows of A must be sorted by decreasing norm. All arrays are float64, and x is changed in place.
 Source: barany1981 (the null-space walk)
 """
 
@@ -22,16 +22,18 @@ import numpy as np
 
 # An entry this near to 0 or 1 counts as integral.
 SNAP = 1e-9
-# Relative ridge of the dive: keeps the remaining entries inside the box when they become few. 0.1 to 1 are alike.
-RIDGE = 0.3
-# Relative ridge of the inverse in the walk: a larger one moves the sum that the walk should keep.
-RIDGE_OF_INVERSE = 1e-13
-# The part of e_j in the null space must have at least this squared length for j to lead.
+# The dive's relative ridge keeps the last few entries inside the box. Values from 0.1 to 1 give similar errors.
+DIVE_RIDGE = 0.3
+# The walk's relative ridge makes its matrix invertible. A larger one would change the sum that the walk must keep.
+WALK_RIDGE = 1e-13
+# The walk moves along the projection of e_j only if that has at least this squared length.
 MIN_FREEDOM = 1e-7
-# The inverse in the walk is rebuilt after this many rank-one downdates.
-REFRESH = 128
-# Clipped least squares settles in a few rounds; more change nothing measurable.
+# The inverse in the walk is recomputed after this many rank-one downdates.
+REFRESH_DOWNDATES = 128
+# Clipped least squares settles in a few rounds. More rounds change nothing measurable.
 CLIP_ROUNDS = 6
+# box_start clips and repeats at most this often.
+START_ROUNDS = 25
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -44,10 +46,11 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _covariance_inverse(rows, members):  # type: ignore[no-untyped-def]
+    """The inverse of AᵀA over some rows, with a ridge."""
     dim = rows.shape[1]
     active = rows[members]
     matrix = np.dot(active.T, active)
-    ridge = RIDGE_OF_INVERSE * (np.trace(matrix) / dim) + 1e-300
+    ridge = WALK_RIDGE * (np.trace(matrix) / dim) + 1e-300
     for d in range(dim):
         matrix[d, d] += ridge
     return np.linalg.inv(matrix)
@@ -55,12 +58,21 @@ def _covariance_inverse(rows, members):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def box_start(rows, goal, x):  # type: ignore[no-untyped-def]
-    """Move x inside [0,1]^m towards rowsᵀx = goal; return the residual goal − rowsᵀx (zero when it is reached)."""
+    """Move x inside [0,1]^m towards rowsᵀx = goal.
+
+    Args:
+        rows: (m, D), the candidates.
+        goal: (D,).
+        x: (m,), a point of the box. It is changed in place.
+
+    Returns:
+        The residual goal − rowsᵀx, which is zero when the goal is reached.
+    """
     m = x.size
     residual = goal - np.dot(x, rows)
     size = np.sqrt(_dot(goal, goal)) + 1e-300
     inside = np.ones(m, np.bool_)
-    for _ in range(25):
+    for _ in range(START_ROUNDS):
         members = np.flatnonzero(inside)
         if members.size == 0 or np.sqrt(_dot(residual, residual)) < 1e-12 * size:
             break
@@ -76,24 +88,31 @@ def box_start(rows, goal, x):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def walk(rows, x):  # type: ignore[no-untyped-def]
-    """Move x to a point with at most D fractional entries, rowsᵀx unchanged; return the number of steps.
+    """Move x to a point with at most D fractional entries and the same sum rowsᵀx.
 
-    Unchanged to about 1e-8 of its size: a ridge keeps nearly singular steps finite. The dive starts from the
-    residual as it then is, so nothing is lost.
+    A ridge keeps nearly singular steps finite and changes the sum by about 1e-8 of its size. The dive starts from the
+    residual of the new sum, so that change does no harm.
+
+    Args:
+        rows: (m, D), the candidates, sorted by decreasing norm.
+        x: (m,), a point of the box. It is changed in place.
+
+    Returns:
+        The number of steps.
     """
     dim = rows.shape[1]
     fractional = np.flatnonzero((x > SNAP) & (x < 1.0 - SNAP))
     count = fractional.size
     steps = 0
-    stale = REFRESH
+    stale = REFRESH_DOWNDATES
     inverse = np.empty((dim, dim))
     move = np.empty(count)
     while count > dim:
-        if stale >= REFRESH:
-            # copied into the C-contiguous buffer: np.dot would copy a matrix of unknown order at every step
+        if stale >= REFRESH_DOWNDATES:
+            # Copied into a C-contiguous buffer, because np.dot would copy a matrix of unknown order at every step.
             inverse[:] = _covariance_inverse(rows, fractional[:count])
             stale = 0
-        # e_j has hardly any part in the null space when j is far larger than the others: then the next one leads.
+        # When j is far larger than the others, e_j has hardly any part in the null space. Then the next one leads.
         freedom = 0.0
         for place in range(count):
             lead = fractional[place]
@@ -103,8 +122,8 @@ def walk(rows, x):  # type: ignore[no-untyped-def]
                 break
         if freedom < MIN_FREEDOM:
             if stale == 0:
-                break  # numerically at a vertex: the rest is the dive's
-            stale = REFRESH
+                break  # numerically at a vertex
+            stale = REFRESH_DOWNDATES
             continue
         for i in range(count):
             move[i] = -_dot(rows[fractional[i]], y)
@@ -132,7 +151,7 @@ def walk(rows, x):  # type: ignore[no-untyped-def]
                 x[j] = value
                 fractional[kept] = j
                 kept += 1
-        if kept == count:  # rounding kept every entry off its bound by a hair: fix the nearest by hand
+        if kept == count:  # rounding errors kept every entry just off its bound: fix the nearest one
             nearest = 0
             for i in range(count):
                 j = fractional[i]
@@ -142,7 +161,7 @@ def walk(rows, x):  # type: ignore[no-untyped-def]
             x[fractional[nearest]] = round(x[fractional[nearest]])
             fractional[nearest : count - 1] = fractional[nearest + 1 : count].copy()
             kept = count - 1
-            stale = REFRESH
+            stale = REFRESH_DOWNDATES
         count = kept
         steps += 1
     return steps
@@ -154,7 +173,7 @@ def _downdate(inverse, row):  # type: ignore[no-untyped-def]
     v = np.dot(inverse, row)
     left = 1.0 - _dot(row, v)
     if left < 1e-9:
-        return  # nearly singular: the next refresh or the dive deals with it
+        return  # nearly singular: the inverse stays as it is until it is recomputed
     for d in range(v.size):
         factor = v[d] / left
         for e in range(v.size):
@@ -163,7 +182,16 @@ def _downdate(inverse, row):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def dive(rows, x, residual):  # type: ignore[no-untyped-def]
-    """Round every fractional entry of x; return the residual goal − rowsᵀx, given the one before."""
+    """Round every fractional entry of x to 0 or 1.
+
+    Args:
+        rows: (m, D), the candidates, sorted by decreasing norm.
+        x: (m,), a point of the box. It is changed in place.
+        residual: (D,), goal − rowsᵀx. It is not changed.
+
+    Returns:
+        The residual goal − rowsᵀx after rounding.
+    """
     members = np.flatnonzero((x > SNAP) & (x < 1.0 - SNAP))
     residual = residual.copy()
     for i in range(x.size):  # entries within SNAP of a bound take it exactly
@@ -175,12 +203,12 @@ def dive(rows, x, residual):  # type: ignore[no-untyped-def]
     active = rows[members]
     inverse = np.dot(active, active.T)
     for i in range(count):
-        inverse[i, i] = inverse[i, i] * (1.0 + RIDGE) + 1e-300
+        inverse[i, i] = inverse[i, i] * (1.0 + DIVE_RIDGE) + 1e-300
     if count:
         inverse = np.linalg.inv(inverse)
     gone = np.empty(count, np.bool_)
     while count > 0:
-        j = members[0]  # the largest
+        j = members[0]  # the largest candidate
         near = round(x[j])
         residual += rows[j] * (x[j] - near)
         x[j] = near
@@ -216,7 +244,7 @@ def dive(rows, x, residual):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _remove(inverse, members, gone, count):  # type: ignore[no-untyped-def]
-    """Drop the flagged members from the inverse of their ridge Gram matrix, keeping the order."""
+    """Remove the flagged members from the inverse of their ridge Gram matrix, in order. Return how many are left."""
     for q in range(count):
         if gone[q]:
             pivot = inverse[q, q]

@@ -4,13 +4,13 @@ For each of b weights z_i with its own n candidates X_i ∈ R^n,
 
 .. math:: \min_{s \in \{0,1\}^n} |X_i^\top s − z_i|
 
-by meet in the middle: both halves' subset sums are built sorted, by merging (adding a candidate merges a list with
-its shifted copy), and one two-pointer sweep finds the closest pair. About 3·2^{n/2+1} steps an instance, all in
-the first-level cache for n ≤ 24, no branch that depends on data.
+by meet in the middle. The subset sums of both halves are built in sorted order: adding a candidate merges a list with
+its shifted copy. One two-pointer sweep then finds the closest pair. An instance takes about 3·2^{n/2+1} steps. For
+n ≤ 24 they stay in the first-level cache, and no branch depends on the data.
 
-Sums are float64 and carry an error of at most η (:func:`slth.rss.exact.rounding_slack`). A second sweep counts the
-pairs within 2η of the best: if there is one, it is the optimum, proved; otherwise the instance goes to ``exact``,
-which compares the ties in rational arithmetic.
+Sums are float64 and carry an error of at most η (:func:`slth.rss.exact.rounding_slack`). The sweep also finds the
+second smallest error. If that is more than 2η above the smallest, the best pair is proved optimal. Otherwise the
+instance goes to ``exact``, which compares the ties in rational arithmetic.
 
 Source: horowitz1974
 """
@@ -29,11 +29,11 @@ from slth.rss.control import Control
 from slth.rss.exact import solve_exact
 from slth.rss.problem import BoolArray, FloatArray, Problem
 from slth.rss.threads import map_threads, thread_count
-from slth.rss.verify import verify
+from slth.rss.verify import error_upper_bound
 
-# Instances a task: large enough that threads hardly meet, small enough to share evenly.
-_CHUNK = 2048
-# 2^{n/2} sums a half: above this the halves leave the cache and solve_batch is the right call.
+# Instances per task of a thread: many enough that threads seldom wait for each other, few enough to share evenly.
+TASK_INSTANCES = 2048
+# With more candidates the 2^{n/2} sums of a half leave the cache, and solve_batch is the better choice.
 MAX_CANDIDATES = 32
 
 
@@ -42,8 +42,10 @@ class WeightSolution:
     """Optimal selections of b one-dimensional instances.
 
     Attributes:
-        selected: bool (b, n). error: float64 (b,), |X_iᵀs − z_i| rounded up. ties: instances that had to be
-            settled in rational arithmetic. seconds: wall time.
+        selected: bool (b, n), one selection per weight.
+        error: float64 (b,), |X_iᵀs − z_i| rounded up.
+        ties: number of instances whose ties were compared in rational arithmetic.
+        seconds: wall time.
     """
 
     selected: BoolArray
@@ -56,8 +58,12 @@ def solve_weights(*, vectors: npt.ArrayLike, targets: npt.ArrayLike, threads: in
     """Solve b one-dimensional instances to proved optimality.
 
     Args:
-        vectors: float64 (b, n): the candidates of each weight, n ≤ 32; or (n,), the same ones for every weight.
-        targets: float64 (b,). threads: None for every core.
+        vectors: float64 (b, n), the candidates of each weight, with n ≤ 32; or (n,), the same ones for every weight.
+        targets: float64 (b,), the weights.
+        threads: number of threads; None for every core.
+
+    Returns:
+        The optimal selections and their errors.
 
     Raises:
         InputError: shapes that do not match, n above 32, NaN or infinity.
@@ -78,25 +84,25 @@ def solve_weights(*, vectors: npt.ArrayLike, targets: npt.ArrayLike, threads: in
     error, unique = np.empty(len(goals)), np.empty(len(goals), np.bool_)
 
     def run(start: int) -> None:
-        part = slice(start, start + _CHUNK)
+        part = slice(start, start + TASK_INSTANCES)
         own = rows if shared else rows[part]
         _solve_chunk(own, goals[part], codes[part], error[part], unique[part])
 
-    map_threads(run, range(0, len(goals), _CHUNK), thread_count(threads))
+    map_threads(run, range(0, len(goals), TASK_INSTANCES), thread_count(threads))
     selected = ((codes[:, None] >> np.arange(n)) & 1).astype(bool)
     for i in np.flatnonzero(~unique):
         problem = Problem(vectors=rows[0 if shared else i][:, None], target=goals[i : i + 1])
         selected[i] = solve_exact(problem, Control()).selected
-        error[i] = verify(problem, selected[i])
+        error[i] = error_upper_bound(problem, selected[i])
     return WeightSolution(selected=selected, error=error, ties=int((~unique).sum()), seconds=time.monotonic() - began)
 
 
 @numba.njit(nogil=True, cache=True)
 def _sorted_sums(values, sums, spare):  # type: ignore[no-untyped-def]
-    """The 2^m subset sums of ``values`` ascending, in one of the two buffers, which is returned.
+    """The 2^m subset sums of ``values``, ascending, in whichever of the two buffers is returned.
 
-    A list and its shifted copy are merged from both ends at once: size outputs from the front and size from the
-    back can neither run out nor overlap, so the loop has no branch and two independent chains.
+    A list and its shifted copy are merged from both ends at once. As many outputs as the list is long come from each
+    end, so they neither run out nor overlap. The loop has no branch, and two independent chains of operations.
     """
     sums[0] = 0.0
     size = 1
@@ -129,7 +135,7 @@ def _sorted_sums(values, sums, spare):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _find_code(values, wanted, sums):  # type: ignore[no-untyped-def]
-    """The selection whose sum, added in the order of :func:`_sorted_sums`, is ``wanted``."""
+    """The code of the selection whose sum, added in the order of :func:`_sorted_sums`, is ``wanted``; −1 if none is."""
     sums[0] = 0.0
     size = 1
     for k in range(values.size):
@@ -144,6 +150,7 @@ def _find_code(values, wanted, sums):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _solve_chunk(vectors, targets, best_code, best_error, unique):  # type: ignore[no-untyped-def]
+    """Write the code and error of the best selection of each instance, and whether it is proved to be the only best."""
     n = vectors.shape[1]
     left = n // 2
     size = 1 << (n - left)
@@ -180,13 +187,13 @@ def _solve_chunk(vectors, targets, best_code, best_error, unique):  # type: igno
 
 @numba.njit(nogil=True, cache=True)
 def _sweep(a, a_size, b, b_size, z):  # type: ignore[no-untyped-def]
-    """The visited pair (i, j) with the smallest |a_i + b_j − z|, that error, and the second smallest one.
+    """The smallest |a_i + b_j − z| of the visited pairs, the second smallest, and the pair (i, j) of the smallest.
 
-    The staircase that separates sums below z from sums above it is walked in two halves of a at once (two
-    independent chains of dependent loads, so that one waits while the other works).
+    The sweep follows the staircase between the sums below z and the sums above it, in the lower and the upper half of a
+    at once. These are two independent chains of dependent loads: while one waits for memory, the other works.
     """
     middle = a_size // 2
-    # where the staircase enters the upper half: the last b with a[middle] + b < z is at low, so start above it
+    # The staircase enters the upper half just above the last b with a[middle] + b < z.
     start = min(np.searchsorted(b[:b_size], z - a[middle]) + 1, b_size - 1)
     best1, second1, i1, j1 = np.inf, np.inf, 0, 0
     best2, second2, i2, j2 = np.inf, np.inf, middle, start
@@ -212,16 +219,16 @@ def _sweep(a, a_size, b, b_size, z):  # type: ignore[no-untyped-def]
         below = gap < 0.0
         p += below
         q -= 1 - below
-    best1, second1, i1, j1 = _descend(a, i, middle, b, j, z, best1, second1, i1, j1)
-    best2, second2, i2, j2 = _descend(a, p, a_size, b, q, z, best2, second2, i2, j2)
+    best1, second1, i1, j1 = _finish_sweep(a, i, middle, b, j, z, best1, second1, i1, j1)
+    best2, second2, i2, j2 = _finish_sweep(a, p, a_size, b, q, z, best2, second2, i2, j2)
     if best1 <= best2:
         return best1, min(second1, best2), i1, j1
     return best2, min(second2, best1), i2, j2
 
 
 @numba.njit(nogil=True, cache=True)
-def _descend(a, i, end, b, j, z, best, second, best_i, best_j):  # type: ignore[no-untyped-def]
-    """The rest of one staircase, once the other has ended."""
+def _finish_sweep(a, i, end, b, j, z, best, second, best_i, best_j):  # type: ignore[no-untyped-def]
+    """Follow one half of the staircase to its end, once the other half has ended."""
     while i < end and j >= 0:
         gap = a[i] + b[j] - z
         error = abs(gap)
@@ -238,7 +245,7 @@ def _descend(a, i, end, b, j, z, best, second, best_i, best_j):  # type: ignore[
 
 @numba.njit(nogil=True, cache=True)
 def _error_up(row, code, z):  # type: ignore[no-untyped-def]
-    """|Σ selected − z| as float64, rounded up: a double-double sum, whose own error is added."""
+    """|Σ selected − z| rounded up to float64: a double-double sum, plus a bound on its rounding error."""
     high = -z
     low = 0.0
     size = abs(z)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from slth import data
 from slth.apps import reproduce
 from slth.networks import models
-from slth.rss import verify
+from slth.rss import error_upper_bound
 
 
 @pytest.fixture(name="slth")
@@ -32,7 +32,7 @@ def test_solve_from_file_to_file(slth, tmp_path: Path):
     record = json.loads(text)
     assert record["status"] == "optimal"
     with np.load(out, allow_pickle=False) as arrays:
-        assert float(arrays["error"]) == verify(problem, arrays["selected"]) == record["error"]
+        assert float(arrays["error"]) == error_upper_bound(problem, arrays["selected"]) == record["error"]
         assert np.flatnonzero(arrays["selected"]).tolist() == record["indices"]
 
 

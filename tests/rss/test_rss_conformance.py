@@ -6,9 +6,11 @@ import itertools
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
+from incumbents import Incumbents
 from instances import ANYTIME, INTEGER, ROUNDING, guard, nsn, optimum, selections, tiny_problems
 
 from slth.errors import InputError, MemoryEstimateError
@@ -40,7 +42,7 @@ def check_solution(problem: Problem, solution: Solution, best: Fraction, method:
 
 
 @pytest.mark.parametrize("name", ["integers", "collinear", "mixed", "tiny"])
-def test_the_two_oracles_agree(name):
+def test_the_two_oracles_agree(name: str) -> None:
     """Integers in units of 2⁻¹⁰⁷⁴ against slth's fractions: neither is trusted alone."""
     problem = PROBLEMS[name]
     assert OPTIMA[name] == min(exact_error(problem, selected) for selected in selections(problem.size))
@@ -52,7 +54,7 @@ def fits(name: str, method: str) -> bool:
 
 
 @pytest.mark.parametrize(("name", "method"), [(n, m) for n in PROBLEMS for m in ALL_METHODS if fits(n, m)])
-def test_solution_is_what_it_says(name, method):
+def test_solution_is_what_it_says(name: str, method: str) -> None:
     problem = PROBLEMS[name]
     solution = solve(problem, method, threads=1, time_limit=guard(method))
     check_solution(problem, solution, OPTIMA[name], method)
@@ -64,7 +66,7 @@ def test_solution_is_what_it_says(name, method):
 
 
 @pytest.mark.parametrize(("name", "method"), [(n, m) for n in PROBLEMS for m in ALL_METHODS if fits(n, m)])
-def test_fixed_cardinality_is_respected(name, method):
+def test_fixed_cardinality_is_respected(name: str, method: str) -> None:
     problem = PROBLEMS[name]
     for k in sorted({0, 1, problem.size // 2, problem.size - 1, problem.size}):
         fixed = Problem(vectors=problem.vectors, target=problem.target, cardinality=k)
@@ -74,13 +76,13 @@ def test_fixed_cardinality_is_respected(name, method):
 
 
 @pytest.mark.parametrize("method", sorted(ROUNDING))
-def test_integer_solvers_refuse_what_does_not_fit_their_integers(method):
+def test_integer_solvers_refuse_what_does_not_fit_their_integers(method: str) -> None:
     assert not fits("far-target", method)
     with pytest.raises(InputError, match="grid steps"):
         solve(PROBLEMS["far-target"], method)
 
 
-def test_exact_equals_brute_force_on_many_random_instances(search):
+def test_exact_equals_brute_force_on_many_random_instances(search: str) -> None:
     """400 instances, half of them small integers full of ties, a third of them with a fixed size."""
     rng = np.random.default_rng(99)
     for trial in range(400):
@@ -89,8 +91,8 @@ def test_exact_equals_brute_force_on_many_random_instances(search):
         if trial % 2:
             problem = nsn(n, D, seed=trial, cardinality=k)
         else:
-            vectors, target = rng.integers(-3, 4, size=(n, D)), rng.integers(-8, 9, size=D) / 2
-            problem = Problem(vectors=vectors, target=target, cardinality=k)
+            whole: Any = rng.integers(-3, 4, size=(n, D))  # integers are taken, and become float64
+            problem = Problem(vectors=whole, target=rng.integers(-8, 9, size=D) / 2, cardinality=k)
         best = optimum(problem)
         solution = solve(problem, "exact", threads=1)
         assert solution.status is Status.optimal, f"trial {trial}"
@@ -98,15 +100,16 @@ def test_exact_equals_brute_force_on_many_random_instances(search):
 
 
 @pytest.fixture(params=["branch and bound", "meet in the middle"])
-def search(request, monkeypatch) -> str:
-    """Both searches of exact, the one that would not have come to its turn included."""
-    nodes = -1.0 if request.param == "meet in the middle" else math.inf
+def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each search of exact alone, including the one that would not have been used."""
+    name = str(request.param)
+    nodes = -1.0 if name == "meet in the middle" else math.inf
     monkeypatch.setattr(exact, "_branch_nodes", lambda *_: nodes)
-    return request.param
+    return name
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_both_searches_prove_the_same_optimum(search, norm):
+def test_both_searches_prove_the_same_optimum(search: str, norm: str) -> None:
     """Random and integer instances, with every kind of size, against brute force in fractions."""
     for seed in range(24):
         plain = nsn(9, 1 + seed % 4, seed=seed, reach=1.0 + seed % 3)
@@ -121,10 +124,10 @@ def test_both_searches_prove_the_same_optimum(search, norm):
         assert solution.stats["search"].startswith(search) or not problem.vectors.any()
 
 
-def test_both_searches_take_the_same_of_equal_optima(monkeypatch):
+def test_both_searches_take_the_same_of_equal_optima(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(6)
     for _ in range(10):
-        problem = Problem(vectors=rng.integers(-2, 3, (14, 2)), target=rng.integers(-3, 4, 2) / 2)
+        problem = Problem(vectors=rng.integers(-2, 3, (14, 2)).astype(float), target=rng.integers(-3, 4, 2) / 2)
         found = []
         for nodes in (math.inf, -1.0):
             monkeypatch.setattr(exact, "_branch_nodes", lambda *_, nodes=nodes: nodes)
@@ -133,7 +136,7 @@ def test_both_searches_take_the_same_of_equal_optima(monkeypatch):
         assert found[0].stats["search"] != found[1].stats["search"]
 
 
-def test_branch_and_bound_proves_what_tables_cannot_hold():
+def test_branch_and_bound_proves_what_tables_cannot_hold() -> None:
     """56 candidates would need 2^28 rows of 24 coordinates; 4 of 100 need a search that knows the size."""
     for problem, method in ((nsn(56, 24, seed=0), "exact"), (nsn(100, 6, seed=0, cardinality=4), "auto")):
         solution = solve(problem, method)
@@ -142,8 +145,8 @@ def test_branch_and_bound_proves_what_tables_cannot_hold():
         assert solution.error <= solve(problem, "local", time_limit=0.5).error
 
 
-def test_an_instance_that_neither_search_can_do_is_refused_or_runs_out_of_time(monkeypatch):
-    monkeypatch.setattr(exact, "LONE_NODES", 1e5)
+def test_an_instance_that_neither_search_can_do_is_refused_or_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "NODES_WITHOUT_TABLES", 1e5)
     problem = nsn(300, 3, seed=0)
     with pytest.raises(MemoryEstimateError, match="n = 300 candidates in D = 3 needs more than"):
         solve(problem, "exact")
@@ -151,7 +154,7 @@ def test_an_instance_that_neither_search_can_do_is_refused_or_runs_out_of_time(m
 
 
 @pytest.mark.parametrize("target", [0.27, 0.33])
-def test_exact_tells_apart_what_float64_sums_cannot(search, target):
+def test_exact_tells_apart_what_float64_sums_cannot(search: str, target: float) -> None:
     """Sums of 3 of 7 numbers that differ in their last bits, by less than a sum's rounding error."""
     vectors = 0.1 + 2.0**-56 * np.array([[2.0], [-3.0], [4.0], [-1.0], [0.0], [3.0], [-2.0]])
     problem = Problem(vectors=vectors, target=np.array([target]))
@@ -161,9 +164,9 @@ def test_exact_tells_apart_what_float64_sums_cannot(search, target):
 
 
 @pytest.mark.parametrize("target", [0.77, 0.83])
-def test_exact_admits_that_too_many_ties_prove_nothing(search, target):
+def test_exact_admits_that_too_many_ties_prove_nothing(search: str, target: float) -> None:
     """12,870 sums of 8 of 16 numbers that differ in their last bits are too many to compare: no false proof."""
-    vectors = 0.1 + 2.0**-56 * np.random.default_rng(2).integers(-4, 5, size=(16, 1))
+    vectors = 0.1 + 2.0**-56 * np.random.default_rng(2).integers(-4, 5, size=(16, 1)).astype(float)
     problem = Problem(vectors=vectors, target=np.array([target]))
     solution = solve(problem, "exact")
     check_solution(problem, solution, optimum(problem), "exact")
@@ -172,20 +175,20 @@ def test_exact_admits_that_too_many_ties_prove_nothing(search, target):
 
 @pytest.mark.parametrize("method", ALL_METHODS)
 @pytest.mark.parametrize("name", ["nsn-3", "integers", "all-zero", "huge", "one"])
-def test_no_time_still_gives_an_incumbent(name, method):
+def test_no_time_still_gives_an_incumbent(name: str, method: str) -> None:
     problem = PROBLEMS[name]
     solution = solve(problem, method, time_limit=0, threads=1)
     check_solution(problem, solution, OPTIMA[name], method)
 
 
-def test_no_time_with_a_fixed_size_keeps_the_size():
+def test_no_time_with_a_fixed_size_keeps_the_size() -> None:
     for method in ALL_METHODS:
         problem = nsn(10, 3, seed=4, cardinality=6)
         check_solution(problem, solve(problem, method, time_limit=0), optimum(problem), method)
 
 
 @pytest.mark.parametrize("method", [method for method in SOLVERS if method not in INTEGER and method != "exact"])
-def test_every_size_of_a_larger_instance_is_kept(method):
+def test_every_size_of_a_larger_instance_is_kept(method: str) -> None:
     """From none to all of 40, past every boundary between few, many and nearly all."""
     for k in (0, 1, 2, 3, 7, 17, 20, 35, 38, 39, 40):
         solution = solve(nsn(40, 4, seed=k, cardinality=k), method, threads=1)
@@ -193,7 +196,7 @@ def test_every_size_of_a_larger_instance_is_kept(method):
 
 
 @pytest.mark.parametrize("k", [None, 1, 5, 12, 22])
-def test_core_that_holds_every_candidate_finds_the_optimum(k):
+def test_core_that_holds_every_candidate_finds_the_optimum(k: int | None) -> None:
     """Nothing is left to the settlements then; the sizes must match in every pair of halves."""
     for seed in range(3):
         problem = nsn(24, 2, seed=seed, cardinality=k)
@@ -213,7 +216,7 @@ class StopAfter(Control):
 
 
 @pytest.mark.parametrize("problem", [nsn(8, 1, seed=29), nsn(8, 3, seed=22)], ids=["four scans", "two scans"])
-def test_exact_claims_only_what_it_has_seen_when_time_runs_out(search, problem):
+def test_exact_claims_only_what_it_has_seen_when_time_runs_out(search: str, problem: Problem) -> None:
     """Stopped at every possible moment, its bound is at most the optimum and grows towards it."""
     best = optimum(problem)
     bounds = []
@@ -232,7 +235,7 @@ def test_exact_claims_only_what_it_has_seen_when_time_runs_out(search, problem):
 
 @pytest.mark.parametrize("exponent", [-400, 0, 400])
 @pytest.mark.parametrize("method", sorted(ANYTIME))
-def test_anytime_methods_stop_when_eps_is_reached(method, exponent):
+def test_anytime_methods_stop_when_eps_is_reached(method: str, exponent: int) -> None:
     """In the units of the problem, whatever they are: the first incumbent will do, and no minute is spent."""
     plain = nsn(200, 8, seed=7)
     problem = Problem(vectors=plain.vectors * 2.0**exponent, target=plain.target * 2.0**exponent)
@@ -241,7 +244,7 @@ def test_anytime_methods_stop_when_eps_is_reached(method, exponent):
     assert solution.seconds < 30
 
 
-def test_differencing_is_karmarkar_karp_in_one_dimension():
+def test_differencing_is_karmarkar_karp_in_one_dimension() -> None:
     """8, 7, 6, 5, 4: it is known to end at 16 against 14, where 15 against 15 would be possible."""
     problem = Problem(vectors=np.array([[8.0], [7], [6], [5], [4]]), target=np.array([15.0]))
     assert solve(problem, "differencing").error == 1
@@ -252,7 +255,7 @@ def test_differencing_is_karmarkar_karp_in_one_dimension():
 @pytest.mark.parametrize("method", ALL_METHODS)
 @pytest.mark.parametrize("name", ["nsn-1", "nsn-2", "nsn-4", "integers-off", "duplicates", "collinear", "tiny"])
 @pytest.mark.parametrize("factor", [0.5, 1.5, 100.0])
-def test_status_tells_whether_eps_was_reached(name, method, factor):
+def test_status_tells_whether_eps_was_reached(name: str, method: str, factor: float) -> None:
     """Infeasible only when the optimum is above eps; unknown only when eps was not reached."""
     problem, best = PROBLEMS[name], OPTIMA[name]
     eps = factor * float(best)
@@ -270,7 +273,7 @@ def test_status_tells_whether_eps_was_reached(name, method, factor):
 
 
 @pytest.mark.parametrize("method", ALL_METHODS)
-def test_an_eps_that_is_just_reached_is_reached(method):
+def test_an_eps_that_is_just_reached_is_reached(method: str) -> None:
     """error ≤ eps, not <; one float64 less is no longer reached."""
     problem = PROBLEMS["nsn-5"]
     error = solve(problem, method).error
@@ -280,7 +283,7 @@ def test_an_eps_that_is_just_reached_is_reached(method):
 
 
 @pytest.mark.parametrize("method", ["exact", "auto"])
-def test_eps_zero_is_reached_when_the_target_is_a_sum(method):
+def test_eps_zero_is_reached_when_the_target_is_a_sum(method: str) -> None:
     problem = nsn(10, 2, seed=21)
     integers = np.round(4 * problem.vectors)
     problem = Problem(vectors=integers, target=integers[[1, 4, 7]].sum(axis=0))
@@ -289,14 +292,14 @@ def test_eps_zero_is_reached_when_the_target_is_a_sum(method):
     assert solution.status is Status.optimal
 
 
-def test_the_smallest_eps_that_is_out_of_reach_is_infeasible():
+def test_the_smallest_eps_that_is_out_of_reach_is_infeasible() -> None:
     """A hair below the optimum must not be called reached."""
     problem = PROBLEMS["nsn-2"]
     eps = float(OPTIMA["nsn-2"]) * (1 - 1e-12)
     assert solve(problem, "exact", eps=eps).status is Status.infeasible
 
 
-def test_auto_says_what_it_chose():
+def test_auto_says_what_it_chose() -> None:
     solution = solve(nsn(10, 3, seed=5))
     assert solution.method == "exact"
     assert solution.stats["chosen"].startswith("exact")
@@ -310,12 +313,12 @@ def test_auto_says_what_it_chose():
 
 
 @pytest.mark.parametrize("method", sorted(ANYTIME))
-def test_anytime_methods_tell_of_better_and_better_incumbents(method):
+def test_anytime_methods_tell_of_better_and_better_incumbents(method: str) -> None:
     problem = nsn(200, 8, seed=7)
     solve(problem, method, time_limit=0)  # loading compiled code must not eat the time
-    told: list[tuple[float, float]] = []
-    solution = solve(problem, method, time_limit=0.8, progress=lambda *news: told.append(news))
-    seconds, errors = zip(*told, strict=True)
+    listener = Incumbents()
+    solution = solve(problem, method, time_limit=0.8, progress=listener)
+    seconds, errors = zip(*listener.told, strict=True)
     assert list(seconds) == sorted(seconds)
     assert all(later < earlier for earlier, later in itertools.pairwise(errors))
     assert errors[-1] == pytest.approx(solution.error, rel=1e-9)
@@ -336,7 +339,9 @@ def test_anytime_methods_tell_of_better_and_better_incumbents(method):
         ([["a"]], np.ones(1), None, "numbers"),
     ],
 )
-def test_a_problem_that_makes_no_sense_is_refused(vectors, target, cardinality, words):
+def test_a_problem_that_makes_no_sense_is_refused(
+    vectors: Any, target: Any, cardinality: int | None, words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         Problem(vectors=vectors, target=target, cardinality=cardinality)
 
@@ -345,7 +350,7 @@ def test_a_problem_that_makes_no_sense_is_refused(vectors, target, cardinality, 
     "options",
     [{"method": "magic"}, {"eps": -1.0}, {"time_limit": -1}, {"seed": -1}, {"threads": 0}, {"max_memory": 0}],
 )
-def test_an_option_out_of_range_is_named(options):
+def test_an_option_out_of_range_is_named(options: dict[str, Any]) -> None:
     name = next(iter(options))
     with pytest.raises(InputError, match=name):
         solve(nsn(5, 2, seed=0), **options)

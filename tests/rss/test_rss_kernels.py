@@ -7,25 +7,26 @@ import pytest
 from instances import nsn
 
 from slth.rss import Problem, meet, pursuit, solve, vertex
-from slth.rss.beam import KEEP, beam
-from slth.rss.branch import Branch, OutOfNodes, _reach
+from slth.rss.beam import MAX_FINISHED, beam_search
+from slth.rss.branch import Branch, OutOfNodes, _attainable_range
 from slth.rss.control import Control
 from slth.rss.exact import rounding_slack
-from slth.rss.local import MIN_GAIN, improve
+from slth.rss.flips import MIN_GAIN, improve
+from slth.rss.problem import BoolArray, FloatArray
 
 
-def core(D: int, m: int, seed: int) -> np.ndarray:
+def core(D: int, m: int, seed: int) -> FloatArray:
     """m candidates of dimension D sorted by decreasing norm, as the vertex kernels want them."""
     vectors = nsn(m, D, seed).vectors
     return np.ascontiguousarray(vectors[np.argsort(-np.linalg.norm(vectors, axis=1))])
 
 
-def fractional(x: np.ndarray) -> np.ndarray:
+def fractional(x: FloatArray) -> BoolArray:
     return (x > vertex.SNAP) & (x < 1 - vertex.SNAP)
 
 
 @pytest.mark.parametrize(("D", "m"), [(1, 4), (2, 30), (5, 20), (12, 48), (36, 144), (4, 3)])
-def test_box_start_reaches_a_goal_inside_the_zonotope(D, m):
+def test_box_start_reaches_a_goal_inside_the_zonotope(D: int, m: int) -> None:
     for seed in range(5):
         rows = core(D, m, seed)
         goal = np.random.default_rng(seed).uniform(0.4, 0.6, m) @ rows
@@ -37,7 +38,7 @@ def test_box_start_reaches_a_goal_inside_the_zonotope(D, m):
         assert np.abs(residual - (goal - x @ rows)).max() <= 1e-12 * np.abs(rows).sum()
 
 
-def test_box_start_stays_inside_the_box_when_the_goal_is_out_of_reach():
+def test_box_start_stays_inside_the_box_when_the_goal_is_out_of_reach() -> None:
     """It then reports a residual that is true, and larger than zero."""
     rows = core(6, 24, seed=1)
     goal = 3.0 * np.abs(rows).sum(axis=0)
@@ -50,7 +51,7 @@ def test_box_start_stays_inside_the_box_when_the_goal_is_out_of_reach():
 
 
 @pytest.mark.parametrize(("D", "m"), [(1, 7), (3, 40), (9, 36), (36, 144), (20, 400), (8, 8), (8, 3)])
-def test_walk_ends_at_a_vertex_with_the_same_sum(D, m):
+def test_walk_ends_at_a_vertex_with_the_same_sum(D: int, m: int) -> None:
     """At most D fractional entries, every entry in [0, 1], rowsᵀx unchanged."""
     for seed in range(5):
         rows = core(D, m, seed)
@@ -64,7 +65,7 @@ def test_walk_ends_at_a_vertex_with_the_same_sum(D, m):
         assert np.abs(x @ rows - before).max() <= 1e-8 * np.abs(rows).sum(axis=0).max()
 
 
-def test_walk_leaves_the_small_candidates_fractional():
+def test_walk_leaves_the_small_candidates_fractional() -> None:
     """The order is the point of the walk: walking the smallest first leaves far larger ones to be rounded."""
     D, m = 12, 48
     left, reverse = 0.0, 0.0
@@ -80,7 +81,7 @@ def test_walk_leaves_the_small_candidates_fractional():
 
 
 @pytest.mark.parametrize(("D", "m", "free"), [(1, 6, 1), (5, 20, 5), (12, 48, 12), (36, 144, 36), (3, 10, 10)])
-def test_dive_returns_the_residual_of_a_selection(D, m, free):
+def test_dive_returns_the_residual_of_a_selection(D: int, m: int, free: int) -> None:
     for seed in range(5):
         rows = core(D, m, seed)
         rng = np.random.default_rng([seed, 2])
@@ -92,7 +93,7 @@ def test_dive_returns_the_residual_of_a_selection(D, m, free):
         assert np.abs(residual - (goal - x @ rows)).max() <= 1e-10 * np.abs(rows).sum(axis=0).max()
 
 
-def test_dive_takes_entries_near_a_bound_exactly():
+def test_dive_takes_entries_near_a_bound_exactly() -> None:
     """An entry within SNAP of 0 or 1 is set to it, and what that changes goes into the residual."""
     rows = core(3, 8, seed=5)
     x = np.array([1e-10, 1 - 1e-10, 0, 1, 1e-10, 0.5, 0, 1])
@@ -102,7 +103,7 @@ def test_dive_takes_entries_near_a_bound_exactly():
     assert np.abs(residual - (goal - x @ rows)).max() <= 1e-14 * np.abs(rows).sum()
 
 
-def test_dive_beats_rounding_each_entry_to_the_nearer_integer():
+def test_dive_beats_rounding_each_entry_to_the_nearer_integer() -> None:
     D, m, better = 16, 64, 0
     for seed in range(20):
         rows = core(D, m, seed)
@@ -115,11 +116,11 @@ def test_dive_beats_rounding_each_entry_to_the_nearer_integer():
     assert better >= 17
 
 
-def residual_of(rows: np.ndarray, goal: np.ndarray, selected: np.ndarray) -> np.ndarray:
+def residual_of(rows: FloatArray, goal: FloatArray, selected: BoolArray) -> FloatArray:
     return goal - selected.astype(float) @ rows
 
 
-def energies_after_flips(rows, goal, selected, *, swaps_only):
+def energies_after_flips(rows: FloatArray, goal: FloatArray, selected: BoolArray, *, swaps_only: bool) -> FloatArray:
     """‖residual‖² after every 1-flip and 2-flip (or every swap), evaluated directly."""
     residual, sign = residual_of(rows, goal, selected), np.where(selected, -1.0, 1.0)
     change = sign[:, None] * rows
@@ -129,12 +130,13 @@ def energies_after_flips(rows, goal, selected, *, swaps_only):
         first, second = first[unlike], second[unlike]
     pairs = residual - change[first] - change[second]
     singles = residual - change if not swaps_only else np.empty((0, rows.shape[1]))
-    return np.square(np.vstack([singles, pairs])).sum(axis=1)
+    energies: FloatArray = np.square(np.vstack([singles, pairs])).sum(axis=1)
+    return energies
 
 
 @pytest.mark.parametrize("swaps_only", [False, True])
 @pytest.mark.parametrize(("D", "m"), [(1, 2), (2, 12), (6, 40), (20, 80), (3, 1)])
-def test_improve_ends_where_no_flip_and_no_pair_helps(D, m, swaps_only):
+def test_improve_ends_where_no_flip_and_no_pair_helps(D: int, m: int, swaps_only: bool) -> None:
     for seed in range(5):
         rows = core(D, m, seed)
         rng = np.random.default_rng([seed, 3])
@@ -153,7 +155,7 @@ def test_improve_ends_where_no_flip_and_no_pair_helps(D, m, swaps_only):
         assert not swaps_only or improved.sum() == selected.sum()
 
 
-def test_improve_finds_a_pair_that_no_single_flip_finds():
+def test_improve_finds_a_pair_that_no_single_flip_finds() -> None:
     rows = np.array([[5.0, 1.0], [5.0, -1.0]])
     selected, moves = improve(rows, np.array([0.0, 2.0]), np.array([False, True]))
     assert selected.tolist() == [True, False]
@@ -161,8 +163,10 @@ def test_improve_finds_a_pair_that_no_single_flip_finds():
 
 
 @pytest.mark.parametrize(("n", "D", "stop"), [(1, 1, 0.0), (40, 3, 0.0), (200, 6, 0.4), (25, 30, 0.0)])
-def test_pursue_takes_the_best_flip_until_none_helps(n, D, stop, monkeypatch):
-    """Against the same in numpy, one flip at a time; however often the clock is looked at."""
+def test_pursue_takes_the_best_flip_until_none_helps(
+    n: int, D: int, stop: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the same in numpy, one flip at a time; however often the deadline is checked."""
     for seed in range(5):
         problem = nsn(n, D, seed)
         vectors, norms = problem.vectors, np.square(problem.vectors).sum(axis=1)
@@ -175,8 +179,8 @@ def test_pursue_takes_the_best_flip_until_none_helps(n, D, stop, monkeypatch):
             left -= sign[best] * vectors[best]
             sign[best] *= -1
             flips += 1
-        for look in (1, 2**24):
-            monkeypatch.setattr(pursuit, "LOOK", look)
+        for operations in (1, 2**24):
+            monkeypatch.setattr(pursuit, "OPERATIONS_PER_CHECK", operations)
             selected, residual, made = pursuit.pursue(vectors, problem.target, norms, control=Control(), stop=stop)
             assert (selected == (sign < 0)).all()
             assert made == flips
@@ -186,12 +190,14 @@ def test_pursue_takes_the_best_flip_until_none_helps(n, D, stop, monkeypatch):
 @pytest.mark.parametrize(
     ("n", "D", "size"), [(2, 1, 1), (40, 3, 20), (40, 3, 3), (200, 6, 150), (25, 30, 12), (9, 2, 9)]
 )
-def test_exchange_swaps_the_best_out_and_the_best_in(n, D, size, monkeypatch):
-    """Against the same in numpy, one swap at a time; however often the clock is looked at."""
+def test_exchange_swaps_the_best_out_and_the_best_in(
+    n: int, D: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the same in numpy, one swap at a time; however often the deadline is checked."""
     for seed in range(5):
         problem = nsn(n, D, seed)
         vectors, norms = problem.vectors, np.square(problem.vectors).sum(axis=1)
-        start = pursuit.spread(np.argsort(norms), size)
+        start = pursuit.alternating_selection(np.argsort(norms), size)
         chosen, left, swaps = start.copy(), problem.target - start @ vectors, 0
         while 0 < size < n:
             lost = np.where(chosen, -2 * (vectors @ left) - norms, -np.inf)
@@ -203,8 +209,8 @@ def test_exchange_swaps_the_best_out_and_the_best_in(n, D, size, monkeypatch):
             left = freed - vectors[won.argmax()]
             chosen[out], chosen[won.argmax()] = False, True
             swaps += 1
-        for look in (1, 2**24):
-            monkeypatch.setattr(pursuit, "LOOK", look)
+        for operations in (1, 2**24):
+            monkeypatch.setattr(pursuit, "OPERATIONS_PER_CHECK", operations)
             begin = problem.target - start @ vectors
             selected, residual, made = pursuit.exchange(vectors, begin, start, norms, control=Control())
             assert (selected == chosen).all()
@@ -212,15 +218,17 @@ def test_exchange_swaps_the_best_out_and_the_best_in(n, D, size, monkeypatch):
             assert np.allclose(residual, left, rtol=0, atol=1e-12)
 
 
-def plain_beam(problem, width: int, size: int | None) -> set[tuple[bool, ...]]:
+def plain_beam(problem: Problem, width: int, size: int | None) -> set[tuple[bool, ...]]:
     """What the beam must return at its best, one state and one move at a time, for n small enough to pair all."""
     vectors, n = problem.vectors, problem.size
 
-    def energy(state):
-        return np.square(problem.target - np.array(state) @ vectors).sum()
+    def energy(state: tuple[bool, ...]) -> float:
+        return float(np.square(problem.target - np.array(state) @ vectors).sum())
 
     start = (
-        np.zeros(n, dtype=bool) if size is None else pursuit.spread(np.argsort(np.square(vectors).sum(axis=1)), size)
+        np.zeros(n, dtype=bool)
+        if size is None
+        else pursuit.alternating_selection(np.argsort(np.square(vectors).sum(axis=1)), size)
     )
     states, finished = [tuple(start)], []
     while states:
@@ -238,19 +246,21 @@ def plain_beam(problem, width: int, size: int | None) -> set[tuple[bool, ...]]:
             if not better:
                 finished.append(state)
         states = sorted(reached, key=energy)[:width]
-    return set(sorted(finished, key=energy)[:KEEP])
+    return set(sorted(finished, key=energy)[:MAX_FINISHED])
 
 
 @pytest.mark.parametrize("size", [None, 3, 5])
 @pytest.mark.parametrize("width", [1, 3, 20])
-def test_the_beam_keeps_the_best_distinct_states(width, size):
+def test_the_beam_keeps_the_best_distinct_states(width: int, size: int | None) -> None:
     """Sizes up to SWAP_SIDE on both sides, so that every swap is scored."""
     for seed in range(6):
         problem = nsn(9, 3, seed, reach=3.0)
         norms = np.square(problem.vectors).sum(axis=1)
-        start = np.zeros(9, dtype=bool) if size is None else pursuit.spread(np.argsort(norms), size)
+        start = np.zeros(9, dtype=bool) if size is None else pursuit.alternating_selection(np.argsort(norms), size)
         residual = problem.target - start @ problem.vectors
-        found, _ = beam(problem.vectors, residual, start, norms, width=width, sized=size is not None, control=Control())
+        found, _ = beam_search(
+            problem.vectors, residual, start, norms, width=width, fixed_size=size is not None, control=Control()
+        )
         assert {tuple(state) for state in found} == plain_beam(problem, width, size)
         assert all(state.sum() == size for state in found) or size is None
         if width == 1 and size is None:
@@ -259,23 +269,23 @@ def test_the_beam_keeps_the_best_distinct_states(width, size):
 
 
 @pytest.mark.parametrize("size", [None, 100])
-def test_a_time_limit_buys_pursuit_a_beam_that_is_no_worse(size):
+def test_a_time_limit_buys_pursuit_a_beam_that_is_no_worse(size: int | None) -> None:
     """Deterministic seeds; the limit is far above what the beam takes."""
     better = 0
     for seed in range(5):
         problem = nsn(300, 9, seed, cardinality=size)
         greedy, wide = solve(problem, "pursuit"), solve(problem, "pursuit", time_limit=60)
         assert wide.error <= greedy.error
-        assert wide.stats["beam"] == pursuit.WIDTHS[-1]
+        assert wide.stats["beam"] == pursuit.BEAM_WIDTHS[-1]
         better += wide.error < 0.7 * greedy.error
     assert better >= 3
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 10])
-def test_spread_leaves_small_candidates_on_both_sides(n):
+def test_an_alternating_selection_leaves_small_candidates_on_both_sides(n: int) -> None:
     order = np.random.default_rng(n).permutation(n)
     for size in range(n + 1):
-        selected = pursuit.spread(order, size)
+        selected = pursuit.alternating_selection(order, size)
         assert selected.sum() == size
         few = 2 * min(size, n - size)
         assert (np.abs(np.diff(selected[order[:few]].astype(int))) == 1).all()
@@ -283,7 +293,7 @@ def test_spread_leaves_small_candidates_on_both_sides(n):
 
 
 @pytest.mark.parametrize(("m", "D"), [(0, 2), (1, 1), (7, 3)])
-def test_subset_sums_number_the_selections_in_binary(m, D):
+def test_subset_sums_number_the_selections_in_binary(m: int, D: int) -> None:
     rows = nsn(max(m, 1), D, seed=7).vectors[:m]
     sums = meet.subset_sums(rows)
     bits = (np.arange(2**m)[:, None] >> np.arange(m)) & 1
@@ -294,7 +304,7 @@ def test_subset_sums_number_the_selections_in_binary(m, D):
 
 @pytest.mark.parametrize("radius", [1e-9, 0.05, 3.0, 1e3])
 @pytest.mark.parametrize("D", [1, 2, 6])
-def test_the_grid_holds_every_sum_once_in_the_order_of_its_cells(D, radius):
+def test_the_grid_holds_every_sum_once_in_the_order_of_its_cells(D: int, radius: float) -> None:
     sums = meet.subset_sums(nsn(9, D, seed=8).vectors)
     grid = meet.build_grid(sums, radius)
     assert sorted(grid.codes.tolist()) == list(range(len(sums)))
@@ -309,17 +319,20 @@ def test_the_grid_holds_every_sum_once_in_the_order_of_its_cells(D, radius):
     assert len(grid.starts) <= 4 * len(sums)  # memory in proportion to the sums, whatever the radius
 
 
-def pair_errors(low, high, sums, target, order=np.inf):
+def pair_errors(
+    low: FloatArray, high: FloatArray, sums: FloatArray, target: FloatArray, order: float = np.inf
+) -> FloatArray:
     """Errors of all (left code, right code) pairs, their residuals computed in the order that the scan uses."""
     left = (high[:, None] + low[None]).reshape(-1, low.shape[1])
-    return np.linalg.norm((target - left)[:, None] - sums[None], ord=order, axis=2)
+    errors: FloatArray = np.linalg.norm((target - left)[:, None] - sums[None], ord=order, axis=2)
+    return errors
 
 
 @pytest.mark.parametrize("cardinality", [-1, 5])
 @pytest.mark.parametrize("radius", [0.01, 0.3, 5.0])
 @pytest.mark.parametrize("kind", ["nsn", "integers"])
 @pytest.mark.parametrize("D", [1, 2, 5])
-def test_the_scan_meets_every_pair_within_its_radius(D, kind, radius, cardinality):
+def test_the_scan_meets_every_pair_within_its_radius(D: int, kind: str, radius: float, cardinality: int) -> None:
     """The best error is right whenever it lies within the radius, and all pairs that have it are listed."""
     vectors = nsn(13, D, seed=9).vectors
     vectors = np.round(2 * vectors) if kind == "integers" else vectors
@@ -331,9 +344,10 @@ def test_the_scan_meets_every_pair_within_its_radius(D, kind, radius, cardinalit
             errors[ones != cardinality] = np.inf
         ties = np.empty((10_000, 2), dtype=np.int64)
         sizes = meet.popcounts(len(low)), meet.popcounts(len(high)), meet.popcounts(len(sums))
-        options = {"radius": radius, "tie": 0.0, "span": (0, len(high)), "ties": ties, "wanted": cardinality}
-        options["sizes"] = sizes if cardinality >= 0 else None
-        best, number = meet.scan(meet.build_grid(sums, radius), low, high, target, euclidean=False, **options)
+        best, number = meet.scan(
+            meet.build_grid(sums, radius), low, high, target, radius=radius, tie=0.0, span=(0, len(high)), ties=ties,
+            euclidean=False, sizes=sizes if cardinality >= 0 else None, wanted=cardinality,
+        )  # fmt: skip
         assert best >= errors.min()
         if errors.min() <= radius:
             assert best == errors.min()
@@ -344,7 +358,7 @@ def test_the_scan_meets_every_pair_within_its_radius(D, kind, radius, cardinalit
 
 @pytest.mark.parametrize("euclidean", [False, True])
 @pytest.mark.parametrize("D", [1, 2, 5])
-def test_the_scan_lists_every_pair_near_the_best(D, euclidean):
+def test_the_scan_lists_every_pair_near_the_best(D: int, euclidean: bool) -> None:
     """Pairs on all sides of the box around many targets: none may be lost at the border of a cell."""
     sums = [meet.subset_sums(part) for part in np.split(nsn(18, D, seed=10).vectors, [4, 7])]
     low, high, right = sums
@@ -363,7 +377,7 @@ def test_the_scan_lists_every_pair_near_the_best(D, euclidean):
         assert near <= {tuple(pair) for pair in ties[:number].tolist()}
 
 
-def test_the_scan_counts_ties_that_it_cannot_list():
+def test_the_scan_counts_ties_that_it_cannot_list() -> None:
     sums = meet.subset_sums(np.ones((6, 1)))
     ties = np.empty((5, 2), dtype=np.int64)
     best, number = meet.scan(
@@ -377,7 +391,7 @@ def test_the_scan_counts_ties_that_it_cannot_list():
 
 @pytest.mark.parametrize("wanted", [None, 0, 3, 9])
 @pytest.mark.parametrize("kind", ["nsn", "integers"])
-def test_branches_meet_every_selection_within_their_radius(kind, wanted):
+def test_branches_meet_every_selection_within_their_radius(kind: str, wanted: int | None) -> None:
     """The best error is right whenever it lies within the radius, and all selections that have it are listed."""
     for D, norm in ((1, "linf"), (3, "linf"), (3, "l2"), (6, "l2")):
         plain = nsn(9, D, seed=D)
@@ -390,7 +404,9 @@ def test_branches_meet_every_selection_within_their_radius(kind, wanted):
         slack = rounding_slack(vectors, problem.target, norm)
         for radius in (0.5 * errors.min(), errors.min() + 6 * slack, 2 * errors.min() + 0.1, 1e3):
             search = Branch(problem, vectors, slack, 2**9, np.inf)
-            best, ties, complete = search.scan(radius, Control())
+            scanned = search.scan(radius, Control())
+            assert scanned is not None
+            best, ties, complete = scanned
             assert complete
             assert search.nodes > 0
             if errors.min() <= radius - 3 * slack:
@@ -400,12 +416,14 @@ def test_branches_meet_every_selection_within_their_radius(kind, wanted):
                 assert len(ties) == len({tuple(one) for one in ties})
 
 
-def test_branches_cut_off_most_of_the_tree_and_count_what_they_see():
+def test_branches_cut_off_most_of_the_tree_and_count_what_they_see() -> None:
     problem = nsn(30, 10, seed=1)
     slack = rounding_slack(problem.vectors, problem.target)
     best = solve(problem, "exact").error
     search = Branch(problem, problem.vectors, slack, 10, np.inf)
-    found, ties, _ = search.scan(best + 6 * slack, Control())
+    scanned = search.scan(best + 6 * slack, Control())
+    assert scanned is not None
+    found, ties, _ = scanned
     assert found == pytest.approx(best)
     assert len(ties) == 1
     assert search.nodes < 2**20
@@ -414,9 +432,9 @@ def test_branches_cut_off_most_of_the_tree_and_count_what_they_see():
 
 
 @pytest.mark.parametrize("wanted", [None, 2])
-def test_what_the_others_can_add_holds_for_every_selection_of_them(wanted):
+def test_what_the_others_can_add_holds_for_every_selection_of_them(wanted: int | None) -> None:
     rows = nsn(7, 2, seed=3).vectors
-    low, high = _reach(rows, -1 if wanted is None else wanted)
+    low, high = _attainable_range(rows, -1 if wanted is None else wanted)
     for t in range(8):
         codes = (np.arange(2 ** (7 - t))[:, None] >> np.arange(7 - t)) & 1
         for size in range(low.shape[1]):
@@ -431,25 +449,25 @@ def test_what_the_others_can_add_holds_for_every_selection_of_them(wanted):
 QUALITY = [nsn(2000, 36, seed) for seed in range(5)]
 
 
-def root_mean_square(problem, method: str) -> float:
+def root_mean_square(problem: Problem, method: str) -> float:
     selected = solve(problem, method, threads=1).selected
     return float(np.sqrt(np.mean(residual_of(problem.vectors, problem.target, selected) ** 2)))
 
 
-def test_relax_is_as_good_as_it_says():
+def test_relax_is_as_good_as_it_says() -> None:
     relax = [root_mean_square(problem, "relax") for problem in QUALITY]
     assert max(relax) <= 0.6 * 36**1.5 / 2000
     pursuit = [root_mean_square(problem, "pursuit") for problem in QUALITY]
     assert np.median(relax) < 0.9 * np.median(pursuit)
 
 
-def test_more_candidates_give_a_smaller_error():
+def test_more_candidates_give_a_smaller_error() -> None:
     """Error about 1/n: four times the candidates must at least halve it in the median."""
     few, many = ([root_mean_square(nsn(n, 9, seed), "relax") for seed in range(7)] for n in (400, 1600))
     assert np.median(many) < np.median(few) / 2
 
 
-def test_relax_uses_its_time_to_get_better():
+def test_relax_uses_its_time_to_get_better() -> None:
     problem = nsn(400, 16, seed=3)
     assert solve(problem, "relax", time_limit=1.0).error < solve(problem, "relax").error
     assert solve(problem, "relax", time_limit=0.3).stats["restarts"] > 1

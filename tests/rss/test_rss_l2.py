@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def optimum(problem: Problem) -> Fraction:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_exact_proves_the_euclidean_optimum(seed):
+def test_exact_proves_the_euclidean_optimum(seed: int) -> None:
     dimension, n = 1 + seed % 4, 2 + seed % 6
     plain = nsn(n, dimension, seed=seed)
     vectors = np.round(2 * plain.vectors) if seed % 3 == 0 else plain.vectors  # integers: many exact ties
@@ -40,7 +41,7 @@ def test_exact_proves_the_euclidean_optimum(seed):
 
 
 @pytest.mark.parametrize("method", sorted(SOLVERS))
-def test_no_method_claims_what_is_not_so(method):
+def test_no_method_claims_what_is_not_so(method: str) -> None:
     problem = euclidean(nsn(7, 3, seed=4))
     best = optimum(problem)
     solution = solve(problem, method, time_limit=2)
@@ -51,7 +52,7 @@ def test_no_method_claims_what_is_not_so(method):
 
 
 @pytest.mark.parametrize("method", sorted(INTEGER))
-def test_integer_solvers_find_the_euclidean_optimum(method):
+def test_integer_solvers_find_the_euclidean_optimum(method: str) -> None:
     """Also where the L∞ optimum is another one, with ties, and with a fixed size; their bounds are close and hold."""
     others = 0
     for seed in range(6):
@@ -69,30 +70,30 @@ def test_integer_solvers_find_the_euclidean_optimum(method):
 
 
 @pytest.mark.parametrize("exponent", [-600, 0, 900])
-def test_cpsat_minimises_squares_at_any_scale(exponent):
+def test_cpsat_minimises_squares_at_any_scale(exponent: int) -> None:
     plain = nsn(9, 4, seed=2)
-    shape = {"vectors": np.ldexp(plain.vectors, exponent), "target": np.ldexp(plain.target, exponent)}
-    problem = Problem(**shape, norm="l2")
+    vectors, target = np.ldexp(plain.vectors, exponent), np.ldexp(plain.target, exponent)
+    problem = Problem(vectors=vectors, target=target, norm="l2")
     solution = solve(problem, "cpsat", time_limit=20)
     assert exact_objective(problem, solution.selected) == optimum(problem)
     assert Fraction(solution.lower_bound) ** 2 <= optimum(problem)
 
 
-def test_cpsat_refuses_squares_that_overflow():
+def test_cpsat_refuses_squares_that_overflow() -> None:
     problem = Problem(vectors=np.ones((3, 2)), target=np.array([1e12, 0.0]), norm="l2")
     with pytest.raises(InputError, match="grid steps"):
         solve(problem, "cpsat")
 
 
-def test_the_norm_changes_what_is_best():
+def test_the_norm_changes_what_is_best() -> None:
     """(2.5, 2.5) is the shorter of the two in L∞, (3, 0) in L2."""
     vectors = np.array([[3.0, 0.0], [2.5, 2.5]])
-    shape = {"vectors": vectors, "target": np.zeros(2), "cardinality": 1}
+    shape: dict[str, Any] = {"vectors": vectors, "target": np.zeros(2), "cardinality": 1}
     assert solve(Problem(**shape), "exact").selected.tolist() == [False, True]
     assert solve(Problem(**shape, norm="l2"), "exact").selected.tolist() == [True, False]
 
 
-def test_batches_and_streams_take_a_norm():
+def test_batches_and_streams_take_a_norm() -> None:
     problem = nsn(12, 2, seed=9)
     wanted = solve(euclidean(problem)).error
     batch = solve_batch(vectors=problem.vectors[None], targets=problem.target[None], norm="l2")
@@ -100,7 +101,7 @@ def test_batches_and_streams_take_a_norm():
     assert batch.error[0] == wanted == stream.error
 
 
-def test_wrong_uses_are_named():
+def test_wrong_uses_are_named() -> None:
     problem = euclidean(nsn(3, 2, seed=0))
     with pytest.raises(InputError, match="Use exact_objective"):
         exact_error(problem, np.zeros(3, dtype=bool))

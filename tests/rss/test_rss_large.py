@@ -6,14 +6,16 @@ import time
 
 import numpy as np
 import pytest
+from incumbents import Incumbents
 from instances import nsn
 
 from slth.errors import InputError
-from slth.rss import Problem, device, solve, solve_batch, solve_stream, verify
+from slth.rss import Problem, device, error_upper_bound, solve, solve_batch, solve_stream
 from slth.rss.control import Control
 from slth.rss.core import solve_core
 from slth.rss.device import pursue_on_device
-from slth.rss.polish import polish
+from slth.rss.differencing import MAX_ITEMS
+from slth.rss.local import polish
 from slth.rss.relax import solve_relax, thin, thinned_size
 
 
@@ -21,16 +23,16 @@ def error(problem: Problem, selected: np.ndarray) -> float:
     return float(np.abs(selected @ problem.vectors - problem.target).max())
 
 
-def test_core_finds_far_smaller_errors_than_relax_in_few_dimensions():
+def test_core_finds_far_smaller_errors_than_relax_in_few_dimensions() -> None:
     """Deterministic seeds; the expected factor is above 10 (two orders of magnitude more combinations)."""
     for seed in range(3):
         problem = nsn(120, 3, seed=seed)
         core = solve(problem, "core", time_limit=1.0)
         assert core.error < 0.2 * solve(problem, "relax").error
-        assert core.error == verify(problem, core.selected)
+        assert core.error == error_upper_bound(problem, core.selected)
 
 
-def test_core_stops_at_eps_and_keeps_to_its_memory():
+def test_core_stops_at_eps_and_keeps_to_its_memory() -> None:
     problem = nsn(200, 2, seed=1)
     loose = solve_core(problem, Control(eps=0.5))
     assert loose.stats["settlements"] == 0
@@ -39,7 +41,7 @@ def test_core_stops_at_eps_and_keeps_to_its_memory():
     assert error(problem, small.selected) < 1
 
 
-def test_polish_never_makes_it_worse_and_finds_four_flips():
+def test_polish_never_makes_it_worse_and_finds_four_flips() -> None:
     improved = 0
     for seed in range(4):
         problem = nsn(400, 12, seed=seed)
@@ -51,55 +53,68 @@ def test_polish_never_makes_it_worse_and_finds_four_flips():
 
 
 @pytest.mark.parametrize("method", ["relax", "local", "core"])
-def test_an_anytime_method_does_not_depend_on_threads(method):
+def test_an_anytime_method_does_not_depend_on_threads(method: str) -> None:
     """Without a clock: relax makes one pass, local runs out of patience, core out of settlements."""
     problem = nsn(14, 2, seed=3) if method == "core" else nsn(300, 10, seed=3)
     one, two = (solve(problem, method, threads=threads) for threads in (1, 2))
     assert (one.selected == two.selected).all()
 
 
-def test_local_uses_its_time_and_reports_progress():
-    told: list[tuple[float, float]] = []
+def test_local_uses_its_time_and_reports_progress() -> None:
+    listener = Incumbents()
     problem = nsn(500, 20, seed=0)
-    solution = solve(problem, "local", time_limit=0.5, progress=lambda seconds, value: told.append((seconds, value)))
+    solution = solve(problem, "local", time_limit=0.5, progress=listener)
     assert 0.4 < solution.seconds < 5
-    assert told
-    values = [value for _, value in told]
+    assert listener.told
+    values = [value for _, value in listener.told]
     assert values == sorted(values, reverse=True)
     assert values[-1] == pytest.approx(solution.error, rel=1e-9)
 
 
-def test_progress_is_in_the_units_of_the_problem():
-    told: list[float] = []
+def test_a_solve_is_one_task_that_ends_whatever_happens() -> None:
+    listener = Incumbents()
+    solve(nsn(300, 12, seed=0), "local", progress=listener)
+    reports = len(listener.told)
+    assert reports > 0
+    assert listener.calls == ["begin", *["report"] * reports, "advance", "end"]
+    refused = Incumbents()
+    too_many = Problem(vectors=np.ones((MAX_ITEMS + 1, 2)), target=np.ones(2))
+    with pytest.raises(InputError, match="method 'differencing' takes n ≤ 20,000"):
+        solve(too_many, "differencing", progress=refused)
+    assert refused.calls == ["begin", "end"]
+
+
+def test_progress_is_in_the_units_of_the_problem() -> None:
+    listener = Incumbents()
     problem = nsn(200, 6, seed=0)
     huge = Problem(vectors=problem.vectors * 2.0**200, target=problem.target * 2.0**200)
-    solution = solve(huge, "relax", progress=lambda _, value: told.append(value))
-    assert told[-1] == pytest.approx(solution.error, rel=1e-9)
+    solution = solve(huge, "relax", progress=listener)
+    assert listener.told[-1][1] == pytest.approx(solution.error, rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "dimension", "size"), [(600, 9, 300), (600, 9, 90), (1500, 36, 750), (1500, 36, 1200)])
-def test_a_fixed_size_costs_relax_little(n, dimension, size):
+def test_a_fixed_size_costs_relax_little(n: int, dimension: int, size: int) -> None:
     """Deterministic seeds: beside the free problem within a factor, and far better than a pursuit of that size."""
-    found = {"free": [], "relax": [], "pursuit": []}
+    found: dict[str, list[float]] = {"free": [], "relax": [], "pursuit": []}
     for seed in range(5):
         free = nsn(n, dimension, seed=seed)
         fixed = Problem(vectors=free.vectors, target=free.target, cardinality=size)
         found["free"].append(solve(free, "relax").error)
         for method in ("relax", "pursuit"):
             found[method].append(solve(fixed, method).error)
-    free, relax, pursuit = (np.median(found[name]) for name in ("free", "relax", "pursuit"))
-    assert relax < 2 * free
-    assert relax < 0.7 * pursuit
+    median = {name: float(np.median(errors)) for name, errors in found.items()}
+    assert median["relax"] < 2 * median["free"]
+    assert median["relax"] < 0.7 * median["pursuit"]
 
 
-def test_few_candidates_to_select_are_no_worse_than_a_pursuit():
+def test_few_candidates_to_select_are_no_worse_than_a_pursuit() -> None:
     for size in (3, 10, 40, 290, 297):
         problem = nsn(300, 12, seed=size, cardinality=size)
         assert solve(problem, "relax").error <= solve(problem, "pursuit").error
 
 
 @pytest.mark.parametrize("size", [40, 200])
-def test_polish_keeps_the_size(size):
+def test_polish_keeps_the_size(size: int) -> None:
     problem = nsn(400, 12, seed=size, cardinality=size)
     start = solve_relax(problem, Control()).selected
     better, moves = polish(problem, start, Control())
@@ -108,13 +123,13 @@ def test_polish_keeps_the_size(size):
     assert error(problem, better) < error(problem, start)
 
 
-def test_core_with_a_fixed_size_beats_relax_by_far():
+def test_core_with_a_fixed_size_beats_relax_by_far() -> None:
     for size in (12, 60, 105):
         problem = nsn(120, 3, seed=size, cardinality=size)
         assert solve(problem, "core").error < 0.3 * solve(problem, "relax").error
 
 
-def test_thin_keeps_all_small_and_some_of_every_scale():
+def test_thin_keeps_all_small_and_some_of_every_scale() -> None:
     places = thin(100_000, 500)
     assert (places[:500] == np.arange(500)).all()
     assert (np.diff(places) > 0).all()
@@ -129,7 +144,7 @@ def chunks(vectors: np.ndarray, size: int) -> list[np.ndarray]:
     return [vectors[i : i + size] for i in range(0, len(vectors), size)]
 
 
-def test_a_stream_solves_what_it_has_seen_and_indexes_it_rightly():
+def test_a_stream_solves_what_it_has_seen_and_indexes_it_rightly() -> None:
     problem = nsn(20_000, 8, seed=5)
     found = solve_stream(chunks(problem.vectors, 700), problem.target)
     assert found.count == 20_000
@@ -137,19 +152,19 @@ def test_a_stream_solves_what_it_has_seen_and_indexes_it_rightly():
     assert (np.diff(found.indices) > 0).all()
     selected = np.zeros(20_000, dtype=bool)
     selected[found.indices] = True
-    assert verify(problem, selected) == found.error
+    assert error_upper_bound(problem, selected) == found.error
     # Screening loses little: three times the error of the whole instance at most (deterministic seed).
     assert found.error <= 3 * solve(problem, "relax").error
 
 
-def test_a_stream_does_not_depend_on_its_chunks():
+def test_a_stream_does_not_depend_on_its_chunks() -> None:
     problem = nsn(5000, 4, seed=6)
     one = solve_stream(chunks(problem.vectors, 5000), problem.target)
     many = solve_stream(chunks(problem.vectors, 333), problem.target)
     assert one.indices.tolist() == many.indices.tolist()
 
 
-def test_a_bad_stream_is_refused():
+def test_a_bad_stream_is_refused() -> None:
     with pytest.raises(InputError, match="at least one candidate"):
         solve_stream([], np.ones(2))
     with pytest.raises(InputError, match="with D = 2; got"):
@@ -163,7 +178,7 @@ def batch(count: int, n: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([p.vectors for p in problems]), np.stack([p.target for p in problems])
 
 
-def test_the_torch_backend_agrees_with_the_numpy_one():
+def test_the_torch_backend_agrees_with_the_numpy_one() -> None:
     """The same greedy flips and the same pair flips; on the CPU in float64 the selections are equal."""
     vectors, targets = batch(6, 300, 7)
     here = solve_batch(vectors=vectors, targets=targets, method="pursuit")
@@ -171,10 +186,12 @@ def test_the_torch_backend_agrees_with_the_numpy_one():
     assert there.error == pytest.approx(here.error, rel=0.5)
     assert np.median(there.error) < 2 * np.median(here.error)
     for i in range(len(targets)):
-        assert there.error[i] == verify(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
+        assert there.error[i] == error_upper_bound(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
 
 
-def test_the_torch_backend_ends_where_no_flip_and_no_pair_of_small_candidates_helps(monkeypatch):
+def test_the_torch_backend_ends_where_no_flip_and_no_pair_of_small_candidates_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Every instance of the batch for itself, whether or not others still move; the batch in parts or whole."""
     vectors, targets = batch(7, 120, 5)
     whole = pursue_on_device(vectors, targets, "cpu")
@@ -192,7 +209,7 @@ def test_the_torch_backend_ends_where_no_flip_and_no_pair_of_small_candidates_he
             assert after.min() >= (residual @ residual) * (1 - 1e-9)
 
 
-def test_the_torch_backend_on_a_gpu():
+def test_the_torch_backend_on_a_gpu() -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device at hand: the torch backend was exercised on the CPU only")
@@ -202,7 +219,7 @@ def test_the_torch_backend_on_a_gpu():
     assert gpu.error == pytest.approx(cpu.error, rel=0.5)
 
 
-def test_a_device_that_is_not_there_is_named():
+def test_a_device_that_is_not_there_is_named() -> None:
     vectors, targets = batch(2, 20, 2)
     with pytest.raises(InputError, match="device must be one torch can use"):
         solve_batch(vectors=vectors, targets=targets, device="nosuchdevice")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,15 @@ from instances import INTEGER, all_errors, guard, nsn
 
 from slth.errors import InputError
 from slth.rss import SOLVERS, Problem, exact_error, solve, solve_batch
+from slth.rss.auto import choose
 from slth.rss.control import Control
-from slth.rss.solve import choose
 
 ALL_METHODS = [*SOLVERS, "auto"]
 modest = settings(derandomize=True, deadline=None, max_examples=40)
 
 
 @st.composite
-def integer_problems(draw):
+def integer_problems(draw: st.DrawFn) -> Problem:
     """Small integers: ties, zero vectors and duplicates are common."""
     n, D = draw(st.integers(1, 9)), draw(st.integers(1, 4))
     vectors = draw(st.lists(st.lists(st.integers(-3, 3), min_size=D, max_size=D), min_size=n, max_size=n))
@@ -31,7 +32,7 @@ def integer_problems(draw):
 
 @modest
 @given(problem=integer_problems(), seed=st.integers(0, 1000), data=st.data())
-def test_the_order_of_candidates_does_not_change_the_optimum(problem, seed, data):
+def test_the_order_of_candidates_does_not_change_the_optimum(problem: Problem, seed: int, data: st.DataObject) -> None:
     k = data.draw(st.one_of(st.none(), st.integers(0, problem.size)))
     order = np.random.default_rng(seed).permutation(problem.size)
     errors = {
@@ -46,7 +47,7 @@ def test_the_order_of_candidates_does_not_change_the_optimum(problem, seed, data
 
 @modest
 @given(problem=integer_problems(), extra=st.lists(st.integers(-3, 3), min_size=4, max_size=4))
-def test_one_more_candidate_never_raises_the_optimum(problem, extra):
+def test_one_more_candidate_never_raises_the_optimum(problem: Problem, extra: list[int]) -> None:
     more = np.vstack([problem.vectors, np.array(extra[: problem.dimension], dtype=float)])
     larger = Problem(vectors=more, target=problem.target)
     assert solve(larger, "exact", threads=1).error <= solve(problem, "exact", threads=1).error
@@ -55,7 +56,7 @@ def test_one_more_candidate_never_raises_the_optimum(problem, extra):
 @pytest.mark.parametrize("method", ALL_METHODS)
 @settings(modest, max_examples=20)
 @given(exponent=st.integers(-900, 900), seed=st.integers(0, 50), size=st.sampled_from([6, 10, 100]))
-def test_a_power_of_two_scales_the_error_and_nothing_else(method, exponent, seed, size):
+def test_a_power_of_two_scales_the_error_and_nothing_else(method: str, exponent: int, seed: int, size: int) -> None:
     """Scaling by 2^e is exact in float64, so a method that is told nothing about units cannot tell the difference."""
     if method in {"exact", "auto", "core", *INTEGER}:
         size = min(size, 10)  # these would take seconds, or stop by the clock
@@ -71,7 +72,9 @@ def test_a_power_of_two_scales_the_error_and_nothing_else(method, exponent, seed
 @pytest.mark.parametrize("method", ALL_METHODS)
 @settings(modest, max_examples=20)
 @given(problem=integer_problems(), exponent=st.integers(-60, 60))
-def test_a_power_of_two_does_not_change_which_of_many_ties_is_taken(method, problem, exponent):
+def test_a_power_of_two_does_not_change_which_of_many_ties_is_taken(
+    method: str, problem: Problem, exponent: int
+) -> None:
     scaled = Problem(vectors=problem.vectors * 2.0**exponent, target=problem.target * 2.0**exponent)
     one, other = solve(problem, method, threads=1), solve(scaled, method, threads=1)
     assert (one.selected == other.selected).all()
@@ -92,7 +95,7 @@ def test_a_power_of_two_does_not_change_which_of_many_ties_is_taken(method, prob
         ("auto", 20, 2),
     ],
 )
-def test_the_number_of_threads_changes_nothing(method, n, D):
+def test_the_number_of_threads_changes_nothing(method: str, n: int, D: int) -> None:
     for seed in range(3):
         problem = nsn(n, D, seed)
         one, two = (solve(problem, method, threads=threads, seed=seed) for threads in (1, 2))
@@ -100,10 +103,10 @@ def test_the_number_of_threads_changes_nothing(method, n, D):
         assert (one.error, one.status, one.lower_bound) == (two.error, two.status, two.lower_bound)
 
 
-def test_ties_do_not_depend_on_the_number_of_threads():
+def test_ties_do_not_depend_on_the_number_of_threads() -> None:
     """Among thousands of equal optima, the same one is reported whoever finds it first."""
     rng = np.random.default_rng(3)
-    problem = Problem(vectors=rng.integers(-2, 3, size=(20, 1)), target=np.array([7.0]))
+    problem = Problem(vectors=rng.integers(-2, 3, size=(20, 1)).astype(float), target=np.array([7.0]))
     one, two, again = (solve(problem, "exact", threads=threads).selected for threads in (1, 2, 2))
     assert (one == two).all()
     assert (one == again).all()
@@ -122,12 +125,14 @@ def test_ties_do_not_depend_on_the_number_of_threads():
         ("auto", 200),
     ],
 )
-def test_a_batch_is_its_instances_one_by_one(method, n):
+def test_a_batch_is_its_instances_one_by_one(method: str, n: int) -> None:
     size = n // 3 if method == "relax" else None
     problems = [nsn(n, 4, seed, cardinality=size) for seed in range(6)]
-    stacked = {"vectors": np.stack([p.vectors for p in problems]), "targets": np.stack([p.target for p in problems])}
-    options = {"cardinality": size, "method": method, "seed": 5}
-    batches = [solve_batch(**stacked, **options, threads=threads) for threads in (1, 2)]
+    vectors, targets = np.stack([p.vectors for p in problems]), np.stack([p.target for p in problems])
+    batches = [
+        solve_batch(vectors=vectors, targets=targets, cardinality=size, method=method, seed=5, threads=threads)
+        for threads in (1, 2)
+    ]
     singles = [solve(problem, method, seed=5) for problem in problems]
     for batch in batches:
         assert (batch.selected == np.stack([single.selected for single in singles])).all()
@@ -138,11 +143,11 @@ def test_a_batch_is_its_instances_one_by_one(method, n):
 
 
 @pytest.mark.parametrize("method", ["exact", "auto", "core"])
-def test_a_batch_with_little_memory_is_still_its_instances_one_by_one(method):
+def test_a_batch_with_little_memory_is_still_its_instances_one_by_one(method: str) -> None:
     """Many ties, and memory for less than one whole table: the halves must not depend on how many threads there are."""
     rng = np.random.default_rng(12)
     vectors, targets = rng.integers(-2, 3, (4, 18, 2)).astype(float), rng.integers(-3, 4, (4, 2)) / 2
-    options = {"method": method, "max_memory": 40_000}
+    options: dict[str, Any] = {"method": method, "max_memory": 40_000}
     batches = [solve_batch(vectors=vectors, targets=targets, threads=threads, **options) for threads in (1, 3)]
     for i in range(4):
         single = solve(Problem(vectors=vectors[i], target=targets[i]), **options)
@@ -151,19 +156,20 @@ def test_a_batch_with_little_memory_is_still_its_instances_one_by_one(method):
             assert batch.methods[i] == single.method
 
 
-def test_a_batch_that_no_table_fits_is_solved_by_branch_and_bound():
+def test_a_batch_that_no_table_fits_is_solved_by_branch_and_bound() -> None:
     problems = [nsn(52, 20, seed) for seed in range(3)]
-    stacked = {"vectors": np.stack([p.vectors for p in problems]), "targets": np.stack([p.target for p in problems])}
-    batch = solve_batch(**stacked, method="exact", max_memory=1e7, threads=2)
+    vectors, targets = np.stack([p.vectors for p in problems]), np.stack([p.target for p in problems])
+    batch = solve_batch(vectors=vectors, targets=targets, method="exact", max_memory=1e7, threads=2)
     assert [str(status) for status in batch.status] == ["optimal"] * 3
 
 
-def test_of_equal_optima_the_smallest_binary_number_is_taken():
+def test_of_equal_optima_the_smallest_binary_number_is_taken() -> None:
     """However the candidates are split: by the memory for the table, and against brute force."""
     rng = np.random.default_rng(4)
     for trial in range(20):
         size = [None, 5][trial % 2]
-        problem = Problem(vectors=rng.integers(-2, 3, (11, 2)), target=rng.integers(-3, 4, 2) / 2, cardinality=size)
+        vectors, target = rng.integers(-2, 3, (11, 2)).astype(float), rng.integers(-3, 4, 2) / 2
+        problem = Problem(vectors=vectors, target=target, cardinality=size)
         errors = all_errors(problem)
         best = min(errors.values())
         wanted = min((bits for bits, error in errors.items() if error == best), key=lambda bits: bits[::-1])
@@ -171,14 +177,14 @@ def test_of_equal_optima_the_smallest_binary_number_is_taken():
             assert tuple(solve(problem, "exact", max_memory=memory).selected.astype(int)) == wanted
 
 
-def test_a_batch_of_the_wrong_shape_is_refused():
+def test_a_batch_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(InputError, match="targets must have shape"):
         solve_batch(vectors=np.ones((2, 5, 3)), targets=np.ones((2, 4)))
     with pytest.raises(InputError, match="vectors must have shape"):
         solve_batch(vectors=np.ones((5, 3)), targets=np.ones((2, 3)))
 
 
-def test_auto_does_not_start_a_proof_that_the_time_does_not_allow():
+def test_auto_does_not_start_a_proof_that_the_time_does_not_allow() -> None:
     """2^23 look-ups take an eighth of a second; in a twentieth, better a method that finds than one that proves."""
     problem = nsn(40, 4, seed=0)
     assert choose(problem, Control())[0] == "exact"

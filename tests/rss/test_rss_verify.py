@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from instances import nsn
 
 from slth.errors import InputError
-from slth.rss import Problem, exact_objective, verify
+from slth.rss import Problem, error_lower_bound, error_upper_bound, exact_objective
 from slth.rss.problem import NORMS
-from slth.rss.verify import DIGITS, _sum_digits, below, objective_in_units
+from slth.rss.verify import DIGITS, _sum_digits, objective_in_units
 
 modest = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -27,12 +27,16 @@ wild = st.one_of(
 )
 
 
-def check_verify(vectors: np.ndarray, target: np.ndarray, selected: np.ndarray) -> None:
+def check_bounds(vectors: np.ndarray, target: np.ndarray, selected: np.ndarray) -> None:
     """In both norms, the two neighbours of the exact value: no float64 lies between it and either."""
     for norm in NORMS:
         problem = Problem(vectors=vectors, target=target, norm=norm)
         power = 1 if norm == "linf" else 2
-        value, down, up = exact_objective(problem, selected), below(problem, selected), verify(problem, selected)
+        value, down, up = (
+            exact_objective(problem, selected),
+            error_lower_bound(problem, selected),
+            error_upper_bound(problem, selected),
+        )
         assert Fraction(down) ** power <= value <= Fraction(up) ** power
         assert up == down or (up == math.nextafter(down, math.inf) and Fraction(up) ** power != value)
         assert objective_in_units(problem, selected) == value * 2 ** (1074 * power)
@@ -40,24 +44,24 @@ def check_verify(vectors: np.ndarray, target: np.ndarray, selected: np.ndarray) 
 
 @settings(modest, max_examples=300)
 @given(data=st.data(), n=st.integers(1, 7), D=st.integers(1, 3))
-def test_the_error_is_rounded_up_whatever_the_magnitudes(data, n, D):
+def test_the_error_is_rounded_up_whatever_the_magnitudes(data: st.DataObject, n: int, D: int) -> None:
     row = st.lists(wild, min_size=D, max_size=D)
     vectors = np.array(data.draw(st.lists(row, min_size=n, max_size=n)))
     target = np.array(data.draw(row))
     if float(np.abs(vectors).max()) * n + float(np.abs(target).max()) >= 1e300:
         vectors, target = vectors * 2.0**-30, target * 2.0**-30
     selected = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
-    check_verify(vectors, target, selected)
+    check_bounds(vectors, target, selected)
 
 
 @modest
 @given(exponent=st.integers(-1060, 900), seed=st.integers(0, 100))
-def test_the_error_is_rounded_up_at_any_scale(exponent, seed):
+def test_the_error_is_rounded_up_at_any_scale(exponent: int, seed: int) -> None:
     """Sums that are not representable, at every scale down to the subnormals."""
     rng = np.random.default_rng(seed)
     values = np.ldexp(rng.uniform(-1, 1, size=(6, 3)), exponent - rng.integers(0, 60, size=(6, 3)))
     for code in range(1, 32, 3):
-        check_verify(values[:5], values[5], np.array([code >> i & 1 for i in range(5)]))
+        check_bounds(values[:5], values[5], np.array([code >> i & 1 for i in range(5)]))
 
 
 TINY = 5e-324
@@ -80,16 +84,16 @@ SUMS = {
 
 
 @pytest.mark.parametrize("name", SUMS)
-def test_sums_that_float64_gets_wrong(name):
+def test_sums_that_float64_gets_wrong(name: str) -> None:
     summands, wanted = SUMS[name]
     vectors, chosen = np.array(summands)[:, None], np.ones(len(summands), dtype=bool)
     for sign in (1, -1):
         for norm in NORMS:
-            assert verify(Problem(vectors=sign * vectors, target=np.zeros(1), norm=norm), chosen) == wanted
-        check_verify(sign * vectors, np.zeros(1), chosen)
+            assert error_upper_bound(Problem(vectors=sign * vectors, target=np.zeros(1), norm=norm), chosen) == wanted
+        check_bounds(sign * vectors, np.zeros(1), chosen)
 
 
-def test_digits_of_many_rows_are_their_sum():
+def test_digits_of_many_rows_are_their_sum() -> None:
     """The compiled loop against fractions: 5,000 rows over 2^±1000, and 5,000 equal ones that carry."""
     rng = np.random.default_rng(8)
     mixed = np.ldexp(rng.uniform(-1, 1, (5000, 2)), rng.integers(-1074, 980, (5000, 2)))
@@ -106,15 +110,15 @@ def test_digits_of_many_rows_are_their_sum():
 
 @modest
 @given(triple=st.sampled_from([(3, 4, 5), (5, 12, 13), (20, 21, 29)]), exponent=st.integers(-1060, 900))
-def test_a_length_that_is_a_float_is_that_float(triple, exponent):
+def test_a_length_that_is_a_float_is_that_float(triple: tuple[int, int, int], exponent: int) -> None:
     legs = np.ldexp(np.array(triple[:2], dtype=float), exponent)
     problem = Problem(vectors=legs[None], target=np.zeros(2), norm="l2")
-    assert verify(problem, [1]) == below(problem, [1]) == math.ldexp(triple[2], exponent)
+    assert error_upper_bound(problem, [1]) == error_lower_bound(problem, [1]) == math.ldexp(triple[2], exponent)
 
 
-def test_verify_takes_only_selections():
+def test_bounds_take_only_selections() -> None:
     problem = nsn(4, 2, seed=0, cardinality=2)
-    assert verify(problem, [1, 1, 0, 0]) == verify(problem, np.array([True, True, False, False]))
+    assert error_upper_bound(problem, [1, 1, 0, 0]) == error_upper_bound(problem, np.array([True, True, False, False]))
     for wrong, words in (([1, 1, 0], "shape"), ([2, 0, 0, 0], "0/1"), ([1, 1, 1, 0], "cardinality")):
         with pytest.raises(InputError, match=words):
-            verify(problem, wrong)
+            error_upper_bound(problem, wrong)

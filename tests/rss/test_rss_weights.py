@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_weight_gets_its_optimum(kind):
+def test_every_weight_gets_its_optimum(kind: str) -> None:
     rng = np.random.default_rng(5)
     for n in (1, 2, 3, 5, 8, 9):
         vectors, targets = KINDS[kind](rng, 15, n)
@@ -37,7 +38,7 @@ def test_every_weight_gets_its_optimum(kind):
             assert error <= Fraction(reported) <= error + 2 * Fraction(math.ulp(reported))
 
 
-def test_candidates_in_common_and_threads_change_nothing():
+def test_candidates_in_common_and_threads_change_nothing() -> None:
     """5,000 weights are several chunks of work; one row of candidates stands for 5,000 equal ones."""
     rng = np.random.default_rng(6)
     vectors, targets = rng.normal(size=11), rng.uniform(-2, 2, 5000)
@@ -58,6 +59,6 @@ def test_candidates_in_common_and_threads_change_nothing():
         (np.ones((1, 1, 1)), np.ones(1), "shape"),
     ],
 )
-def test_batches_that_make_no_sense_are_refused(vectors, targets, words):
+def test_batches_that_make_no_sense_are_refused(vectors: Any, targets: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         solve_weights(vectors=vectors, targets=targets)
