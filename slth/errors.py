@@ -104,10 +104,10 @@ def check_int(name: str, value: Any, low: int, high: int | None = None, hint: st
     span = f"an integer ≥ {low}" if high is None else f"an integer between {low} and {high}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name} must be {span}; got {value!r}. {hint}".rstrip())
-    value = int(value)
-    if value < low or (high is not None and value > high):
-        raise InputError(f"{name} must be {span}; got {value}. {hint}".rstrip())
-    return value
+    number = int(value)
+    if number < low or (high is not None and number > high):
+        raise InputError(f"{name} must be {span}; got {number}. {hint}".rstrip())
+    return number
 
 
 def check_positive(name: str, value: Any, hint: str = "", *, zero_ok: bool = False) -> float:

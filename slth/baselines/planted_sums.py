@@ -29,7 +29,7 @@ from slth.errors import InputError, check_int, check_positive
 from slth.networks import extract
 from slth.networks.parent import Parent, make_parent
 from slth.networks.target import Target
-from slth.rss import Problem, Solution, verify
+from slth.rss import Problem, Solution, error_upper_bound
 from slth.tickets import Ticket
 from slth.tickets.record.instance import InputChannel, input_channels
 from slth.tickets.record.measure import measure_channel
@@ -45,7 +45,7 @@ class PlantedSum:
     Attributes:
         problem: the instance to solve.
         truth: bool (n,), the planted selection.
-        error: its error by :func:`slth.rss.verify`: what rounding the sum to float64 leaves.
+        error: its error by :func:`slth.rss.error_upper_bound`: what rounding the sum to float64 leaves.
     """
 
     problem: Problem
@@ -78,7 +78,7 @@ def planted_sum(*, n: int, dimension: int, kept: int, seed: int = 0) -> PlantedS
     truth[random.choice(n, kept, replace=False)] = True
     target = np.array([math.fsum(column) for column in vectors[truth].T])  # correctly rounded
     problem = Problem(vectors=vectors, target=target)
-    return PlantedSum(problem=problem, truth=truth, error=verify(problem, truth))
+    return PlantedSum(problem=problem, truth=truth, error=error_upper_bound(problem, truth))
 
 
 def score_sum(planted: PlantedSum, solution: Solution) -> dict[str, float]:

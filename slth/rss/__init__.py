@@ -14,9 +14,6 @@ from slth.rss.stream import StreamSolution, solve_stream
 from slth.rss.verify import error_lower_bound, error_upper_bound, exact_error, exact_objective
 from slth.rss.weights import WeightSolution, solve_weights
 
-# The former name of error_upper_bound.
-verify = error_upper_bound
-
 __all__ = [
     "SOLVERS",
     "BatchSolution",
@@ -33,5 +30,4 @@ __all__ = [
     "solve_batch",
     "solve_stream",
     "solve_weights",
-    "verify",
 ]

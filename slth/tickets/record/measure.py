@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slth.rss import Problem
-from slth.rss import verify as subset_error
+from slth.rss import Problem, error_upper_bound
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.record import Block
 
@@ -54,7 +53,7 @@ def measure_channel(channel: InputChannel, block: Block) -> Measure:
             goal = goals[p]
             if len(group):
                 problem = Problem(vectors=group, target=goal)
-                error = max(error, subset_error(problem, np.ones(len(group), dtype=bool)))
+                error = max(error, error_upper_bound(problem, np.ones(len(group), dtype=bool)))
             else:
                 error = max(error, float(np.abs(goal).max()))
             squares += float(np.square(group.sum(axis=0) - goal).sum())
