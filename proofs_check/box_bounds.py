@@ -20,12 +20,12 @@ from flint import arb, ctx
 
 from proofs_check.check import Lemma
 from slth.theory import enclosures
-from slth.theory.pair_moments import Grid, Setting, box_ratios, cell_edges, tabulate_caps
+from slth.theory.pair_moments import IntegrationGrid, Setting, box_ratios, cell_edges, tabulate_caps
 from slth.theory.probability_backends import ARB
 from slth.theory.second_moment import setting_with_window
 
 CASES = ((6, 2, 1, 0.05, 0.5), (12, 3, 4, 0.01, 0.5), (20, 19, 9, 0.1, 1.0), (9, 5, 2, 0.2, 0.0))
-GRID = Grid(v=12, o=40, u=8, table=64)
+GRID = IntegrationGrid(v=12, o=40, u=8, table=64)
 
 
 def margin(false_variant: bool, points: int = 1500) -> float:

@@ -19,8 +19,8 @@ import numpy as np
 from scipy import stats
 
 from proofs_check.check import Lemma
+from slth.arrays import FloatArray
 from slth.theory import certified
-from slth.theory.arrays import FloatArray
 
 EPS, Z = 0.01, 0.5
 LEVEL = 1e-3

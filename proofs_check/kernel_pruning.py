@@ -18,7 +18,7 @@ import numpy as np
 from scipy.signal import correlate
 
 from proofs_check.check import Lemma
-from slth.theory.arrays import FloatArray
+from slth.arrays import FloatArray
 
 
 def margin(false_variant: bool) -> float:

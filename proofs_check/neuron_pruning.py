@@ -26,7 +26,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from proofs_check.check import Lemma
-from slth.theory.arrays import FloatArray
+from slth.arrays import FloatArray
 
 WIDTHS = (8, 16, 32, 64, 128, 256, 512)
 BLOCKED = (8, 10, 12, 14, 16)

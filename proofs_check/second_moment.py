@@ -17,8 +17,8 @@ import numpy as np
 from scipy import special, stats
 
 from proofs_check.check import FALSE_ALARM, Lemma
+from slth.arrays import FloatArray
 from slth.theory import enclosures
-from slth.theory.arrays import FloatArray
 from slth.theory.pair_moments import Setting
 from slth.theory.second_moment import certified_moments, setting_with_window
 

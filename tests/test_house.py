@@ -26,7 +26,7 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"
         "import slth.experiments.studies.existence",
     ],
 )
-def test_importing_the_engine_does_not_import_torch(statement):
+def test_importing_the_engine_does_not_import_torch(statement: str) -> None:
     """What needs no network starts in a fraction of torch's import time."""
     code = f"{statement}\nimport sys\nprint(sorted(name for name in ('torch', 'matplotlib') if name in sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -34,12 +34,12 @@ def test_importing_the_engine_does_not_import_torch(statement):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_modules_are_short(module):
+def test_modules_are_short(module: str) -> None:
     """Above 300 lines there is a second noun in it."""
     assert len((ROOT / module).read_text(encoding="utf-8").splitlines()) <= 300
 
 
-def test_the_front_door_offers_what_it_names():
+def test_the_front_door_offers_what_it_names() -> None:
     assert set(dir(slth)) == set(slth.__all__)
     for name in slth.__all__:
         assert getattr(slth, name) is not None

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 
 
-def test_there_are_six_and_each_says_how_long_it_takes():
+def test_there_are_six_and_each_says_how_long_it_takes() -> None:
     assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
     for path in NOTEBOOKS:
         text = path.read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def test_there_are_six_and_each_says_how_long_it_takes():
         assert "formats: py:percent,ipynb" in text
 
 
-def test_all_of_them_run(tmp_path: Path):
+def test_all_of_them_run(tmp_path: Path) -> None:
     """One pytest for all: starting it costs as much as a short notebook."""
     for path in NOTEBOOKS:
         jupytext.write(jupytext.read(path), tmp_path / f"{path.stem}.ipynb")
@@ -43,7 +43,7 @@ def test_all_of_them_run(tmp_path: Path):
         assert any("image/png" in out.get("data", {}) for out in outputs), f"{path.name} shows no picture"
 
 
-def test_a_notebook_that_fails_fails_the_test(tmp_path: Path):
+def test_a_notebook_that_fails_fails_the_test(tmp_path: Path) -> None:
     """The test above is worth what nbmake sees."""
     (tmp_path / "bad.py").write_text("# %%\nassert 1 + 1 == 3\n")
     jupytext.write(jupytext.read(tmp_path / "bad.py"), tmp_path / "bad.ipynb")

@@ -73,7 +73,7 @@ class WeightTicket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class ErrorQuantiles:
     """Errors of exact subset sums at one n.
 
     Attributes:
@@ -160,7 +160,7 @@ def pensia2020(weights: Path, *, n: int = 21, seed: int = 0, threads: int | None
 
 def dacunha2022(
     weights: Path, *, sizes: tuple[int, ...] = (5, 10, 15, 20, 25, 30), seed: int = 0, threads: int | None = None
-) -> list[Curve]:
+) -> list[ErrorQuantiles]:
     """Errors of exact subset sums of U[−1, 1]^n for the weights of LeNet-5's convolutions.
 
     Args:
@@ -187,7 +187,9 @@ def dacunha2022(
         vectors = np.random.default_rng([seed, 2022, n]).uniform(-1, 1, (len(goals), n))
         solution = solve_weights(vectors=vectors, targets=goals, threads=threads)
         median, p90 = np.quantile(solution.error, [0.5, 0.9])
-        curves.append(Curve(n=n, median=float(median), p90=float(p90), weights=len(goals), seconds=solution.seconds))
+        curves.append(
+            ErrorQuantiles(n=n, median=float(median), p90=float(p90), weights=len(goals), seconds=solution.seconds)
+        )
     return curves
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from slth.baselines.training import TASK
+from slth.baselines.training import TRAINING_TASK
 from slth.errors import InputError
 from slth.progress import Silent
 
@@ -35,7 +35,7 @@ class TensorBoard(Silent):
 
     def begin(self, task: str, total: int, done: int = 0) -> None:
         """See :class:`Progress`."""
-        if task != TASK:
+        if task != TRAINING_TASK:
             return
         self._runs += 1
         try:
@@ -47,13 +47,13 @@ class TensorBoard(Silent):
 
     def report(self, task: str, facts: Mapping[str, Any]) -> None:
         """See :class:`Progress`."""
-        if task == TASK:
+        if task == TRAINING_TASK:
             for name in SCALARS:
                 if name in facts:
                     self._writer.add_scalar(name, facts[name], facts["step"])
 
     def end(self, task: str) -> None:
         """See :class:`Progress`."""
-        if task == TASK and self._writer is not None:
+        if task == TRAINING_TASK and self._writer is not None:
             self._writer.close()
             self._writer = None

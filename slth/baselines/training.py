@@ -27,7 +27,7 @@ from slth.errors import InputError, TrainingError, check_int
 from slth.progress import Progress, listening
 
 # The name under which listeners hear of a run.
-TASK = "training"
+TRAINING_TASK = "training"
 # The loss is checked every so many steps: on a GPU each check waits for the device.
 LOSS_CHECK_STEPS = 20
 _AFTER_DIVERGENCE = "Lower the learning rate; the last checkpoint, if one was asked for, is as it was."
@@ -116,8 +116,8 @@ def train(
             history = History(**kept)
             began -= history.seconds
             listener.say(f"goes on from {checkpoint} at step {step} of {last}")
-        stack.callback(listener.end, TASK)
-        listener.begin(TASK, last - first_step, step - first_step)
+        stack.callback(listener.end, TRAINING_TASK)
+        listener.begin(TRAINING_TASK, last - first_step, step - first_step)
         while step < last:
             epoch = step // per_epoch
             stop = min(last, (epoch + 1) * per_epoch)
@@ -137,7 +137,7 @@ def train(
             history.epochs.append(line)
             history.steps = step - first_step
             history.seconds = time.perf_counter() - began
-            listener.report(TASK, {**line, "step": step})
+            listener.report(TRAINING_TASK, {**line, "step": step})
             if checkpoint is not None:
                 checkpoints.save(checkpoint, model, optimiser, run, step, vars(history))
             shown = f", validation {line['validation']:.2%}" if "validation" in line else ""
@@ -200,7 +200,7 @@ def _take_steps(
         optimiser.step()
         with torch.no_grad():
             objective.after_step(model, moment)
-        listener.advance(TASK)
+        listener.advance(TRAINING_TASK)
         total += loss.detach() * len(chosen)
         seen += len(chosen)
         if (step + 1 - run[0]) % LOSS_CHECK_STEPS == 0 or step == run[-1]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 rss_app = typer.Typer(help="Multidimensional random subset sum.", no_args_is_help=True)
 reproduce_app = typer.Typer(help="Run published experiments again, with exact solvers.", no_args_is_help=True)
 
-Weights = Annotated[Path | None, typer.Option(help="The trained weights; default: in targets beside the data folder.")]
+WeightsFile = Annotated[
+    Path | None, typer.Option(help="The trained weights; default: in targets beside the data folder.")
+]
 
 
 @rss_app.command("solve", epilog="Example: slth rss solve instance.npz --time-limit 10 --out solution.npz")
@@ -106,7 +108,7 @@ def read_instance(path: Path, norm: str = "linf") -> Problem:
 
 
 @reproduce_app.command("pensia2020", epilog="Example: slth reproduce pensia2020 --json")
-def pensia(weights: Weights = None, seed: int = 0, as_json: Json = False) -> None:
+def pensia(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -> None:
     """397,000 weights of an MLP as exact subset sums of 21 random numbers each."""
     from slth.apps import reproduce
 
@@ -142,7 +144,7 @@ def pensia(weights: Weights = None, seed: int = 0, as_json: Json = False) -> Non
 
 
 @reproduce_app.command("dacunha2022", epilog="Example: slth reproduce dacunha2022")
-def dacunha(weights: Weights = None, seed: int = 0, as_json: Json = False) -> None:
+def dacunha(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -> None:
     """Weights of LeNet-5's convolutions as exact subset sums of n random numbers, n = 5 … 30."""
     from slth.apps import reproduce
 

@@ -72,7 +72,8 @@ def conv2(
     classes: int = 10,
 ) -> nn.Sequential:  # fmt: skip
     """Conv-2 (frankle2019), and with two or three ``stages`` Conv-4 and Conv-6: stages of two same-padded 3×3
-    convolutions and a 2×2 max-pool, then two hidden linear layers."""
+    convolutions and a 2×2 max-pool, then two hidden linear layers.
+    """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     before = in_channels
     for stage, width in enumerate(stages, start=1):

@@ -121,7 +121,7 @@ class Parent:
                     raise InputError(f"scale of {layer.name} must be a float32 number; got {value!r}. Round it.")
 
     def mixing(self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
-        """u of the hidden channels ``rows`` (default: all) of a block: float32 (m,)."""
+        """U of the hidden channels ``rows`` (default: all) of a block: float32 (m,)."""
         rows = np.arange(self.layers[layer].width) if rows is None else rows
         # One Philox block holds four consecutive u: generate whole blocks, then pick. Runs of rows in one block are
         # generated once; sorting them would take longer than the numbers.

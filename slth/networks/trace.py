@@ -193,7 +193,7 @@ def _plain(value: Any) -> Any:
 
 
 def _name(node: fx.Node) -> str:
-    """torch renames inputs that are called like a Python function; callers pass them by their own name."""
+    """Torch renames inputs that are called like a Python function; callers pass them by their own name."""
     return str(node.target) if node.op == "placeholder" else node.name
 
 

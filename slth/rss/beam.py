@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss.control import Control
 from slth.rss.flips import MIN_GAIN
-from slth.rss.problem import BoolArray, FloatArray
 
 # With a fixed size, swaps pair the best this many candidates to remove with the best this many to add.
 SWAP_SIDE = 8

@@ -19,8 +19,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss.control import Control
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 
 # Nodes between two checks of the deadline.
 NODES_PER_CHECK = 2**18
@@ -33,7 +34,7 @@ class OutOfNodes(Exception):
 
 
 class Branch:
-    """The search tree of one instance. It has the interface of :class:`slth.rss.tables.Tables`.
+    """The search tree of one instance. It has the interface of :class:`slth.rss.half_tables.Tables`.
 
     Args:
         problem: the instance; its target, norm and cardinality are used.

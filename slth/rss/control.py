@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from slth.arrays import BoolArray
 from slth.progress import Progress, Silent
-from slth.rss.problem import BoolArray
 
 # The name under which a solve reports its progress.
-TASK = "solve"
+SOLVE_TASK = "solve"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Control:
     def improved(self, error: float) -> None:
         """Report a better incumbent, given its error in the solver's units."""
         seconds = time.monotonic() - self.began
-        self.progress.report(TASK, {"seconds": seconds, "error": math.ldexp(error, self.exponent)})
+        self.progress.report(SOLVE_TASK, {"seconds": seconds, "error": math.ldexp(error, self.exponent)})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

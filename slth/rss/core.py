@@ -24,9 +24,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss.control import Control, Incumbent
 from slth.rss.meet import Sizes, build_grid, grid_bytes, popcounts, scan, subset_sums
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 from slth.rss.relax import solve_relax
 
 # b: the table holds 2^b sums. It should stay near the cache, because a larger one makes every look-up slower.

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from slth.arrays import BoolArray, FloatArray
 from slth.errors import InputError
 from slth.rss.flips import MIN_GAIN
-from slth.rss.problem import BoolArray, FloatArray
 
 # Pairs are flipped among this many of the smallest candidates.
 PAIR_SIZE = 256

@@ -21,9 +21,10 @@ import heapq
 
 import numpy as np
 
+from slth.arrays import FloatArray
 from slth.errors import InputError
 from slth.rss.control import Control, Incumbent
-from slth.rss.problem import FloatArray, Problem
+from slth.rss.problem import Problem
 
 # For D > 1 each of n steps reads all items: n²·D operations.
 MAX_ITEMS = 20_000

@@ -8,7 +8,7 @@ repeated.
   middle is expected to take. Measured on NSN vectors: 0.04 million nodes for n = 40, D = 6; 2.5 million (0.4 s) for
   n = 64, D = 32, where tables would need 2^32 sums; but 780 million (12 s) for n = 40, D = 2, where the meet in the
   middle takes 0.4 s.
-* Meet in the middle (:mod:`slth.rss.tables`) follows when the nodes are used up.
+* Meet in the middle (:mod:`slth.rss.half_tables`) follows when the nodes are used up.
 
 Sums are float64, so a scan cannot tell apart two errors that are closer than the rounding error η. All selections
 within 2η of the best are collected and compared in exact arithmetic.
@@ -23,13 +23,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from slth.arrays import BoolArray, FloatArray
 from slth.progress import Silent
 from slth.rss.branch import Branch, OutOfNodes
 from slth.rss.control import Control, Incumbent
+from slth.rss.half_tables import Tables, split_sizes, table_bytes
 from slth.rss.meet import MAX_GRID_DIMENSIONS
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 from slth.rss.pursuit import pursue_once
-from slth.rss.tables import Tables, split_sizes, table_bytes
 from slth.rss.verify import objective_in_units
 
 # Up to this many ties within rounding are compared exactly. With more of them the optimum is not proved.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from slth.rss.problem import BoolArray, FloatArray
+from slth.arrays import BoolArray, FloatArray
 
 # A flip must lower ‖r‖² by more than this fraction. Smaller gains could be rounding errors and repeat forever.
 MIN_GAIN = 1e-12

@@ -24,9 +24,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.errors import InputError
 from slth.rss.control import Control, Incumbent
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 
 # Seconds that are allowed without a time limit: these solvers could otherwise run for days.
 DEFAULT_SECONDS = 60.0

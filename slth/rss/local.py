@@ -16,9 +16,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss.control import Control, Incumbent
 from slth.rss.meet import Sizes, build_grid, scan
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 from slth.rss.pursuit import smallest_candidates
 from slth.rss.relax import solve_relax
 

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from slth.rss.problem import FloatArray
+from slth.arrays import FloatArray
 
 # The number of selected candidates of each of some subsets.
 Sizes = npt.NDArray[np.int8]
@@ -26,7 +26,7 @@ MAX_GRID_DIMENSIONS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class SumGrid:
     """Right sums, sorted by the cells of a grid.
 
     Attributes:
@@ -73,7 +73,7 @@ def popcounts(size: int) -> Sizes:
     return np.bitwise_count(np.arange(size, dtype=np.uint32)).astype(np.int8)
 
 
-def build_grid(sums: FloatArray, radius: float) -> Grid:
+def build_grid(sums: FloatArray, radius: float) -> SumGrid:
     """Sort sums into a grid whose cells are at least 2·radius wide.
 
     Args:
@@ -97,7 +97,7 @@ def build_grid(sums: FloatArray, radius: float) -> Grid:
     width = np.maximum(span[:dimensions] / shape, 2.0 * radius)
     cells, starts = _count_cells(sums, origin, width, shape)
     rows, codes = _sort_by_cell(sums, cells, starts)
-    return Grid(rows=rows, codes=codes, starts=starts, origin=origin, width=width, shape=shape)
+    return SumGrid(rows=rows, codes=codes, starts=starts, origin=origin, width=width, shape=shape)
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
@@ -142,7 +142,7 @@ def _sort_by_cell(sums, cells, starts):  # type: ignore[no-untyped-def]
 
 
 def scan(
-    grid: Grid, low: FloatArray, high: FloatArray, target: FloatArray, *, radius: float, tie: float,
+    grid: SumGrid, low: FloatArray, high: FloatArray, target: FloatArray, *, radius: float, tie: float,
     span: tuple[int, int], ties: npt.NDArray[np.int64], euclidean: bool,
     sizes: tuple[Sizes, Sizes, Sizes] | None = None, wanted: int = 0,
 ) -> tuple[float, int]:  # fmt: skip

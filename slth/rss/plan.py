@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from slth.arrays import BoolArray
 from slth.errors import check_int, check_positive
 from slth.rss.auto import choose
 from slth.rss.control import Control, Incumbent
@@ -17,7 +18,7 @@ from slth.rss.differencing import solve_differencing
 from slth.rss.exact import solve_exact
 from slth.rss.integer import solve_cpsat, solve_highs, solve_scip
 from slth.rss.local import solve_local
-from slth.rss.problem import BoolArray, Problem, Solution, Status
+from slth.rss.problem import Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
 from slth.rss.verify import error_lower_bound, error_upper_bound

@@ -10,12 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.errors import InputError, check_array, check_choice, check_int
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 NORMS = ("linf", "l2")
 
 

@@ -17,10 +17,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss.beam import beam_search
 from slth.rss.control import Control, Incumbent
 from slth.rss.flips import MIN_GAIN, improve
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 
 # Pairs are flipped among this many of the smallest candidates. Their Gram matrix takes 8·768² bytes.
 PAIR_SIZE = 768

@@ -26,10 +26,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss import vertex
 from slth.rss.control import Control, Incumbent
 from slth.rss.flips import improve
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 from slth.rss.pursuit import alternating_selection, exchange, pursue, pursue_once, smallest_candidates
 
 # Core size in units of D. 2 is often infeasible and 3 nearly always feasible; above 5 only the selection grows.

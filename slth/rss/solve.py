@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_array, check_choice
 from slth.progress import Progress, follow
-from slth.rss.control import TASK, Control
+from slth.rss.control import SOLVE_TASK, Control
 from slth.rss.core import table_candidates
 from slth.rss.device import pursue_on_device
+from slth.rss.half_tables import table_bytes
 from slth.rss.meet import grid_bytes
 from slth.rss.plan import SOLVERS, Plan, carry_out, device_solution, make_control, make_plan
 from slth.rss.problem import BatchSolution, Problem, Solution
-from slth.rss.tables import table_bytes
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
 
 
@@ -64,10 +64,10 @@ def solve(
     """
     control = make_control(eps, time_limit, seed, thread_count(threads), max_memory)
     check_choice("method", method, ("auto", *SOLVERS))
-    with one_blas_thread(), follow(progress, {TASK: 1}, unit="problems") as listener:
+    with one_blas_thread(), follow(progress, {SOLVE_TASK: 1}, unit="problems") as listener:
         plan = make_plan(problem, method, replace(control, progress=listener))
         solution = carry_out(plan, eps, control.threads)
-        listener.advance(TASK)
+        listener.advance(SOLVE_TASK)
     return solution
 
 

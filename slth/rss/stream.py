@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import FloatArray
 from slth.errors import InputError, check_array
-from slth.rss.problem import FloatArray, Problem, Solution
+from slth.rss.problem import Problem, Solution
 from slth.rss.solve import solve
 
 # How many of the smallest candidates are kept, in units of D; the core of slth.rss.relax takes 6·D at most.

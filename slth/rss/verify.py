@@ -16,8 +16,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray
 from slth.errors import InputError
-from slth.rss.problem import BoolArray, Problem
+from slth.rss.problem import Problem
 
 # u = 2^UNIT_EXPONENT divides every finite float64.
 UNIT_EXPONENT = -1074

@@ -24,10 +24,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.errors import InputError, check_array
 from slth.rss.control import Control
 from slth.rss.exact import solve_exact
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 from slth.rss.threads import map_threads, thread_count
 from slth.rss.verify import error_upper_bound
 

@@ -30,8 +30,8 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import erfc, gammaln, log_ndtr, logsumexp
 
+from slth.arrays import FloatArray, IntArray
 from slth.errors import InputError, check_array, check_choice, check_int, check_positive
-from slth.theory.arrays import FloatArray, IntArray
 
 # The laws of the candidates. (The laws of a parent's weights are in slth.networks.generator.)
 CANDIDATE_LAWS = ("nsn", "gaussian", "uniform")

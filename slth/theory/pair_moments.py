@@ -27,7 +27,7 @@ import numpy as np
 from flint import arb
 from scipy import special
 
-from slth.theory.arrays import BoolArray, FloatArray
+from slth.arrays import BoolArray, FloatArray
 from slth.theory.enclosures import ROUNDING_SLACK
 from slth.theory.probability_backends import ProbabilityBackend
 from slth.theory.scaled_numbers import power, upper_sum
@@ -62,7 +62,7 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class IntegrationGrid:
     """How fine the cells are.
 
     Attributes:
@@ -78,7 +78,7 @@ class Grid:
     table: int
 
 
-def pair_moment(j: int, setting: Setting, *, backend: ProbabilityBackend, grid: Grid) -> arb:
+def pair_moment(j: int, setting: Setting, *, backend: ProbabilityBackend, grid: IntegrationGrid) -> arb:
     """Upper bound of m_j; rigorous when the backend is :data:`slth.theory.probability_backends.ARB`.
 
     Args:
@@ -159,7 +159,9 @@ def box_ratios(
     return np.fmin(density, cap), counted
 
 
-def tabulate_caps(setting: Setting, backend: ProbabilityBackend, grid: Grid) -> tuple[FloatArray, FloatArray]:
+def tabulate_caps(
+    setting: Setting, backend: ProbabilityBackend, grid: IntegrationGrid
+) -> tuple[FloatArray, FloatArray]:
     """Points s over the window, and 1/p(ζ; s) at them, which bounds every r_i.
 
     Args:
@@ -172,7 +174,9 @@ def tabulate_caps(setting: Setting, backend: ProbabilityBackend, grid: Grid) -> 
     return scales, backend.inverse_hits(scales, setting.z_bound, setting.eps)
 
 
-def cell_edges(j: int, setting: Setting, cap: float, grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
+def cell_edges(
+    j: int, setting: Setting, cap: float, grid: IntegrationGrid
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Edges of the cells of V, o and u.
 
     Any increasing floats would do. These follow the distributions, and the place where the cap is the smaller bound.

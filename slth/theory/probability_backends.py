@@ -14,8 +14,8 @@ import numpy as np
 from flint import arb
 from scipy import special
 
+from slth.arrays import FloatArray
 from slth.theory import cell_bounds, enclosures
-from slth.theory.arrays import FloatArray
 from slth.theory.scaled_numbers import ScaledNumbers, from_balls, from_floats
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
-from slth.theory.arrays import FloatArray, IntArray
+from slth.arrays import FloatArray, IntArray
 
 # (m, e), two arrays of one shape.
 ScaledNumbers = tuple[FloatArray, IntArray]

@@ -18,9 +18,9 @@ import numpy as np
 from flint import arb
 from scipy import special
 
+from slth.arrays import FloatArray, IntArray
 from slth.theory import enclosures
-from slth.theory.arrays import FloatArray, IntArray
-from slth.theory.pair_moments import Grid, Setting, pair_moment
+from slth.theory.pair_moments import IntegrationGrid, Setting, pair_moment
 from slth.theory.probability_backends import ARB, SCIPY, ProbabilityBackend
 
 # The window of scales runs from the first of these quantiles of χ²_k to one of the others. At the lower end, scales far
@@ -29,9 +29,9 @@ from slth.theory.probability_backends import ARB, SCIPY, ProbabilityBackend
 LOWEST_QUANTILE = 0.001
 UPPER_QUANTILES = (0.7, 0.85, 0.95, 0.999)
 # Cells of a certificate, of a certificate with a large k, and of the floating-point search that proposes n and k.
-FINE = Grid(v=96, o=160, u=32, table=1024)
-MEDIUM = Grid(v=48, o=80, u=24, table=1024)
-COARSE = Grid(v=24, o=48, u=12, table=256)
+FINE = IntegrationGrid(v=96, o=160, u=32, table=1024)
+MEDIUM = IntegrationGrid(v=48, o=80, u=24, table=1024)
+COARSE = IntegrationGrid(v=24, o=48, u=12, table=256)
 FINE_UP_TO = 100
 
 
@@ -142,7 +142,7 @@ def best_proposal(k: int, dim: int, eps: float, z_bound: float) -> Proposal:
     return min(found, key=lambda entry: entry[:3])[3]
 
 
-def _pair_moments(setting: Setting, backend: ProbabilityBackend, grid: Grid) -> tuple[arb, ...]:
+def _pair_moments(setting: Setting, backend: ProbabilityBackend, grid: IntegrationGrid) -> tuple[arb, ...]:
     return tuple(pair_moment(j, setting, backend=backend, grid=grid) for j in range(1, setting.k + 1))
 
 

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln, logsumexp
 
+from slth.arrays import FloatArray, IntArray
 from slth.errors import InputError, check_int, check_positive
-from slth.theory.arrays import FloatArray, IntArray
 from slth.theory.hits import check_target, log_hit
 
 # Up to this n all sizes are summed. Beyond, this many sizes are sampled first, to find those that matter.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +19,15 @@ from slth.apps import reproduce
 from slth.networks import models
 from slth.rss import error_upper_bound
 
+Command = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture(name="slth")
-def _slth(capsys, monkeypatch):
+def _slth(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     return lambda *arguments: run(capsys, monkeypatch, *map(str, arguments))
 
 
-def test_solve_from_file_to_file(slth, tmp_path: Path):
+def test_solve_from_file_to_file(slth: Command, tmp_path: Path) -> None:
     problem = nsn(24, 2, seed=0)
     np.savez(tmp_path / "instance.npz", vectors=problem.vectors, target=problem.target)
     out = tmp_path / "solution.npz"
@@ -36,7 +40,7 @@ def test_solve_from_file_to_file(slth, tmp_path: Path):
         assert np.flatnonzero(arrays["selected"]).tolist() == record["indices"]
 
 
-def test_fixed_size_from_a_file(slth, tmp_path: Path):
+def test_fixed_size_from_a_file(slth: Command, tmp_path: Path) -> None:
     problem = nsn(12, 1, seed=1)
     np.savez(tmp_path / "i.npz", vectors=problem.vectors, target=problem.target, cardinality=4)
     code, text, _ = slth("rss", "solve", tmp_path / "i.npz", "--json")
@@ -64,7 +68,9 @@ def test_fixed_size_from_a_file(slth, tmp_path: Path):
         ({"vectors": np.array([{}, {}]), "target": np.ones(2)}, [], "not a readable .npz"),
     ],
 )
-def test_bad_instances_are_one_clear_line(slth, tmp_path: Path, arrays, options, says):
+def test_bad_instances_are_one_clear_line(
+    slth: Command, tmp_path: Path, arrays: dict[str, Any], options: list[str], says: str
+) -> None:
     np.savez(tmp_path / "i.npz", **arrays)
     code, _, err = slth("rss", "solve", tmp_path / "i.npz", "--out", tmp_path / "out.npz", *options)
     assert code == 1
@@ -73,7 +79,7 @@ def test_bad_instances_are_one_clear_line(slth, tmp_path: Path, arrays, options,
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_damaged_and_missing_instances(slth, tmp_path: Path):
+def test_damaged_and_missing_instances(slth: Command, tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"not a zip")
     for name, says in (("bad.npz", "not a readable .npz"), ("none.npz", "nothing is there")):
         code, _, err = slth("rss", "solve", tmp_path / name)
@@ -81,7 +87,7 @@ def test_damaged_and_missing_instances(slth, tmp_path: Path):
         assert says in err
 
 
-def test_dacunha2022_on_random_weights(tmp_path: Path):
+def test_dacunha2022_on_random_weights(tmp_path: Path) -> None:
     """The curve falls by the factor of two per candidate that exact subset sums give, to the published medians."""
     torch.manual_seed(0)
     save_file(models.lenet5(bias=False).state_dict(), tmp_path / "w.safetensors")
@@ -93,7 +99,7 @@ def test_dacunha2022_on_random_weights(tmp_path: Path):
         assert one.p90 > one.median
 
 
-def test_pensia2020_in_small(tmp_path: Path, monkeypatch):
+def test_pensia2020_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both readings, on an untrained network and made-up digits: the approximation is faithful at n = 12."""
     torch.manual_seed(0)
     save_file(models.mlp(sizes=(784, 500, 10), bias=False).state_dict(), tmp_path / "w.safetensors")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from instances import nsn
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss import Problem, meet, pursuit, solve, vertex
 from slth.rss.beam import MAX_FINISHED, beam_search
 from slth.rss.branch import Branch, OutOfNodes, _attainable_range
 from slth.rss.control import Control
 from slth.rss.exact import rounding_slack
 from slth.rss.flips import MIN_GAIN, improve
-from slth.rss.problem import BoolArray, FloatArray
 
 
 def core(D: int, m: int, seed: int) -> FloatArray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from slth.arrays import FloatArray
 
 DRAWS = 400
 CONFIDENCE = 0.95
@@ -57,9 +57,9 @@ class GrowthLaw:
     cells: int
     spread: float
 
-    def at(self, **factors: npt.ArrayLike) -> Array:
+    def at(self, **factors: npt.ArrayLike) -> FloatArray:
         """The law's value for given values of the factors; factors that were not fitted are ignored."""
-        value: Array = np.asarray(self.constant.value)
+        value: FloatArray = np.asarray(self.constant.value)
         for name, exponent in self.exponents.items():
             value = value * np.asarray(factors[name], dtype=float) ** exponent.value
         return value
@@ -110,7 +110,7 @@ def fit_growth_law(
     )
 
 
-def _solve(design: Array, values: Array) -> Array | None:
+def _solve(design: FloatArray, values: FloatArray) -> FloatArray | None:
     """Least squares; None if the design does not determine the solution."""
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return None

@@ -32,7 +32,7 @@ from slth.rss import SOLVERS, Problem, Status, solve
 from slth.theory import thresholds
 
 # The target's entries are standard normal. Where theory takes one size for all entries, it gets their deviation.
-TARGET_RMS = 1.0
+INSTANCE_TARGET_RMS = 1.0
 
 
 class DimensionPoint(Point):
@@ -65,7 +65,7 @@ def run(point: DimensionPoint, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, point.D, point.ratio])
     size = point.ratio * point.D
     vectors = rng.standard_normal((size, 1)) * rng.standard_normal((size, point.D))
-    problem = Problem(vectors=vectors, target=TARGET_RMS * rng.standard_normal(point.D))
+    problem = Problem(vectors=vectors, target=INSTANCE_TARGET_RMS * rng.standard_normal(point.D))
     result: dict[str, Any] = {
         "trivial": trivial_error(problem), "exists": expected_best(point.D, size), "error": None, "status": "refused",
         "refused": "", "solver_seconds": 0.0,
@@ -106,7 +106,7 @@ def expected_best(D: int, n: int) -> float | None:
     """
 
     def excess(log_eps: float) -> float:
-        return thresholds.log2_expected_count(n=n, D=D, eps=math.exp(log_eps), z=TARGET_RMS)
+        return thresholds.log2_expected_count(n=n, D=D, eps=math.exp(log_eps), z=INSTANCE_TARGET_RMS)
 
     low, high = math.log(1e-30), math.log(10.0)
     try:

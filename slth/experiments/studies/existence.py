@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from slth.errors import InputError, SlthError
 from slth.experiments.engine.study import Row, Study
-from slth.experiments.studies.existence_instances import TARGET, Instances, Method, draw_instances
+from slth.experiments.studies.existence_instances import TARGET, Instances, SolverName, draw_instances
 from slth.rss import Status, solve_batch
 from slth.rss.threads import thread_count
 from slth.theory import certified, thresholds
@@ -54,7 +54,7 @@ def points(grid: Mapping[str, Sequence[Any]]) -> Iterator[Instances]:
         # Polynomial time needs a number of candidates that grows like 1/ε: sizes by factors of √2, up to D^{3/2}/ε.
         half_octaves = range(2 * math.ceil(math.log2(D**1.5 / min(grid["eps"]))))
         wide = sorted({round(2 ** (i / 2)) for i in half_octaves})
-        plan: tuple[tuple[Method, list[int]], ...] = (("exact", near), ("core", near), ("relax", wide))
+        plan: tuple[tuple[SolverName, list[int]], ...] = (("exact", near), ("core", near), ("relax", wide))
         for method, sizes in plan:
             yield from (Instances(method=method, D=D, n=n, trials=trials) for n in sizes)
         yield from certificates

@@ -14,19 +14,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 from scipy.stats import binomtest
 
+from slth.arrays import FloatArray
 from slth.experiments.engine.study import Row
 from slth.experiments.studies.existence_instances import FINDERS, TARGET
 from slth.figures import success_against_size, three_worlds
 from slth.figures.style import panels
 from slth.report import Section
 from slth.theory import bounds, thresholds
-
-Array = npt.NDArray[np.float64]
 
 DRAWS = 400
 CONFIDENCE = 0.95
@@ -82,7 +80,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """
     curves: list[dict[str, Any]] = []
     table: list[dict[str, Any]] = []
-    draws: dict[tuple[int, float], Array] = {}
+    draws: dict[tuple[int, float], FloatArray] = {}
     certified = {(r.point["D"], r.point["eps"]): r.result for r in rows if r.point["method"] == "certified"}
     for D, eps in sorted(certified, key=lambda cell: (cell[0], -cell[1])):
         expected = thresholds.width(D=D, eps=eps, z=TARGET)
@@ -143,7 +141,7 @@ def success_curve(rows: Sequence[Row], method: str, D: int, eps: float) -> dict[
     return curve
 
 
-def half_point(sizes: Array, frequencies: Array, trials: Array) -> float | None:
+def half_point(sizes: FloatArray, frequencies: FloatArray, trials: FloatArray) -> float | None:
     """The size n_½ at which the isotonic fit crosses ½, interpolated in log n.
 
     Args:
@@ -228,7 +226,7 @@ def _paper(D: int, eps: float) -> dict[str, Any]:
     return {"value": bound.value, "text": str(bound)}
 
 
-def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tuple[dict[str, Any] | None, Array]:
+def _threshold(curve: dict[str, Any], seed: int = 0, draws: int = DRAWS) -> tuple[dict[str, Any] | None, FloatArray]:
     """A curve's n_½ with its interval and the core seconds an instance took there; and the bootstrap's draws of it."""
     sizes, trials = np.array(curve["n"], dtype=float), np.array(curve["trials"])
     if not len(sizes) or not trials.all():
@@ -262,7 +260,7 @@ def _exponents(cells: list[tuple[int, float, float]]) -> dict[str, float] | None
 
 
 def _exponents_with_interval(
-    table: list[dict[str, Any]], draws: dict[tuple[int, float], Array]
+    table: list[dict[str, Any]], draws: dict[tuple[int, float], FloatArray]
 ) -> dict[str, Any] | None:
     """The exponents of measured existence, with intervals from the bootstrap's draws of every n_½."""
     known = [one for one in table if one["exact"] is not None]

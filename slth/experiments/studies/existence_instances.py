@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from slth.arrays import FloatArray
 from slth.experiments.engine.study import Point
 
 # Size of the target's entries. Certified widths are asked for the box [−TARGET, TARGET]^D.
@@ -15,8 +15,7 @@ TARGET = 0.5
 # Methods that find without proving. Their default work is limited by counts, not by time: machines agree on outcomes.
 FINDERS = ("core", "relax")
 
-Method = Literal["exact", "core", "relax", "certified"]
-Array = npt.NDArray[np.float64]
+SolverName = Literal["exact", "core", "relax", "certified"]
 
 
 class Instances(Point):
@@ -30,14 +29,14 @@ class Instances(Point):
         trials: number of instances; None for ``certified``.
     """
 
-    method: Method
+    method: SolverName
     D: Annotated[int, Field(ge=1, le=12)]
     n: Annotated[int, Field(ge=1)] | None = None
     eps: Annotated[float, Field(gt=0, le=0.25)] | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
 
 
-def draw_instances(point: Instances, seed: int) -> tuple[Array, Array]:
+def draw_instances(point: Instances, seed: int) -> tuple[FloatArray, FloatArray]:
     """Draw the instances of a point: n NSN candidates in R^D each, and a corner of the box as the target.
 
     Args:

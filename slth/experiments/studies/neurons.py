@@ -25,11 +25,10 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from slth.arrays import FloatArray
 from slth.experiments.engine.study import Point, Study
 from slth.experiments.studies.neurons_sections import sections
 from slth.rss import Problem, Status, solve
-
-Array = npt.NDArray[np.float64]
 
 WEIGHT = np.array([0.6, -0.8])
 # Angles of the programme's even grid, beside the kinks. More of them raise the proved bound a little, and cost time.
@@ -101,7 +100,7 @@ def blocked(rng: np.random.Generator, n: int) -> dict[str, Any]:
     return {"error": math.sqrt(squares), "lower": None, "theorem": None, "proved": proved, "kept": None}
 
 
-def prune_neurons(first: Array, second: Array, nodes: int) -> dict[str, Any]:
+def prune_neurons(first: FloatArray, second: FloatArray, nodes: int) -> dict[str, Any]:
     """Search the best set of neurons to keep on a grid of angles, and compute its error over the whole circle.
 
     Args:
@@ -141,7 +140,7 @@ def prune_neurons(first: Array, second: Array, nodes: int) -> dict[str, Any]:
     }
 
 
-def improve_by_flips(features: Array, wanted: Array, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def improve_by_flips(features: FloatArray, wanted: FloatArray, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Flip one or two neurons at a time, as long as that lowers the L∞ error on the grid.
 
     Args:
@@ -171,14 +170,14 @@ def improve_by_flips(features: Array, wanted: Array, kept: npt.NDArray[np.bool_]
         kept[flips] ^= True
 
 
-def grid(first: Array) -> Array:
+def grid(first: FloatArray) -> FloatArray:
     """The programme's angles: an even grid, every kink, the target's kink, and the nearest kink's mirror images."""
     own, theta = math.atan2(WEIGHT[0], -WEIGHT[1]), math.asin(smallest_sine(first))
     kinks = np.append(np.arctan2(first[:, 0], -first[:, 1]), [own, own - theta, own + theta])
     return np.concatenate([np.linspace(0, 2 * np.pi, GRID_ANGLES, endpoint=False), kinks, kinks + np.pi])
 
 
-def sup_error(first: Array, second: Array) -> float:
+def sup_error(first: FloatArray, second: FloatArray) -> float:
     """The largest error |Σ v_t relu(⟨u_t, x⟩) − relu(⟨w, x⟩)| over the unit circle, exactly.
 
     On an arc between two kinks the difference is ⟨a, x⟩, a sinusoid of amplitude ‖a‖. Its largest absolute value is at
@@ -205,7 +204,7 @@ def sup_error(first: Array, second: Array) -> float:
     return worst
 
 
-def smallest_sine(first: Array) -> float:
+def smallest_sine(first: FloatArray) -> float:
     """The least sin θ, where θ is the angle between a neuron's kink and the target's."""
     cosine = np.abs(first @ WEIGHT) / (np.hypot(first[:, 0], first[:, 1]) * np.hypot(*WEIGHT))
     return math.sqrt(max(0.0, 1 - float(cosine.max()) ** 2))

@@ -29,14 +29,14 @@ from slth.report import Section
 from slth.tickets import evaluate, find_ticket
 
 RECIPES = {"edge-popup": edge_popup.RECIPE, "gates": gates.RECIPE, "gem-miner": gem_miner.RECIPE}
-SEARCHES = (*planted_searches.SEARCHES, "subset-sum")
+PLANTED_METHODS = (*planted_searches.SEARCHES, "subset-sum")
 
 
 class Hidden(Point):
     """One search for a planted ticket.
 
     Attributes:
-        method: a name in ``SEARCHES``.
+        method: a name in ``PLANTED_METHODS``.
         data: a data set; the planted network labels its images.
         hidden: number of hidden neurons of the planted network.
         width: number of hidden neurons of the network it is planted in; for the subset sum, hidden channels per input
@@ -57,7 +57,7 @@ class Hidden(Point):
     @field_validator("method")
     @classmethod
     def _check_method(cls, value: str) -> str:
-        return check_choice("method", value, SEARCHES)
+        return check_choice("method", value, PLANTED_METHODS)
 
 
 def run(point: Hidden, seed: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def table(rows: Sequence[Row]) -> dict[str, Any]:
 def _by_search(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows by method, width and options; those of a group differ in the seed."""
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: (SEARCHES.index(row.point["method"]), row.point["width"], row.seed)):
+    for row in sorted(rows, key=lambda row: (PLANTED_METHODS.index(row.point["method"]), row.point["width"], row.seed)):
         options = "".join(f", {name} {value}" for name, value in row.point["options"].items())
         groups[f"{row.point['method']}, width {row.point['width']:,}{options}"].append(row)
     return dict(groups)

@@ -54,7 +54,7 @@ class NetworkCertificate:
 
     @property
     def ratio(self) -> float:
-        """proved / found: 1 would be the truth."""
+        """Proved / found: 1 would be the truth."""
         return self.proved / self.found if self.found else math.inf if self.proved else 1.0
 
     def describe(self) -> dict[str, Any]:

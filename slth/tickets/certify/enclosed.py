@@ -44,7 +44,7 @@ class Enclosed:
 
     @functools.cached_property
     def largest(self) -> float:
-        """max |entry|, rounded up."""
+        """Max |entry|, rounded up."""
         return float(above(self.center.abs() + self.radius).max()) if self.center.numel() else 0.0
 
     @staticmethod

@@ -72,7 +72,7 @@ class Box:
 
     @property
     def largest(self) -> Tensor:
-        """max |x| over the interval."""
+        """Max |x| over the interval."""
         return torch.maximum(self.lo.abs(), self.hi.abs())
 
     def form(self) -> Form:

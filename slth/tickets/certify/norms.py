@@ -58,7 +58,7 @@ class Near:
 
 
 def around(center: Tensor, radius: Tensor) -> Box:
-    """center ± radius."""
+    """Center ± radius."""
     low, high = center - radius, center + radius
     slack = gamma(2) * (center.abs() + radius)
     return Box(low - slack, high + slack)

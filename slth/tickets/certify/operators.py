@@ -102,7 +102,7 @@ def lift(
 
 
 def add(left: Any, right: Any, sign: int = 1) -> Pair:
-    """left ± right, of which at least one is a pair and the other a pair, a number or a tensor."""
+    """Left ± right, of which at least one is a pair and the other a pair, a number or a tensor."""
     if not isinstance(left, Pair):
         return add(negative(right), left) if sign < 0 else add(right, left)
     if not isinstance(right, Pair):

@@ -124,7 +124,7 @@ def make_masks(record: Record) -> Masks:
 
 
 def _entries(channel: InputChannel, block: Block) -> npt.NDArray[np.bool_]:
-    """bool (width, D): which entries of the d×d layer an input channel's block keeps."""
+    """Bool (width, D): which entries of the d×d layer an input channel's block keeps."""
     kept = np.zeros((channel.width, len(block.counts)), dtype=bool)
     kept[block.used] = block.mask()
     return np.repeat(kept, channel.part_size, axis=1)

@@ -41,7 +41,7 @@ class Block:
         return self.rows if len(self.counts) == 1 else np.unique(self.rows)
 
     def mask(self) -> npt.NDArray[np.bool_]:
-        """bool (len(used), parts): which parts keep which of the used hidden channels."""
+        """Bool (len(used), parts): which parts keep which of the used hidden channels."""
         used = self.used
         mask = np.zeros((len(used), len(self.counts)), dtype=bool)
         mask[np.searchsorted(used, self.rows), self.part_numbers()] = True

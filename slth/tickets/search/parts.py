@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.rss import Problem, solve, solve_weights
-from slth.rss.problem import BoolArray, FloatArray
 
 # Candidates of a single weight that are searched exhaustively: 2²⁴ sums over a range of a few are a millionth apart,
 # and both halves' 2¹² sums stay in the first-level cache.
@@ -43,7 +43,7 @@ def solve_parts(
 
 
 def _solve_singles(candidates: FloatArray, goals: FloatArray) -> npt.NDArray[np.bool_]:
-    """bool (P, n): P one-dimensional instances, exact up to EXHAUSTIVE candidates.
+    """Bool (P, n): P one-dimensional instances, exact up to EXHAUSTIVE candidates.
 
     Of more candidates the largest settle first, in falling order, each taken when that brings the sum nearer to the
     target less half of the others' sum; the EXHAUSTIVE smallest, which leave no gaps, are then searched exhaustively.

@@ -17,10 +17,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import BoolArray, FloatArray
 from slth.errors import MemoryEstimateError, human_bytes
 from slth.rss.control import Control
 from slth.rss.meet import build_grid, grid_bytes, popcounts, scan, subset_sums
-from slth.rss.problem import BoolArray, FloatArray, Problem
+from slth.rss.problem import Problem
 
 # A left sum is a high part plus one of 2^LOW_CANDIDATES low parts.
 LOW_CANDIDATES = 12

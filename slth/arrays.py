@@ -1,4 +1,4 @@
-"""Names for the array types that the modules of the theory share."""
+"""Array types that several parts of slth share."""
 
 from __future__ import annotations
 
