@@ -137,16 +137,5 @@ def between(a: nn.Module, b: nn.Module, data: Split, *, calibration: Split | Non
     )
 
 
-def fraction_connected(lines: Sequence[Line]) -> float:
-    """Fraction of pairs whose error barrier is below two points.
-
-    Raises:
-        InputError: no pair.
-    """
-    if not lines:
-        raise InputError("lines must hold one pair at least; got none.")
-    return sum(line.connected for line in lines) / len(lines)
-
-
 def _barrier(values: Sequence[float]) -> float:
     return max(values) - (values[0] + values[-1]) / 2

@@ -138,24 +138,6 @@ def width(
     )
 
 
-def leading_order(*, D: int, eps: float) -> float:
-    """The threshold's leading term D·log2(1/ε), for comparison only.
-
-    Args:
-        D: dimension.
-        eps: ε in (0, 1).
-
-    Raises:
-        InputError: D < 1, or ε is outside (0, 1).
-
-    Source: first_moment
-    """
-    check_target(D, eps, 0.0)
-    if eps >= 1:
-        raise InputError(f"eps must be < 1 for log(1/ε) to be positive; got {eps:g}.")
-    return D * math.log2(1 / eps)
-
-
 class _ExpectedSolutions:
     """The logarithms of C(n, k)·P_k over k, with each P_k computed once."""
 

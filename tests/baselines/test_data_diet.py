@@ -167,7 +167,6 @@ def test_a_barrier_that_is_known() -> None:
     assert line.examples == pytest.approx(1 / 3)  # wrong at both ends: no barrier of its own
     ends = [math.log1p(math.exp(1 - 2 * x)) for x in (1.0, 0.4, 0.8)]
     assert line.loss_barrier == pytest.approx(math.log1p(math.e) - sum(ends) / 3, rel=1e-6)
-    assert connectivity.fraction_connected([line, line]) == 0
 
 
 def test_examples_right_at_one_end_alone_are_not_connected() -> None:
@@ -184,7 +183,7 @@ def test_a_network_has_no_barrier_to_itself(blobs: Split) -> None:
     assert line.barrier == 0
     assert line.loss_barrier == pytest.approx(0, abs=1e-6)
     assert line.examples == 1
-    assert connectivity.fraction_connected([line]) == 1
+    assert line.connected
 
 
 def test_batchnorm_statistics_are_those_of_the_network_in_between(blobs: Split) -> None:
@@ -234,5 +233,3 @@ def test_refusals(blobs: Split) -> None:
         data_diet.el2n([], blobs)
     with pytest.raises(InputError, match="one architecture"):
         connectivity.between(tiny(), OneNumber(1.0), blobs)
-    with pytest.raises(InputError, match="one pair at least"):
-        connectivity.fraction_connected([])
