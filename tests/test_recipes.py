@@ -18,8 +18,8 @@ from slth.experiments.contest.methods import METHODS
 from slth.experiments.engine.results import study_sections
 from slth.experiments.engine.runner import read_study, run_study
 from slth.experiments.engine.spec import load_spec
-from slth.networks.linear_map import STRUCTURES
 from slth.networks.operations import REGISTRY
+from slth.networks.structure import STRUCTURES
 from slth.rss import SOLVERS, Problem, solve
 from slth.tickets import certify_network, find_ticket, load_ticket
 

@@ -12,11 +12,9 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
+from slth.networks.structure import STRUCTURES
 
 Array = npt.NDArray[np.float32]
-
-# What a mask may remove of the d×d layer: single weights, whole d×d kernels, or whole hidden channels.
-STRUCTURES = ("weight", "kernel", "channel")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,13 +59,13 @@ class LinearMap:
         """Dimension of one subset-sum instance: 1, d² or d²·c_out/groups (of the bias channel 1, 1 or c_out).
 
         Args:
-            structure: ``weight``, ``kernel`` or ``channel``.
+            structure: a name in :data:`slth.networks.structure.STRUCTURES`.
             channel: number of the input channel; c_in is the bias channel.
         """
-        bias = channel == self.channels[0]
-        if structure == "channel":
-            return self.channels[1] if bias else self.dimension
-        return 1 if bias or structure == "weight" else math.prod(self.kernel)
+        chosen = STRUCTURES[structure]
+        if channel == self.channels[0]:
+            return chosen.bias_part_size(self.channels[1])
+        return chosen.part_size(self.channels[1] // self.groups, self.kernel)
 
     def column(self, channel: int) -> npt.NDArray[np.float64]:
         """What an input channel contributes: its slice of the weight, or the bias at c_in; float64 (D,)."""

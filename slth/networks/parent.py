@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_choice, check_int, check_positive
 from slth.networks.generator import DEVIATION, LAWS, random_rows
-from slth.networks.linear_map import STRUCTURES, LinearMap
+from slth.networks.linear_map import LinearMap
+from slth.networks.structure import STRUCTURES
 from slth.networks.target import Target
 
 # "auto" scale: the target's root mean square in units of one candidate entry. The absolute error of a subset sum
@@ -220,7 +221,7 @@ def make_parent(
         InputError: widths that are missing, below 1, or name no layer; a bad law, seed or scale.
     """
     check_choice("law", law, LAWS)
-    check_choice("structure", structure, STRUCTURES)
+    check_choice("structure", structure, tuple(STRUCTURES))
     if not (isinstance(scale, str) and scale == "auto"):
         check_positive("scale", scale, "Pass 'auto' or a positive number.")
     widths = _widths(target, width)
@@ -230,8 +231,8 @@ def make_parent(
             return float(np.float32(scale))
         size = linear.part_size(structure, channels[0])
         squares = np.array([np.square(linear.column(c)).reshape(-1, size).mean(axis=1) for c in channels])
-        rms = math.sqrt(squares.mean() if structure == "channel" else squares.max())
-        reach = REACH if structure == "channel" else LONE_REACH
+        rms = math.sqrt(squares.mean() if STRUCTURES[structure].whole else squares.max())
+        reach = REACH if STRUCTURES[structure].whole else LONE_REACH
         wanted = min(TARGET_RMS, reach * (widths[linear.name] / 2) / math.sqrt(size))
         return float(np.float32(rms / (wanted * DEVIATION[law] ** 2))) if rms > 1e-30 else 1.0
 

@@ -15,8 +15,8 @@ from slth.errors import InputError, check_choice, check_int
 from slth.networks.example import Range, as_recorded
 from slth.networks.extract import extract
 from slth.networks.graph import GraphNetwork
-from slth.networks.linear_map import STRUCTURES
 from slth.networks.parent import make_parent
+from slth.networks.structure import STRUCTURES
 from slth.networks.target import Target
 from slth.progress import Progress
 from slth.rss import SOLVERS
@@ -196,7 +196,7 @@ def find_ticket(
             "Call extract(model, example_input=…, input_range=…) with them."
         )
     check_choice("method", method, ("auto", *SOLVERS))
-    check_choice("structure", structure, STRUCTURES)
+    check_choice("structure", structure, tuple(STRUCTURES))
     check_int("seed", seed, 0, 2**64 - 1)
     workers = thread_count(threads)
     if isinstance(model, Target):

@@ -10,7 +10,7 @@ from cnns import FUNCTIONS, LAYERS, NETWORKS, Own, relative, shake_norms
 from torch import nn
 
 from slth.networks import extract
-from slth.networks.linear_map import STRUCTURES
+from slth.networks.structure import STRUCTURES
 from slth.tickets import find_ticket, load_ticket
 from slth.tickets.networks.compact import compact_module, keep_all
 from slth.tickets.networks.explicit import explicit_parent

@@ -14,7 +14,7 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks import extract, make_parent
-from slth.networks.linear_map import STRUCTURES
+from slth.networks.structure import STRUCTURES
 from slth.tickets import Ticket, find_ticket, load_ticket
 from slth.tickets.files.file import target_path
 from slth.tickets.files.places import ideal_bits

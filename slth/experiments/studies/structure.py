@@ -29,7 +29,7 @@ from slth.experiments.engine.study import Row, Study
 from slth.experiments.studies.subjects import SubjectPoint, load_subject
 from slth.figures import price_of_structure
 from slth.figures.style import panels
-from slth.networks.linear_map import STRUCTURES
+from slth.networks.structure import STRUCTURES
 from slth.report import Section
 from slth.tickets import evaluate, find_ticket
 from slth.tickets.checks.cost import measure_cost

@@ -35,8 +35,9 @@ from safetensors.numpy import save as save_tensors
 from slth.errors import InputError, SlthError, TicketFileError, UnregisteredError, check_choice, check_int
 from slth.files import write_whole
 from slth.networks.example import as_recorded
-from slth.networks.linear_map import STRUCTURES, Array, conv_like
+from slth.networks.linear_map import Array, conv_like
 from slth.networks.parent import Parent
+from slth.networks.structure import STRUCTURES
 from slth.networks.target import Target, assemble
 from slth.tickets.files.card import write_card
 from slth.tickets.files.coding import encode
@@ -217,7 +218,7 @@ def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> R
     target = Target.from_description(header["target"], weights, kept)
     assemble(target, lambda linear: conv_like(linear, linear.channels[0]))  # names and options; no memory
     parent = Parent.from_description(header["parent"])
-    structure = check_choice("structure", header["structure"], STRUCTURES)
+    structure = check_choice("structure", header["structure"], tuple(STRUCTURES))
     if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
         raise ValueError("the parent's layers are not those of the target")
     mixing = sum(layer.width * len(layer.channels) for layer in parent.layers)
