@@ -107,12 +107,12 @@ def doctor(as_json: Json = False) -> None:
 @data_app.command("list", epilog="Example: SLTH_DATA=~/data slth data list")
 def data_list(as_json: Json = False) -> None:
     """Data sets that --data can name here."""
-    from slth import data as datasets
+    from slth.data.catalogue import available, data_folder
 
-    found = datasets.available()
+    found = available()
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
     table(("name", "what"), list(found.items()), numbers=False)
-    if datasets.data_folder() is None:
+    if data_folder() is None:
         typer.echo("Set SLTH_DATA to a folder with one folder of IDX files per data set to see more.")

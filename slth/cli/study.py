@@ -25,15 +25,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a study
 @study_app.command("list", epilog="Example: slth study list --json")
 def list_studies(as_json: Json = False) -> None:
     """List the studies that come with slth."""
-    from slth.experiments.engine.registry import load_study
-    from slth.experiments.engine.spec import load_spec, shipped
+    from slth.experiments.engine.listing import read_listing
 
-    found: list[dict[str, Any]] = []
-    for name in shipped():
-        spec = load_spec(name)
-        study = load_study(spec.study)
-        points, smoke = len(spec.expand(study)), len(spec.quick().expand(study)) if spec.smoke else 0
-        found.append({"name": name, "title": spec.title or study.title, "points": points, "smoke_points": smoke})
+    found = read_listing()
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

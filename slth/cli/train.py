@@ -46,24 +46,26 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a ticket (or a dense network) and measure it once on test data."""
+    from slth.experiments.contest.catalogue import SUMMARIES
+
+    if method == "list":
+        if as_json:
+            typer.echo(json.dumps(SUMMARIES, indent=2))
+        else:
+            table(("method", "what"), list(SUMMARIES.items()), numbers=False)
+        return
+    if method not in SUMMARIES:
+        raise InputError(f"method must be one of {', '.join(SUMMARIES)}; got {method!r}. See: slth train list")
+    if out is None:
+        raise InputError("slth train needs a folder to write to; got none. Add --out run/.")
+
     from pydantic import ValidationError
 
     from slth.cli.arguments import parse_pairs
     from slth.experiments.contest.contestant import Contestant
-    from slth.experiments.contest.methods import METHODS, summaries
     from slth.experiments.contest.solo import check_device, run_one
     from slth.progress import Bars, Progress, Several
 
-    if method == "list":
-        lines = summaries()
-        typer.echo(json.dumps(lines, indent=2)) if as_json else table(
-            ("method", "what"), list(lines.items()), numbers=False
-        )
-        return
-    if method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}; got {method!r}. See: slth train list")
-    if out is None:
-        raise InputError("slth train needs a folder to write to; got none. Add --out run/.")
     try:
         point = Contestant(
             method=method, arch=arch, data=data, density=density, epochs=epochs, finetune=finetune, examples=examples,

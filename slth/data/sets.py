@@ -7,7 +7,6 @@ of the data set's name, CIFAR in the folders or archives that its authors distri
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,40 +16,16 @@ import numpy.typing as npt
 import torch
 
 from slth.data import cifar
+from slth.data.catalogue import data_folder
 from slth.data.split import Split, from_pixels
 from slth.data.user_dataset import load_from_function, names_function
 from slth.errors import DataError, check_choice
 
-_DEFAULT_FOLDER = Path("..") / "shared" / "data"
 _IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-def data_folder() -> Path | None:
-    """``$SLTH_DATA`` if it is set, else ``../shared/data`` if that exists, else None."""
-    stated = os.environ.get("SLTH_DATA")
-    if stated:
-        return Path(stated)
-    return _DEFAULT_FOLDER if _DEFAULT_FOLDER.is_dir() else None
-
-
-def available() -> dict[str, str]:
-    """The names that :func:`load` takes here, with a line about each."""
-    found = {"digits": "1,797 digits of 8×8 pixels (bundled with scikit-learn); test: every fourth"}
-    folder = data_folder()
-    if folder is not None and folder.is_dir():
-        for child in sorted(folder.iterdir()):
-            files = sorted(f.name for f in child.glob("*-ubyte*")) if child.is_dir() else []
-            if files:
-                found[child.name] = f"IDX files: {', '.join(files)}"
-        for name in ("cifar10", "cifar100"):
-            place = cifar.find(folder, name)
-            if place is not None:
-                found[name] = f"official files: {place.name}"
-    return found
-
-
 def load(name: str, split: str = "test") -> Split:
-    """Load a data set by name (see :func:`available`) or by the path of its folder or archive.
+    """Load a data set by name (see :func:`slth.data.available`) or by the path of its folder or archive.
 
     Args:
         name: ``digits``, ``cifar10``, ``cifar100``, a folder in the data folder, a path, or ``path.py:function`` for a

@@ -15,7 +15,8 @@ from contest_rows import contestant
 from slth import data
 from slth.baselines.training import accuracy
 from slth.errors import DataError, InputError
-from slth.experiments.contest import images, methods, solo
+from slth.experiments.contest import images, solo
+from slth.experiments.contest.catalogue import SUMMARIES
 from slth.experiments.contest.contestant import Contestant, prepare
 from slth.experiments.contest.images import training_data
 from slth.experiments.contest.judge import run
@@ -206,7 +207,7 @@ def test_the_command_line_trains_and_says_what_came(
     code, out, _ = command(capsys, monkeypatch, "train", "list")
     assert code == 0
     assert all(name in out for name in METHODS)
-    assert set(methods.summaries()) == set(METHODS)
+    assert set(SUMMARIES) == set(METHODS)
 
 
 @pytest.mark.parametrize(

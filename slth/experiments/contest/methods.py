@@ -243,20 +243,3 @@ def _outcome(found: Found) -> Outcome:
 def _count(masks: Mapping[str, torch.Tensor]) -> tuple[int, int]:
     pairs = counts(masks).values()
     return sum(kept for kept, _ in pairs), sum(total for _, total in pairs)
-
-
-def summaries() -> dict[str, str]:
-    """What each method is, in a line."""
-    return {
-        "dense": "the whole network, trained",
-        "edge-popup": "scores of frozen random weights, the top fraction of each layer (strong)",
-        "gates": "stochastic gates on frozen random weights, filters or channels (strong)",
-        "gem-miner": "rounded scores, frozen from below (strong; made to be fine-tuned)",
-        "imp": "iterative magnitude pruning with rewinding",
-        **{name: f"{name}, at initialisation; train with --finetune" for name in at_init.CRITERIA},
-        "smart-random": "a random ticket with good layer-wise ratios; train with --finetune",
-        "filters": "whole filters pruned from a trained network, removed physically",
-        "dro-ensemble": "edge-popup tickets trained on losses of different hardness, logits averaged (strong)",
-        "plain-ensemble": "as many edge-popup tickets of other seeds (strong)",
-        "subset-sum": "a ticket found by subset sum for a trained target, without training (strong)",
-    }

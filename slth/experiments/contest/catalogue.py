@@ -1,0 +1,19 @@
+"""What the methods of the contest are, in a line each, for lists and refusals: torch is not imported."""
+
+from __future__ import annotations
+
+_AT_INITIALISATION = ("random", "magnitude", "snip", "grasp", "synflow")
+
+SUMMARIES: dict[str, str] = {
+    "dense": "the whole network, trained",
+    "edge-popup": "scores of frozen random weights, the top fraction of each layer (strong)",
+    "gates": "stochastic gates on frozen random weights, filters or channels (strong)",
+    "gem-miner": "rounded scores, frozen from below (strong; made to be fine-tuned)",
+    "imp": "iterative magnitude pruning with rewinding",
+    **{name: f"{name}, at initialisation; train with --finetune" for name in _AT_INITIALISATION},
+    "smart-random": "a random ticket with good layer-wise ratios; train with --finetune",
+    "filters": "whole filters pruned from a trained network, removed physically",
+    "dro-ensemble": "edge-popup tickets trained on losses of different hardness, logits averaged (strong)",
+    "plain-ensemble": "as many edge-popup tickets of other seeds (strong)",
+    "subset-sum": "a ticket found by subset sum for a trained target, without training (strong)",
+}
