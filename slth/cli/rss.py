@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slth.cli.show import Json, table
-from slth.errors import DataError, InputError
+from slth.errors import InputError
 
 if TYPE_CHECKING:
-    from slth.rss import Problem
+    pass
 
 rss_app = typer.Typer(help="Multidimensional random subset sum.", no_args_is_help=True)
 reproduce_app = typer.Typer(help="Run published experiments again, with exact solvers.", no_args_is_help=True)
@@ -43,6 +42,7 @@ def solve(
 
     from slth import rss
     from slth.files import write_whole
+    from slth.rss.instance_file import read_instance
 
     if out is not None and (out.suffix != ".npz" or not out.parent.is_dir()):
         raise InputError(f"--out must be a .npz file in a folder that exists; got {out}.")
@@ -70,41 +70,6 @@ def solve(
         typer.echo(json.dumps({**record, "indices": np.flatnonzero(solution.selected).tolist()}, indent=2))
     else:
         table(("", ""), [(name, str(value)) for name, value in record.items()], numbers=False)
-
-
-def read_instance(path: Path, norm: str = "linf") -> Problem:
-    """Read the problem in an .npz file. Pickles are not loaded.
-
-    Args:
-        path: the file, with arrays ``vectors`` (n, D) and ``target`` (D,), and optionally a number ``cardinality``.
-        norm: ``linf`` or ``l2``.
-
-    Returns:
-        The problem.
-
-    Raises:
-        DataError: not a readable .npz file.
-        InputError: arrays that are missing, or that make no problem.
-    """
-    import numpy as np
-
-    from slth.rss import Problem
-
-    if not path.is_file():
-        raise DataError(f"an instance was expected at {path}; nothing is there. Check the path.")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = [name for name in ("vectors", "target") if name not in arrays]
-            if missing:
-                raise InputError(f"{path.name} must hold vectors and target; {', '.join(missing)} is missing.")
-            cardinality = int(arrays["cardinality"]) if "cardinality" in arrays else None
-            return Problem(vectors=arrays["vectors"], target=arrays["target"], cardinality=cardinality, norm=norm)
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as cause:
-        raise DataError(
-            f"{path.name} is not a readable .npz of numbers ({cause}). Write it with numpy.savez."
-        ) from cause
 
 
 @reproduce_app.command("pensia2020", epilog="Example: slth reproduce pensia2020 --json")
