@@ -172,11 +172,11 @@ def check_keys(where: str, given: Iterable[str], known: Sequence[str]) -> None:
 
 def human_bytes(count: float) -> str:
     """Write a number of bytes with a decimal unit: ``123456789`` → ``'123 MB'``."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if abs(count) < 999.5:
             return f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:.3g} PB"
+    return "more than 999 PB"
 
 
 def check_memory(task: str, needed: float, limit: float | None, hint: str) -> None:

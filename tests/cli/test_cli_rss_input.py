@@ -32,7 +32,7 @@ def claimed(shape: tuple[int, ...]) -> bytes:
     """A file whose header claims a shape, with hardly any data."""
     buffer = io.BytesIO()
     header = {"descr": "<f8", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, header)  # type: ignore[arg-type]
+    np.lib.format.write_array_header_1_0(buffer, header)
     return buffer.getvalue() + b"\0" * 64
 
 
@@ -90,7 +90,7 @@ def test_hostile_archives(
 ) -> None:
     path = tmp_path / "i.npz"
     make(path)
-    refused(path, "i.npz", tmp_path, capsys, monkeypatch)
+    refused(path, "Write it with numpy.savez", tmp_path, capsys, monkeypatch)
 
 
 @pytest.mark.parametrize(

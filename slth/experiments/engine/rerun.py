@@ -70,7 +70,7 @@ def rerun(folder: str | Path, key: str) -> Comparison:
     if stored == now:
         stored, now = dict(row.result), json.loads(again.result)
     study = load_study(spec.study, spec.paths)
-    origin = {name: row.provenance.get(name) for name in ("commit", "environment")}
+    origin = {name: row.provenance.get(name) for name in ("commit", "environment", "processor")}
     return Comparison(
         row=row,
         differences={place: pair for place, pair in _differences(stored, now) if not is_clock(place, study)},
