@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.errors import InputError, check_choice, check_int, check_positive
-from slth.networks.generator import DEVIATION, LAWS, random_rows
+from slth.networks.generator import DEVIATION, WEIGHT_LAWS, random_rows
 from slth.networks.linear_map import STRUCTURES, LinearMap
 from slth.networks.target import Target
 
@@ -105,7 +105,7 @@ class Parent:
 
     def __post_init__(self) -> None:
         check_int("seed", self.seed, 0, 2**64 - 1)
-        check_choice("law", self.law, LAWS)
+        check_choice("law", self.law, WEIGHT_LAWS)
         for layer in self.layers:
             for count in (layer.c_in, layer.c_out, layer.groups, *layer.kernel):
                 check_int(f"channels, groups and kernel of {layer.name}", count, 1)
@@ -219,7 +219,7 @@ def make_parent(
     Raises:
         InputError: widths that are missing, below 1, or name no layer; a bad law, seed or scale.
     """
-    check_choice("law", law, LAWS)
+    check_choice("law", law, WEIGHT_LAWS)
     check_choice("structure", structure, STRUCTURES)
     if not (isinstance(scale, str) and scale == "auto"):
         check_positive("scale", scale, "Pass 'auto' or a positive number.")

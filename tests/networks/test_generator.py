@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slth.networks.generator import DEVIATION, LAWS, philox, random_rows
+from slth.networks.generator import DEVIATION, WEIGHT_LAWS, philox, random_rows
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "parent.json"
 
@@ -145,11 +145,11 @@ def test_committed_vectors(entry):
 
 def test_the_vectors_cover_both_laws_and_seeds_beyond_32_bits():
     entries = json.loads(VECTORS.read_text())
-    assert {entry["law"] for entry in entries} == set(LAWS)
+    assert {entry["law"] for entry in entries} == set(WEIGHT_LAWS)
     assert max(entry["seed"] for entry in entries) >= 2**32
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", WEIGHT_LAWS)
 @pytest.mark.parametrize("size", [1, 3, 4, 25, 150])
 def test_the_twin_draws_the_same_bits(law, size):
     """60,000 values: every quadrant, many exponents of u, and batches that end inside a row."""
@@ -162,7 +162,7 @@ def test_the_twin_draws_the_same_bits(law, size):
     assert (np.ascontiguousarray(mine).view(np.uint32) == np.ascontiguousarray(twin).view(np.uint32)).all()
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", WEIGHT_LAWS)
 def test_any_rows_in_any_order_are_the_same_as_all_of_them(law):
     whole = {"law": law, "seed": 5, "layer": 1, "part": 1, "channel": 0, "size": 10}
     everything = random_rows(**whole, rows=np.arange(700))

@@ -50,7 +50,7 @@ class Sum(nn.Module):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Sum(), "not one of a chain"),
+        (Sum(), "not part of a chain"),
         (nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)), "with groups"),
         (nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)), "Sigmoid"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2, divisor_override=1)), "divides by another number"),

@@ -12,7 +12,7 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks import Parent, extract, make_parent
-from slth.networks.generator import LAWS, random_rows
+from slth.networks.generator import WEIGHT_LAWS, random_rows
 from slth.networks.parent import MAX_WIDTH
 
 
@@ -86,7 +86,7 @@ def test_a_scale_that_makes_no_sense_is_named(target, scale):
         make_parent(target, width=5, seed=0, scale=scale)
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", WEIGHT_LAWS)
 @pytest.mark.parametrize("width", [6, 600, 60_000])
 def test_scales_come_from_the_norm_alone(law, width):
     """Root mean square over min(10, n/(10·√D)) deviations of a candidate: signs and seeds make no difference."""
@@ -112,7 +112,7 @@ def test_a_stated_scale_holds_for_every_layer_and_zero_layers_have_one():
     assert make_parent(target_of(zero), width=3, seed=0).layers[0].scale == 1.0
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", WEIGHT_LAWS)
 def test_the_description_is_json_and_describes_everything(target, law):
     parent = make_parent(target, width={"conv": 11, "linear": 12}, seed=2**63 + 1, law=law)
     again = Parent.from_description(json.loads(json.dumps(parent.describe())))
@@ -136,7 +136,7 @@ def test_numbers_come_from_their_address(target):
     assert parent.slices(0, 2, rows).shape == (50, 3)  # the bias of a conv has 1×1 slices
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", WEIGHT_LAWS)
 def test_candidates_are_exact_products(target, law):
     parent = make_parent(target, width=40, seed=4, law=law)
     rows = np.array([0, 7, 39, 7])
