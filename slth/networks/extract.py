@@ -70,9 +70,7 @@ def extract(
         raise InputError("the target has no conv or linear layer: there is nothing to approximate. Check the model.")
     left_out = _names_left_out(maps, only, skip)
     kept = {
-        step.call: _kept_module(step.call, modules)
-        for step in steps
-        if step.kind == "module" and step.call not in maps
+        step.call: _kept_module(step.call, modules) for step in steps if step.kind == "module" and step.call not in maps
     }
     kept |= {name: _kept_linear_map(name, maps[name], modules) for name in left_out}
     signs = map_signs(steps, input_range, kept, constants)
@@ -162,7 +160,11 @@ def _linear_map(name: str, module: nn.Module) -> LinearMap:
 
 
 def _conv_options(module: nn.Module) -> dict[str, Any]:
-    return {} if isinstance(module, nn.Linear) else _read_options(module, ("stride", "padding", "dilation", "padding_mode"))
+    return (
+        {}
+        if isinstance(module, nn.Linear)
+        else _read_options(module, ("stride", "padding", "dilation", "padding_mode"))
+    )
 
 
 def _names_left_out(maps: Mapping[str, LinearMap], only: Iterable[str] | None, skip: Iterable[str]) -> set[str]:

@@ -53,7 +53,9 @@ _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 _LN_2 = float.fromhex("0x1.62e42fefa39efp-1")
 _HALF_PI = float.fromhex("0x1.921fb54442d18p+0")
 _SIN_SERIES = tuple(sign / math.factorial(k) for k, sign in ((13, 1), (11, -1), (9, 1), (7, -1), (5, 1), (3, -1)))
-_COS_SERIES = tuple(sign / math.factorial(k) for k, sign in ((14, -1), (12, 1), (10, -1), (8, 1), (6, -1), (4, 1), (2, -1)))
+_COS_SERIES = tuple(
+    sign / math.factorial(k) for k, sign in ((14, -1), (12, 1), (10, -1), (8, 1), (6, -1), (4, 1), (2, -1))
+)
 _LOG_SERIES = tuple(2.0 / k for k in (17, 15, 13, 11, 9, 7, 5, 3, 1))
 
 WEIGHT_LAWS = ("normal", "uniform")

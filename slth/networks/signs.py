@@ -119,7 +119,7 @@ def _range_signs(input_range: Range | None) -> str:
 
 
 def _apply_rule(rule: str, given: list[str], literals: tuple[Any, ...]) -> str:
-    """The signs of an operation's output, by a rule of ``SIGN_RULES``, from those of its inputs and literal operands."""
+    """The signs of an operation's output, by a rule of ``SIGN_RULES`` from those of its inputs and literals."""
     if rule == "plus":
         return "+"
     numbers = [value for value in literals if isinstance(value, int | float) and not isinstance(value, bool)]

@@ -16,7 +16,7 @@ from slth.networks.example import Range, as_recorded
 from slth.networks.extract import extract
 from slth.networks.graph import GraphNetwork
 from slth.networks.linear_map import STRUCTURES
-from slth.networks.parent import make_parent
+from slth.networks.parent_sizes import make_parent
 from slth.networks.target import Target
 from slth.progress import Progress
 from slth.rss import SOLVERS

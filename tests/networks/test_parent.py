@@ -166,7 +166,7 @@ def test_signs_are_counted_without_holding_them_all(target, monkeypatch):
     parent = make_parent(target, width=1001, seed=5)
     expected = tuple(len(parent.sign_group(0, 1, sign)) for sign in "+-")
     assert parent.count_signs(0, 1) == expected
-    monkeypatch.setattr("slth.networks.parent._CHUNK", 100)
+    monkeypatch.setattr("slth.networks.parent._CHUNK_SIZE", 100)
     assert parent.count_signs(0, 1) == expected
 
 
