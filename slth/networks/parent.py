@@ -131,7 +131,8 @@ class Parent:
         blocks = rows >> 2
         starts = np.diff(blocks, prepend=-1) != 0
         values = self._rows(layer, 0, channel, blocks[starts], 4).reshape(-1)
-        return values[(np.cumsum(starts) - 1) * 4 + (rows & 3)]
+        mixing: npt.NDArray[np.float32] = values[(np.cumsum(starts) - 1) * 4 + (rows & 3)]
+        return mixing
 
     def slices(self, layer: int, channel: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Slices V of hidden channels of a block, multiplied by the scale.
