@@ -68,7 +68,7 @@ def check_example(
         with torch.no_grad():
             got = _flatten(target.to_module()(*(value.clone() for value in inputs)))
             before = [value.clone() for value in inputs]
-            wanted = _flatten(model(*inputs))
+            expected = _flatten(model(*inputs))
     except (RuntimeError, ValueError, IndexError, TypeError, InputError) as cause:
         first = target.maps[0]
         raise InputError(
@@ -78,8 +78,8 @@ def check_example(
         ) from cause
     if any(not torch.equal(old, new) for old, new in zip(before, inputs, strict=True)):
         raise InputError("the model overwrites its input, which a ticket never does. Copy it first (x = x.clone()).")
-    same = len(got) == len(wanted) and all(
-        a.shape == b.shape and _agree(a, b) for a, b in zip(got, wanted, strict=False)
+    same = len(got) == len(expected) and all(
+        a.shape == b.shape and _agree(a, b) for a, b in zip(got, expected, strict=False)
     )
     if not same:
         raise InputError(

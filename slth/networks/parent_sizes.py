@@ -91,8 +91,8 @@ def _automatic_scale(linear: LinearMap, channels: range, *, width: int, law: str
     squares = np.array([np.square(linear.column(c)).reshape(-1, size).mean(axis=1) for c in channels])
     rms = math.sqrt(squares.mean() if structure == "channel" else squares.max())
     reach = REACH if structure == "channel" else PART_REACH
-    wanted = min(TARGET_RMS, reach * (width / 2) / math.sqrt(size))
-    return float(np.float32(rms / (wanted * DEVIATION[law] ** 2))) if rms > 1e-30 else 1.0
+    target_rms = min(TARGET_RMS, reach * (width / 2) / math.sqrt(size))
+    return float(np.float32(rms / (target_rms * DEVIATION[law] ** 2))) if rms > 1e-30 else 1.0
 
 
 def _widths_by_layer(target: Target, width: int | dict[str, int]) -> dict[str, int]:
