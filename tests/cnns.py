@@ -1,28 +1,31 @@
-"""Small networks of every kind a target may be, and what it means that two of them agree."""
+"""Small networks of every kind that can be a target, and a measure of how far two outputs differ."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+LINEAR_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
 
 def shake_norms(model: nn.Module) -> nn.Module:
-    """The model with statistics and affine numbers of its norms that may not be ignored."""
+    """The model, its norms with random statistics and parameters: ignoring them would change the outputs."""
     for module in model.modules():
-        for name in ("running_mean", "bias") if not isinstance(module, LINEAR) else ():
-            uniform(module, name, -1, 1)
-        for name in ("running_var", "weight") if not isinstance(module, LINEAR) else ():
-            uniform(module, name, 0.5, 2)
+        if not isinstance(module, LINEAR_LAYERS):
+            for name in ("running_mean", "bias"):
+                fill_uniform(module, name, -1, 1)
+            for name in ("running_var", "weight"):
+                fill_uniform(module, name, 0.5, 2)
     return model
 
 
-LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-
-
-def uniform(module: nn.Module, name: str, low: float, high: float) -> None:
+def fill_uniform(module: nn.Module, name: str, low: float, high: float) -> None:
+    """Draw a parameter or buffer of a module anew; nothing happens if the module has none of that name."""
     tensor = getattr(module, name, None)
     if isinstance(tensor, torch.Tensor):
         with torch.no_grad():
@@ -30,27 +33,44 @@ def uniform(module: nn.Module, name: str, low: float, high: float) -> None:
 
 
 def relative(got: torch.Tensor, expected: torch.Tensor) -> float:
-    """Largest difference, of the largest entry."""
+    """The largest difference of two tensors, divided by the largest expected entry."""
     assert got.shape == expected.shape
     assert expected.abs().max() > 0
     return float(((got - expected).abs().max() / expected.abs().max()).detach())
 
 
-class Own(nn.Module):
-    """A module whose forward is a function of it and its inputs."""
+# (module, input) → output.
+Forward = Callable[[Any, torch.Tensor], Any]
 
-    def __init__(self, function, **parts) -> None:
+
+def part_of(model: nn.Module, path: str) -> Any:
+    """A module, parameter or buffer of a model by its path, without the type: nn.Module does not know the types."""
+    found: Any = model
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+class Own(nn.Module):
+    """A module whose forward is a given function of the module and its inputs.
+
+    Args:
+        function: (module, input) → output.
+        **parts: layers and parameters that the module is to hold.
+    """
+
+    def __init__(self, function: Forward, **parts: Any) -> None:
         super().__init__()
         for name, part in parts.items():
             setattr(self, name, part)
         self.function = function
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> Any:
         return self.function(self, x)
 
 
 class Residual(nn.Module):
-    """conv-norm-relu-conv-norm, `+=` the input (through a 1×1 convolution where shapes differ), inplace ReLU."""
+    """A residual block as torchvision writes it: in-place ReLUs, ``+=``, a 1×1 convolution where shapes differ."""
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
         super().__init__()
@@ -63,16 +83,17 @@ class Residual(nn.Module):
         if stride != 1 or c_in != c_out:
             self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
+        out: torch.Tensor = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         out += identity
-        return self.relu(out)
+        result: torch.Tensor = self.relu(out)
+        return result
 
 
 class Resnet(nn.Module):
-    """ResNet-20 at two channels instead of sixteen, one block a stage instead of three."""
+    """ResNet-20 with two channels instead of sixteen, and one block in each stage instead of three."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,14 +102,15 @@ class Resnet(nn.Module):
         self.layers = nn.Sequential(Residual(2, 2), Residual(2, 3, 2), Residual(3, 4, 2))
         self.fc = nn.Linear(4, 5)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.layers(functional.relu(self.bn1(self.conv1(x))))
         x = functional.adaptive_avg_pool2d(x, 1)
-        return self.fc(x.view(x.size(0), -1))
+        out: torch.Tensor = self.fc(x.view(x.size(0), -1))
+        return out
 
 
 class Gate(nn.Module):
-    """A user's own network: biases, BatchNorm after a pool, residuals, concatenation, a learned scale, a mean."""
+    """A network as a user may write it: BatchNorm after a pool, branches, concatenation, a learned scale, a mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,18 +120,20 @@ class Gate(nn.Module):
         self.right = nn.Conv2d(3, 4, 1)
         self.mix = nn.Conv2d(6, 3, 3, padding=1, groups=3)
         self.gamma = nn.Parameter(torch.rand(3, 1, 1) + 0.5)
+        self.shift: torch.Tensor
         self.register_buffer("shift", torch.randn(3, 1, 1))
         self.head = nn.Linear(3, 4)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.norm(functional.max_pool2d(self.stem(x), 2))
         branches = torch.cat((torch.tanh(self.left(x)), functional.gelu(self.right(x))), dim=1)
         x = x + self.gamma * self.mix(branches) + self.shift
-        return self.head(x.mean(dim=(2, 3)))
+        out: torch.Tensor = self.head(x.mean(dim=(2, 3)))
+        return out
 
 
 def vgg() -> nn.Module:
-    """Two stages of conv-norm-relu and pooling, two linear layers, Dropout."""
+    """A VGG: two stages of convolutions with BatchNorm and ReLU, pooling, two linear layers, Dropout."""
     return nn.Sequential(
         OrderedDict(
             features=nn.Sequential(
@@ -133,11 +157,11 @@ def separable() -> nn.Module:
     )  # fmt: skip
 
 
-# Whole networks for 1×8×8 images, as people write them.
-NETWORKS = {"resnet": Resnet, "vgg": vgg, "separable": separable, "own": Gate}
+# Whole networks for 1×8×8 images, as people write them: name → function that builds one.
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet": Resnet, "vgg": vgg, "separable": separable, "own": Gate}
 
 # Single layers and pairs: name → (model, shape of an input without its batch axis).
-LAYERS = {
+LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "conv1d": (nn.Conv1d(3, 4, 3, stride=2, dilation=2), (3, 12)),
     "conv1d-same": (nn.Conv1d(2, 3, 4, padding="same", bias=False), (2, 9)),
     "conv2d": (nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)), (2, 8, 9)),
@@ -176,8 +200,8 @@ LAYERS = {
     ),
 }  # fmt: skip
 
-# What is written in a forward rather than as layers.
-FUNCTIONS = {
+# Operations that a forward writes itself, rather than as layers: name → forward.
+FUNCTIONS: dict[str, Forward] = {
     "functional": lambda m, x: functional.leaky_relu(functional.avg_pool2d(m.conv(x), 2), 0.2).flatten(1),
     "inplace": lambda m, x: functional.relu(m.conv(x), inplace=True).sigmoid_(),
     "view": lambda m, x: m.conv(x).view(x.size(0), -1),
@@ -199,6 +223,7 @@ FUNCTIONS = {
 
 
 def augmented(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Every augmented assignment on a value that nothing else reads."""
     x += y
     x *= 0.5
     x -= 1

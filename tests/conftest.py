@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from slth.data import data_folder
 from slth.tickets import Ticket, find_ticket, load_ticket
 from slth.tickets.files.file import target_path
 
-# The networks here are small and two test processes run side by side: more threads would only wait for each other.
+# The networks are small, and two test processes run side by side: with more threads they would wait for each other.
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _fixed_seed():
-    """Networks in the tests are drawn at random: the same ones in every run, whatever ran before."""
+def _fixed_seed() -> None:
+    """Random networks are the same in every run, whatever tests ran before."""
     torch.manual_seed(0)
 
 
@@ -36,8 +37,8 @@ def digits_ticket(digits_target: nn.Sequential) -> Ticket:
 
 
 @pytest.fixture(scope="session")
-def tiny_file(tmp_path_factory) -> Path:
-    """A tiny ticket with a bias and none, two signs, a norm and a constant that stay; its target beside it."""
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny ticket file, its target beside it: layers with and without bias, two signs, a kept norm, a constant."""
     torch.manual_seed(0)
     parts = {"conv": nn.Conv2d(1, 2, 2), "norm": nn.LayerNorm(8), "fc": nn.Linear(8, 2, bias=False)}
     model = Own(lambda m, x: m.fc(m.norm(torch.relu(m.conv(x)).flatten(1)) * m.gamma), **parts)
@@ -47,17 +48,18 @@ def tiny_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_ticket(tiny_file) -> Ticket:
+def tiny_ticket(tiny_file: Path) -> Ticket:
     return load_ticket(tiny_file)
 
 
 @pytest.fixture
-def put(tiny_file, tmp_path):
-    """Writes bytes where the target lies beside them, and gives the path back."""
+def put(tiny_file: Path, tmp_path: Path) -> Callable[[bytes], Path]:
+    """A function that writes bytes to a file beside a target, and returns the file's path."""
     target_path(tmp_path / "f.slth").write_bytes(target_path(tiny_file).read_bytes())
 
     def write(data: bytes) -> Path:
-        (tmp_path / "f.slth").unlink(missing_ok=True)  # truncating a new file makes some file systems wait for the disk
+        # Some file systems wait for the disk when a new file is truncated, so we remove it instead.
+        (tmp_path / "f.slth").unlink(missing_ok=True)
         (tmp_path / "f.slth").write_bytes(data)
         return tmp_path / "f.slth"
 

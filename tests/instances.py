@@ -1,4 +1,4 @@
-"""Instances and oracles that several test files share. The oracles use integers and fractions only."""
+"""Instances and oracles that several test files share. The oracles compute in integers and fractions only."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from slth.rss import Problem
 UNIT = Fraction(1, 2**1074)
 
 
-# What kinds of methods there are: those that spend all the time they are given (and end by themselves when they are
-# given no limit), and the integer solvers, one of which rounds the instance.
+# Methods that use all the time they are given; without a limit they end by themselves.
 ANYTIME = {"core", "local", "relax"}
+# Methods that round the instance.
 ROUNDING = {"cpsat"}
+# The integer solvers.
 INTEGER = {"highs", "scip", *ROUNDING}
 
 
 def guard(method: str) -> float | None:
-    """A time limit that no healthy solve of a tiny instance meets: what never ends then fails instead of hanging."""
+    """A time limit far above what a tiny instance needs, so that a solver that never ends fails instead of hanging."""
     return None if method in ANYTIME else 10.0
 
 
@@ -35,17 +36,17 @@ def nsn(n: int, D: int, seed: int, *, cardinality: int | None = None, reach: flo
     return Problem(vectors=vectors, target=rng.uniform(-reach, reach, D), cardinality=cardinality)
 
 
-def whole(values: np.ndarray) -> list[list[int]]:
+def as_integers(values: np.ndarray) -> list[list[int]]:
     """A float64 matrix as exact integers, in units of 2⁻¹⁰⁷⁴."""
     return [[int(Fraction(value) / UNIT) for value in row] for row in np.atleast_2d(values).tolist()]
 
 
 def all_errors(problem: Problem) -> dict[tuple[int, ...], Fraction]:
-    """The exact error of every selection that the problem allows: no numpy, no slth, no rounding."""
-    rows, goal = whole(problem.vectors), whole(problem.target)[0]
+    """The exact error of every selection that the problem allows, computed without numpy, slth or rounding."""
+    rows, goal = as_integers(problem.vectors), as_integers(problem.target)[0]
     errors = {}
     sums = [[-value for value in goal]]
-    for row in rows:  # selections in binary order: bit i of the index says whether row i is in
+    for row in rows:  # Selections in binary order: bit i of the index says whether row i is selected.
         sums += [[a + b for a, b in zip(total, row, strict=True)] for total in sums]
     for code, total in enumerate(sums):
         bits = tuple((code >> i) & 1 for i in range(len(rows)))
@@ -55,12 +56,12 @@ def all_errors(problem: Problem) -> dict[tuple[int, ...], Fraction]:
 
 
 def optimum(problem: Problem) -> Fraction:
-    """The smallest exact error by brute force over all selections."""
+    """The smallest exact error, by brute force over all selections."""
     return min(all_errors(problem).values())
 
 
 def tiny_problems() -> dict[str, Problem]:
-    """Named instances with n ≤ 10 that solvers trip over: ties, zeros, duplicates, extreme magnitudes."""
+    """Instances with n ≤ 10 that are hard to treat correctly: ties, zeros, duplicates, extreme magnitudes."""
     rng = np.random.default_rng(2024)
     plain = {f"nsn-{D}": nsn(10, D, seed=D) for D in range(1, 6)}
     small = nsn(8, 3, seed=11)
@@ -94,12 +95,14 @@ def selections(n: int) -> list[np.ndarray]:
 
 
 def digits_model() -> nn.Sequential:
-    """The demo's architecture, untrained, with BatchNorm statistics that folding must not ignore."""
+    """The demo's architecture, untrained, with random BatchNorm statistics, which folding must not ignore."""
     torch.manual_seed(0)
     model = models.digits_cnn()
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
                 module.running_mean.uniform_(-0.3, 0.3)
                 module.running_var.uniform_(0.5, 2.0)
                 module.weight.uniform_(0.5, 1.5)

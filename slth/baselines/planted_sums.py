@@ -27,7 +27,8 @@ from torch import nn
 
 from slth.errors import InputError, check_int, check_positive
 from slth.networks import extract
-from slth.networks.parent import Parent, make_parent
+from slth.networks.parent import Parent
+from slth.networks.parent_sizes import make_parent
 from slth.networks.target import Target
 from slth.rss import Problem, Solution, error_upper_bound
 from slth.tickets import Ticket

@@ -1,4 +1,4 @@
-"""An example input: run through the model and through its graph, before any work starts."""
+"""The check of an example input: the model and its traced graph must give the same outputs on it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from slth.errors import InputError
 from slth.networks.target import Target
 
 Range = tuple[float, float]
-# The traced graph must compute what the model computes, up to the order of float32 sums.
-TOLERANCE = 1e-3
+# Largest difference allowed between an output of the graph and one of the model, relative to the largest entry. Both
+# compute in float32, and may add in another order.
+RELATIVE_TOLERANCE = 1e-3
 
 
 def check_example(
@@ -23,7 +24,18 @@ def check_example(
     example: torch.Tensor | tuple[torch.Tensor, ...],
     input_range: Range | Mapping[str, Range] | None,
 ) -> None:
-    """Run the target beside the model on an example; see :func:`extract`."""
+    """Check that an example input fits, and that the target computes on it what the model computes.
+
+    Args:
+        model: the model that the target was extracted from; it is copied, and stays as it is.
+        target: the extracted target.
+        example: one input with its batch axis, or a tuple of them for a model of several inputs.
+        input_range: (lo, hi) of the model's inputs, or a pair for each input by name; None for any values.
+
+    Raises:
+        InputError: the example is no real tensor, lies outside ``input_range`` or does not fit the target; the model
+            cannot be copied or overwrites its input; or target and model give different outputs.
+    """
     examples = example if isinstance(example, tuple) else (example,)
     names = [step.name for step in target.steps if step.kind == "input"]
     for name, value in zip(names, examples, strict=False):
@@ -49,14 +61,14 @@ def check_example(
         model = copy.deepcopy(model).cpu().float().eval()
     except RuntimeError as cause:
         raise InputError(
-            f"the model cannot be copied, to be run beside its graph: {str(cause).splitlines()[0]} Remove hooks that "
+            f"the model cannot be copied to be run beside its graph: {str(cause).splitlines()[0]} Remove hooks that "
             "compute weights (torch.nn.utils.remove_weight_norm), or leave example_input out."
         ) from cause
     try:
         with torch.no_grad():
-            got = _tensors(target.to_module()(*(value.clone() for value in inputs)))
+            got = _flatten(target.to_module()(*(value.clone() for value in inputs)))
             before = [value.clone() for value in inputs]
-            wanted = _tensors(model(*inputs))
+            expected = _flatten(model(*inputs))
     except (RuntimeError, ValueError, IndexError, TypeError, InputError) as cause:
         first = target.maps[0]
         raise InputError(
@@ -66,33 +78,34 @@ def check_example(
         ) from cause
     if any(not torch.equal(old, new) for old, new in zip(before, inputs, strict=True)):
         raise InputError("the model overwrites its input, which a ticket never does. Copy it first (x = x.clone()).")
-    same = len(got) == len(wanted) and all(
-        a.shape == b.shape and _close(a, b) for a, b in zip(got, wanted, strict=False)
+    same = len(got) == len(expected) and all(
+        a.shape == b.shape and _agree(a, b) for a, b in zip(got, expected, strict=False)
     )
     if not same:
         raise InputError(
-            "the traced graph does not compute what the model computes on example_input: something in it depends on "
-            "values, on randomness or on overwritten tensors. Wrap the part that does not."
+            "the traced graph does not compute what the model computes on example_input: something in the model "
+            "depends on values, on randomness or on overwritten tensors. Extract only the part that does not."
         )
 
 
-def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+def _agree(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors of one shape are equal, up to the tolerance where both hold real numbers."""
     if a.is_floating_point() and b.is_floating_point() and a.numel():
-        return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+        return bool((a - b).abs().max() <= RELATIVE_TOLERANCE * b.abs().max())
     return torch.equal(a, b)
 
 
 def as_recorded(input_range: Any) -> Any:
-    """An input range, or one for each name, as a ticket states it: plain numbers in tuples."""
+    """An input range, or a mapping of them by name, as a ticket records it: tuples of plain numbers."""
     if isinstance(input_range, Mapping):
         return {name: as_recorded(one) for name, one in input_range.items()}
     return None if input_range is None else tuple(float(value) for value in input_range)
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    """The tensors in what a network returned, in order."""
+def _flatten(value: Any) -> list[torch.Tensor]:
+    """All tensors in what a network returned, in order."""
     if isinstance(value, torch.Tensor):
         return [value]
     if isinstance(value, Mapping):
         value = list(value.values())
-    return [one for part in value for one in _tensors(part)] if isinstance(value, tuple | list) else []
+    return [one for part in value for one in _flatten(part)] if isinstance(value, tuple | list) else []

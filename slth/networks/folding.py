@@ -1,4 +1,8 @@
-"""BatchNorm as arithmetic: folded into the layer before it, or a depthwise 1×1 map of its own."""
+"""A target's numbers as float32, and BatchNorm as arithmetic on them.
+
+A BatchNorm in evaluation mode is a linear map of each channel. It is folded into the layer before it, or becomes a
+depthwise 1×1 map.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,28 @@ from slth.networks.linear_map import Array, LinearMap
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
-def fold(before: LinearMap, name: str, norm: Norm) -> LinearMap:
+def fold_norm(before: LinearMap, name: str, norm: Norm) -> LinearMap:
     r"""A linear map and the BatchNorm after it as one map, computed in float64.
 
     .. math:: y = γ \frac{W x + b − μ}{\sqrt{σ² + e}} + β
+
+    Args:
+        before: the linear map, with weight W and bias b.
+        name: path of the BatchNorm, for messages.
+        norm: the BatchNorm, with weight γ, bias β, running mean μ, running variance σ² and eps e.
+
+    Returns:
+        The linear map x → y, under the name of ``before``.
+
+    Raises:
+        InputError: the BatchNorm has another number of channels, or no usable statistics.
     """
     if norm.num_features != before.channels[1]:
         raise InputError(
             f"layer {name} (BatchNorm) must have as many features as {before.name} has outputs, "
             f"{before.channels[1]}; it has {norm.num_features}. Correct one of them."
         )
-    factor, mean, beta = _affine(name, norm)
+    factor, mean, beta = _norm_coefficients(name, norm)
     weight = before.weight.astype(np.float64) * factor.reshape(-1, *[1] * (before.weight.ndim - 1))
     bias = (0.0 if before.bias is None else before.bias.astype(np.float64)) - mean
     return replace(
@@ -36,15 +51,25 @@ def fold(before: LinearMap, name: str, norm: Norm) -> LinearMap:
     )
 
 
-def as_map(name: str, norm: Norm) -> LinearMap:
-    """A BatchNorm that follows no linear map: a depthwise 1×1 convolution (of no extent for BatchNorm1d)."""
-    factor, mean, beta = _affine(name, norm)
-    sides = {nn.BatchNorm2d: 2, nn.BatchNorm3d: 3}
-    extent = next((count for kind, count in sides.items() if isinstance(norm, kind)), 0)
+def norm_as_map(name: str, norm: Norm) -> LinearMap:
+    """A BatchNorm as a linear map by itself: a depthwise 1×1 convolution, or a depthwise linear layer in 1-D.
+
+    Args:
+        name: path of the BatchNorm.
+        norm: the BatchNorm.
+
+    Returns:
+        The linear map, with one group for each channel.
+
+    Raises:
+        InputError: the BatchNorm has no usable statistics.
+    """
+    factor, mean, beta = _norm_coefficients(name, norm)
+    spatial_axes = 2 if isinstance(norm, nn.BatchNorm2d) else 3 if isinstance(norm, nn.BatchNorm3d) else 0
     return LinearMap(
         name=name,
-        kind="conv" if extent else "linear",
-        weight=as_float32(f"{name}.weight", factor.reshape(-1, 1, *[1] * extent)),
+        kind="conv" if spatial_axes else "linear",
+        weight=as_float32(f"{name}.weight", factor.reshape(-1, 1, *[1] * spatial_axes)),
         bias=as_float32(f"{name}.bias", beta - mean * factor),
         groups=norm.num_features,
     )
@@ -53,13 +78,20 @@ def as_map(name: str, norm: Norm) -> LinearMap:
 def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Array:
     """A layer's numbers as float32: exact from float16 and bfloat16, rounded from float64.
 
+    Args:
+        name: path of the tensor, for messages.
+        values: the numbers, of any shape.
+
+    Returns:
+        float32, of the same shape.
+
     Raises:
-        InputError: complex, empty, not finite, or beyond float32.
+        InputError: the numbers are complex, not finite or beyond float32, or there are none.
     """
     if isinstance(values, torch.Tensor) and torch.nn.parameter.is_lazy(values):
-        raise InputError(f"{name} has no values: it is a lazy layer's. Call the model once on an input first.")
+        raise InputError(f"{name} has no values: it belongs to a lazy layer. Call the model once on an input first.")
     if isinstance(values, torch.Tensor) and values.is_complex():
-        raise InputError(f"{name} must be real; got {values.dtype}. slth has no complex networks.")
+        raise InputError(f"{name} must be real; got {values.dtype}. slth does not support complex networks.")
     if isinstance(values, torch.Tensor) and values.is_meta:
         raise InputError(f"{name} has no values: it is on the meta device. Load the target's weights first.")
     array = values.detach().cpu().to(torch.float64).numpy() if isinstance(values, torch.Tensor) else values
@@ -73,24 +105,24 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
             "Train or load the target again."
         )
     with np.errstate(over="ignore"):
-        small = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(small).all():
+        rounded = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(rounded).all():
         raise InputError(f"{name} must fit float32; its largest entry is {np.abs(array).max():.3g}. Rescale the layer.")
-    return small
+    return rounded
 
 
 def as_constant(name: str, value: object) -> npt.NDArray[Any]:
     """A parameter or buffer that the graph reads directly, as an array.
 
     Args:
-        name: its path, for messages.
+        name: path of the parameter or buffer, for messages.
         value: the tensor.
 
     Returns:
-        float32 if it holds real numbers, its own type otherwise.
+        float32 for real numbers; integers and booleans keep their type.
 
     Raises:
-        InputError: not a tensor, or numbers that float32 cannot hold.
+        InputError: the value is not a tensor, or float32 cannot hold its numbers.
     """
     if not isinstance(value, torch.Tensor):
         raise InputError(f"{name} must be a tensor to be read by the graph; got {type(value).__name__}. Register it.")
@@ -99,8 +131,8 @@ def as_constant(name: str, value: object) -> npt.NDArray[Any]:
     return np.asarray(value.detach().cpu().numpy())
 
 
-def _affine(name: str, norm: Norm) -> tuple[npt.NDArray[np.float64], ...]:
-    """(γ/√(σ² + e), μ, β) in float64."""
+def _norm_coefficients(name: str, norm: Norm) -> tuple[npt.NDArray[np.float64], ...]:
+    """Factor γ/√(σ² + e), mean μ and shift β, in float64 (c,)."""
     if norm.running_mean is None or norm.running_var is None:
         raise InputError(
             f"layer {name} (BatchNorm) must have running statistics to be folded; it has none. "

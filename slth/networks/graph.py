@@ -1,4 +1,4 @@
-"""A network as a list of steps, as JSON, and as a torch module that takes them one after the other."""
+"""A network as a list of steps: written as JSON, read again, and run as a torch module."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from torch import nn
 from slth.errors import InputError
 from slth.networks.operations import ATTRIBUTES, REGISTRY
 
-STEPS = ("input", "constant", "module", "function", "method", "output")
+STEP_KINDS = ("input", "constant", "module", "function", "method", "output")
 
 
 @dataclass(frozen=True)
 class Ref:
-    """The value of an earlier step, by name."""
+    """A reference to the value of an earlier step.
+
+    Attributes:
+        name: name of that step.
+    """
 
     name: str
 
@@ -30,10 +34,10 @@ class Step:
         name: unique in the network.
         kind: ``input``, ``constant`` (a stored tensor), ``module`` (a linear map or a kept module), ``function``,
             ``method`` or ``output``.
-        call: the module's path, the function's or method's name in :mod:`slth.networks.operations`, or the
-            constant's name; "" otherwise.
-        args: positional arguments: literals, :class:`Ref`, and tuples, lists, dicts, slices of them. Those of
-            ``output`` are what the network returns; those of ``input`` its default, if it has one.
+        call: path of the module, name of the constant, or name of the function or method in
+            :mod:`slth.networks.operations`; "" for inputs and outputs.
+        args: positional arguments: literals, :class:`Ref`, and tuples, lists, dicts and slices of them. An ``output``
+            has what the network returns; an ``input`` has its default value, or nothing.
         options: keyword arguments, of the same kinds.
     """
 
@@ -44,7 +48,7 @@ class Step:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def references(self) -> Iterator[str]:
-        """Names of the steps this one reads."""
+        """Names of the steps that this one reads."""
         yield from _references((self.args, dict(self.options)))
 
     def describe(self) -> dict[str, Any]:
@@ -59,7 +63,7 @@ class Step:
 
     @staticmethod
     def from_description(data: dict[str, Any]) -> Step:
-        """The step that :meth:`describe` described.
+        """The step that a description from :meth:`describe` stands for.
 
         Raises:
             ValueError: the description is malformed.
@@ -72,63 +76,75 @@ class Step:
             args=tuple(_decode(value) for value in data["args"]),
             options={str(name): _decode(value) for name, value in data["options"].items()},
         )
-        if step.kind not in STEPS:
-            raise ValueError(f"step {step.name!r} must be one of {', '.join(STEPS)}; got {step.kind!r}")
+        if step.kind not in STEP_KINDS:
+            raise ValueError(f"step {step.name!r} must be one of {', '.join(STEP_KINDS)}; got {step.kind!r}")
         if step.kind in ("function", "method"):
             REGISTRY.get(step.kind, step.call)
         if step.call == "builtins.getattr" and step.args[1:] not in [(name,) for name in ATTRIBUTES]:
-            raise ValueError(f"step {step.name!r} reads an attribute other than {', '.join(ATTRIBUTES)}")
+            raise ValueError(f"step {step.name!r} may read no attribute other than {', '.join(ATTRIBUTES)}")
         return step
 
 
 class GraphNetwork(nn.Module):
-    """The steps as a module: same inputs and outputs as the network they were taken from.
+    """Steps as a torch module, with the inputs and outputs of the network that they were taken from.
+
+    All parameters are frozen, and the module is in evaluation mode.
 
     Args:
         steps: what is computed, in order.
         modules: path → module.
         constants: name → tensor.
-
-    Everything is frozen and in evaluation mode.
     """
 
     def __init__(
         self, steps: tuple[Step, ...], modules: Mapping[str, nn.Module], constants: Mapping[str, torch.Tensor]
     ) -> None:
         super().__init__()
-        # Names that no layer of a model has: a model's own "steps" or "inputs" keeps its path.
+        # The prefix keeps these names apart from those of a model's layers, which may be called "steps" or "inputs".
         self.network_steps = steps
         self.network_inputs = tuple(step for step in steps if step.kind == "input")
         self.network_constants = nn.Module()
-        self.network_places = {path: f"constant{i}" for i, path in enumerate(constants)}
+        self.network_constant_names = {path: f"constant{i}" for i, path in enumerate(constants)}
         for path, module in modules.items():
-            owner, name = _owner(self, path)
-            owner.add_module(name, module)
+            container, name = _make_container(self, path)
+            container.add_module(name, module)
         for path, value in constants.items():
-            self.network_constants.register_buffer(self.network_places[path], value)
+            self.network_constants.register_buffer(self.network_constant_names[path], value)
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, *args: Any, **options: Any) -> Any:
-        values = self._bind(args, options)
+        """Run the steps.
+
+        Args:
+            *args: inputs by position.
+            **options: inputs by name.
+
+        Returns:
+            What the network returns: a tensor, or a container of tensors.
+
+        Raises:
+            InputError: an input is missing, or there is one that the network does not take.
+        """
+        values = self._bind_inputs(args, options)
         for step in self.network_steps:
             if step.kind == "input":
                 continue
-            given = fill(step.args, values)
+            step_args = substitute(step.args, values)
             if step.kind == "output":
-                return given[0]
-            named = fill(dict(step.options), values)
+                return step_args[0]
+            step_options = substitute(dict(step.options), values)
             if step.kind == "module":
-                values[step.name] = self.get_submodule(step.call)(*given, **named)
+                values[step.name] = self.get_submodule(step.call)(*step_args, **step_options)
             elif step.kind == "function":
-                values[step.name] = REGISTRY.functions[step.call](*given, **named)
+                values[step.name] = REGISTRY.functions[step.call](*step_args, **step_options)
             elif step.kind == "method":
-                values[step.name] = getattr(given[0], step.call)(*given[1:], **named)
+                values[step.name] = getattr(step_args[0], step.call)(*step_args[1:], **step_options)
             else:
-                values[step.name] = getattr(self.network_constants, self.network_places[step.call])
+                values[step.name] = getattr(self.network_constants, self.network_constant_names[step.call])
         raise AssertionError("a network ends with an output")
 
-    def _bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    def _bind_inputs(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
         names = [step.name for step in self.network_inputs]
         values: dict[str, Any] = {step.name: step.args[0] for step in self.network_inputs if step.args}
         values |= dict(zip(names, args, strict=False)) | options
@@ -141,18 +157,18 @@ class GraphNetwork(nn.Module):
         return values
 
 
-def resolve(value: Any, change: Mapping[str, str]) -> Any:
+def rename_references(value: Any, new_names: Mapping[str, str]) -> Any:
     """A value with its references renamed.
 
     Args:
         value: literals, :class:`Ref`, and containers of them.
-        change: old name → new name; names that are not in it stay.
+        new_names: old name → new name; other names stay.
     """
-    return fill(value, {name: Ref(new) for name, new in change.items()}, keep=True)
+    return substitute(value, {old: Ref(new) for old, new in new_names.items()}, keep_others=True)
 
 
-def _owner(root: nn.Module, path: str) -> tuple[nn.Module, str]:
-    """The module that holds ``path``, made of empty modules where it is not there yet, and the last name."""
+def _make_container(root: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """The module that is to hold ``path``, and the last name of the path; missing modules on the way are added."""
     *parts, name = path.split(".")
     for part in parts:
         if part not in root._modules:
@@ -163,22 +179,25 @@ def _owner(root: nn.Module, path: str) -> tuple[nn.Module, str]:
     return root, name
 
 
-def fill(value: Any, values: Mapping[str, Any], keep: bool = False) -> Any:
-    """A value with every reference replaced by what it refers to.
+def substitute(value: Any, values: Mapping[str, Any], keep_others: bool = False) -> Any:
+    """A value with every reference replaced by the value that it refers to.
 
     Args:
         value: literals, :class:`Ref`, and containers of them.
-        values: name → what it refers to.
-        keep: whether a reference that is not in ``values`` stays; otherwise it is an error.
+        values: name of a step → its value.
+        keep_others: whether references to steps that are not in ``values`` stay.
+
+    Raises:
+        KeyError: a reference is not in ``values``, and ``keep_others`` is false.
     """
     if isinstance(value, Ref):
-        return values.get(value.name, value) if keep else values[value.name]
+        return values.get(value.name, value) if keep_others else values[value.name]
     if isinstance(value, tuple | list):
-        return type(value)(fill(one, values, keep) for one in value)
+        return type(value)(substitute(one, values, keep_others) for one in value)
     if isinstance(value, dict):
-        return {name: fill(one, values, keep) for name, one in value.items()}
+        return {name: substitute(one, values, keep_others) for name, one in value.items()}
     if isinstance(value, slice):
-        return slice(*(fill(one, values, keep) for one in (value.start, value.stop, value.step)))
+        return slice(*(substitute(one, values, keep_others) for one in (value.start, value.stop, value.step)))
     return value
 
 
@@ -228,4 +247,4 @@ def _decode(value: Any) -> Any:
         return Ellipsis
     if kind == "dtype" and isinstance(dtype := vars(torch).get(str(content)), torch.dtype):
         return dtype
-    raise ValueError(f"{value!r} is not a value of a network")
+    raise ValueError(f"{value!r} does not encode a value of a step")

@@ -1,4 +1,4 @@
-"""A module of a target that stays: an activation, a pooling, a layer that was left out of the search."""
+"""Kept modules: the parts of a target that no ticket replaces, such as activations, pooling and layers left out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class KeptModule:
     """A module that stays in the network, as it was trained.
 
     Attributes:
-        name: its path in the model.
-        type: the name of its class, as in :mod:`slth.networks.operations`.
+        name: path of the module in the model.
+        type: name of the module's class, as in :mod:`slth.networks.operations`.
         options: constructor arguments.
         tensors: name → parameter or buffer.
     """
@@ -30,22 +30,23 @@ class KeptModule:
     tensors: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """A fresh instance.
+        """A new instance of the module.
 
         Raises:
-            UnregisteredError: its class is not registered.
-            ValueError: a tensor has another shape than the options say.
+            UnregisteredError: the class is not registered.
+            ValueError: a tensor does not have the shape that follows from the options.
         """
         form = REGISTRY.form(self.type)
-        with torch.device("meta"):  # what the options claim takes no memory; tensors are those that are given
+        # A file may claim any size in its options: on the meta device that takes no memory.
+        with torch.device("meta"):
             module = form.module(**as_arguments(self.options))
-        if "num_batches_tracked" in module._buffers:  # which nothing reads
+        if "num_batches_tracked" in module._buffers:  # Nothing reads it, so no file holds it.
             module._buffers["num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
         for name in form.tensors:
             given = self.tensors.get(name)
             value = None if given is None else torch.from_numpy(given.copy())
-            wanted = getattr(module, name, None)
-            if value is not None and (wanted is None or wanted.shape != value.shape):
+            expected = getattr(module, name, None)
+            if value is not None and (expected is None or expected.shape != value.shape):
                 raise ValueError(f"{self.name}.{name} does not fit a {self.type} of {self.options}")
             if name in module._buffers:
                 module._buffers[name] = value
@@ -54,5 +55,5 @@ class KeptModule:
         return module
 
     def describe(self) -> dict[str, Any]:
-        """The module as JSON, tensors left out."""
+        """The module as JSON, without its tensors."""
         return {"name": self.name, "type": self.type, "options": self.options, "tensors": sorted(self.tensors)}

@@ -1,4 +1,4 @@
-"""A target as the theory sees it: one layer after the other, each by its norms."""
+"""A sequential target as the theory needs it: a list of layers, each described by its norms."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ def layer_specs(
 
     Args:
         steps: what the target computes, in order.
-        maps: its linear maps.
+        maps: the target's linear maps.
         modules: the modules that stay.
 
     Returns:
         One entry for each use of a linear map, in order.
 
     Raises:
-        InputError: the target is no chain of ungrouped linear maps with modules between them that are 1-Lipschitz in
-            the maximum norm and keep zero at zero: the propagation of errors is proved for those only.
+        InputError: the target is not a chain of ungrouped linear maps, or a module between them is not 1-Lipschitz in
+            the maximum norm, or does not keep zero at zero. The propagation of errors is proved only for such chains.
     """
     linear_maps = {linear.name: linear for linear in maps}
     kept = {module.name: module for module in modules}
-    before = None
+    previous = None
     for step in steps:
-        if list(step.references()) != ([before] if before else []):
+        if list(step.references()) != ([previous] if previous else []):
             raise InputError(
-                f"step {step.name} is not one of a chain; expected layers one after the other, as in nn.Sequential. "
+                f"step {step.name} is not part of a chain; expected layers one after the other, as in nn.Sequential. "
                 "Certified network widths are proved for chains only."
             )
         linear = linear_maps.get(step.call) if step.kind == "module" else None
-        known = step.kind in ("input", "output") or linear is not None
-        known = known or (step.kind == "module" and _contracts(kept[step.call]))
-        if not known or (linear is not None and linear.groups > 1):
+        covered = step.kind in ("input", "output") or linear is not None
+        covered = covered or (step.kind == "module" and _contracts(kept[step.call]))
+        if not covered or (linear is not None and linear.groups > 1):
             raise InputError(
-                f"step {step.name} ({_described(step, linear, kept.get(step.call))}) is not covered by the proof; "
+                f"step {step.name} ({_description(step, linear, kept.get(step.call))}) is not covered by the proof; "
                 "expected ungrouped convolutions and linear layers, and between them operations that never increase a "
                 "difference in the maximum norm and keep zero at zero, such as ReLU, Tanh, pooling and Flatten."
             )
-        before = step.name
+        previous = step.name
     return tuple(
         LayerSpec.from_weights(linear.name, linear.weight, linear.bias, signs=len(linear.signs))
         for step in steps
@@ -63,7 +63,8 @@ def _contracts(module: KeptModule) -> bool:
     return constant is not None and constant <= 1 and operation.keeps_zero
 
 
-def _described(step: Step, linear: LinearMap | None, module: KeptModule | None) -> str:
+def _description(step: Step, linear: LinearMap | None, module: KeptModule | None) -> str:
+    """What a step is that the proof does not cover, for messages."""
     if linear is not None:
         return f"{linear.name} with groups"
     if module is None:

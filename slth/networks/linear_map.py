@@ -1,4 +1,4 @@
-"""A linear map of a target: one convolution or linear layer, to be replaced by a random block."""
+"""Linear maps: the convolutions and linear layers of a target, each of which a ticket replaces by a random block."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearMap:
-    """One conv or linear layer of the target.
+    """One convolution or linear layer of the target.
 
     Attributes:
-        name: its path in the model.
+        name: path of the layer in the model.
         kind: ``conv`` or ``linear``.
-        weight: float32 (c_out, c_in/groups, d, …) with one to three d's for a conv, (c_out, c_in/groups) for a linear
-            layer; NaN throughout in a ticket that was loaded without its target.
-        bias: float32 (c_out,) or None.
-        options: stride, padding, dilation, padding_mode of a conv; empty for a linear layer.
-        signs: which signs its inputs can have: ``"+"`` or ``"+-"`` (or ``"-"``).
-        groups: groups of channels that do not see each other (c_in of them: depthwise).
+        weight: float32 (c_out, c_in/groups, d, …) with one to three d's for a convolution, (c_out, c_in/groups) for a
+            linear layer. All entries are NaN in a ticket that was loaded without its target.
+        bias: float32 (c_out,), or None.
+        options: stride, padding, dilation and padding_mode of a convolution; empty for a linear layer.
+        signs: which signs the layer's inputs can have: ``+``, ``-`` or ``+-``.
+        groups: number of groups of channels; an output channel sees only the input channels of its group. With c_in
+            groups the layer is depthwise.
     """
 
     name: str
@@ -47,7 +48,7 @@ class LinearMap:
 
     @property
     def kernel(self) -> tuple[int, ...]:
-        """(d, …) of a conv, () of a linear layer."""
+        """(d, …) of a convolution, () of a linear layer."""
         return tuple(int(side) for side in self.weight.shape[2:])
 
     @property
@@ -56,7 +57,7 @@ class LinearMap:
         return math.prod(self.kernel) * self.channels[1] // self.groups
 
     def part_size(self, structure: str, channel: int) -> int:
-        """Dimension of one subset-sum instance: 1, d² or d²·c_out/groups (of the bias channel 1, 1 or c_out).
+        """Dimension of one subset-sum instance: 1, d² or d²·c_out/groups, and for the bias channel 1, 1 or c_out.
 
         Args:
             structure: a name in :data:`slth.networks.structure.STRUCTURES`.
@@ -68,7 +69,14 @@ class LinearMap:
         return chosen.part_size(self.channels[1] // self.groups, self.kernel)
 
     def column(self, channel: int) -> npt.NDArray[np.float64]:
-        """What an input channel contributes: its slice of the weight, or the bias at c_in; float64 (D,)."""
+        """The slice of the weight that belongs to an input channel: float64 (D,).
+
+        Args:
+            channel: number of the input channel; c_in is the bias channel, whose slice is the bias.
+
+        Raises:
+            InputError: the layer has no bias.
+        """
         if channel == self.channels[0]:
             if self.bias is None:
                 raise InputError(f"layer {self.name} has no bias channel.")
@@ -79,16 +87,16 @@ class LinearMap:
 
     @property
     def instances(self) -> range:
-        """Input channels, the bias channel (number c_in) included if there is one."""
+        """Numbers of the input channels, with c_in for the bias channel if there is one."""
         return range(self.channels[0] + (self.bias is not None))
 
     @property
     def weight_count(self) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return self.weight.size + (0 if self.bias is None else self.bias.size)
 
     def describe(self) -> dict[str, Any]:
-        """The map as JSON, weights left out."""
+        """The map as JSON, without its weights."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -100,7 +108,7 @@ class LinearMap:
         }
 
     def to_module(self) -> nn.Module:
-        """The layer itself, in torch."""
+        """The map as a layer of torch."""
         c_in, c_out = self.channels
         module: nn.Module
         if self.kind == "linear" and self.groups == 1:
@@ -113,26 +121,31 @@ class LinearMap:
 
 
 class Pointwise(nn.Module):
-    """A grouped linear layer on (N, c) or (N, c, length): a 1-D convolution of one pixel."""
+    """A grouped linear layer on (N, c) or (N, c, length), computed by a 1-D convolution with kernel 1.
+
+    Args:
+        conv: the convolution.
+    """
 
     def __init__(self, conv: nn.Module) -> None:
         super().__init__()
         self.conv = conv
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the layer to inputs of either shape."""
         out: torch.Tensor = self.conv(x) if x.ndim == 3 else self.conv(x.unsqueeze(-1)).squeeze(-1)
         return out
 
 
 def conv_like(linear: LinearMap, channels: int) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
-    """A convolution with the map's outputs, kernel, options and groups; it takes no memory and has no bias.
+    """A convolution with the outputs, kernel, options and groups of a linear map, and without a bias.
 
     Args:
         linear: the linear map.
-        channels: number of input channels.
+        channels: number of input channels of the convolution.
 
     Returns:
-        The module, on the meta device.
+        The module, on the meta device, where it takes no memory.
     """
     kind: Any = (nn.Conv1d, nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(linear.kernel)]
     conv: nn.Conv1d | nn.Conv2d | nn.Conv3d = kind(
@@ -148,5 +161,5 @@ def conv_like(linear: LinearMap, channels: int) -> nn.Conv1d | nn.Conv2d | nn.Co
 
 
 def as_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Options as a constructor wants them (lists from JSON become tuples)."""
+    """Options as arguments of a constructor: tuples for the lists that JSON holds."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -1,192 +1,47 @@
-"""Target architectures: ``nn.Sequential`` networks with named layers.
-
-Each function returns an untrained network; :func:`load_weights` fills one from a safetensors file.
-"""
+"""Models: the built-in architectures by name, untrained or with weights from a safetensors file."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn import functional
 
-from slth.errors import DataError, InputError, check_choice, check_int
+from slth.errors import DataError, InputError, check_choice
+from slth.networks.architectures import conv2, digits_cnn, lenet5, mlp, resnet20, separable, vgg_small
 
-
-def lenet5(
-    *, padding: str = "same", bias: bool = True, side: int = 28, in_channels: int = 1, classes: int = 10
-) -> nn.Sequential:
-    """LeNet-5 (LeCun et al. 1998, with ReLU and max-pooling), for 1×28×28 inputs if nothing else is said.
-
-    Args:
-        padding: ``same`` pads the first convolution by 2 (fc1 sees 400 inputs); ``valid`` pads nothing (256).
-        bias: whether every layer has one. side: height and width of an input, at least 12 (16 unpadded).
-        classes: outputs.
-    """
-    check_choice("padding", padding, ("same", "valid"))
-    same = padding == "same"
-    check_int("side", side, 12 if same else 16, hint="LeNet-5 pools twice.")
-    left = ((side if same else side - 4) // 2 - 4) // 2
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(in_channels, 6, 5, padding=2 if same else 0, bias=bias),
-            relu1=nn.ReLU(),
-            pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(6, 16, 5, bias=bias),
-            relu2=nn.ReLU(),
-            pool2=nn.MaxPool2d(2),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(16 * left**2, 120, bias=bias),
-            relu3=nn.ReLU(),
-            fc2=nn.Linear(120, 84, bias=bias),
-            relu4=nn.ReLU(),
-            fc3=nn.Linear(84, classes, bias=bias),
-        )
-    )
-
-
-def mlp(*, sizes: tuple[int, ...] = (784, 500, 10), bias: bool = True) -> nn.Sequential:
-    """Fully connected ReLU network on flattened inputs, layers ``fc1``, ``fc2``, …"""
-    if len(sizes) < 2:
-        raise InputError(f"sizes must name at least an input and an output width; got {sizes}.")
-    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-    for i, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
-        layers[f"fc{i}"] = nn.Linear(n_in, n_out, bias=bias)
-        if i < len(sizes) - 1:
-            layers[f"relu{i}"] = nn.ReLU()
-    return nn.Sequential(layers)
-
-
-def conv2(
-    *, stages: tuple[int, ...] = (64,), side: int = 28, hidden: int = 256, in_channels: int = 1, bias: bool = True,
-    classes: int = 10,
-) -> nn.Sequential:  # fmt: skip
-    """Conv-2 (frankle2019), and with two or three ``stages`` Conv-4 and Conv-6: stages of two same-padded 3×3
-    convolutions and a 2×2 max-pool, then two hidden linear layers.
-    """
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    before = in_channels
-    for stage, width in enumerate(stages, start=1):
-        for i in (2 * stage - 1, 2 * stage):
-            layers[f"conv{i}"] = nn.Conv2d(before, width, 3, padding=1, bias=bias)
-            layers[f"relu{i}"] = nn.ReLU()
-            before = width
-        layers[f"pool{stage}"] = nn.MaxPool2d(2)
-        side //= 2
-    layers["flatten"] = nn.Flatten()
-    sizes = (before * side**2, hidden, hidden, classes)
-    for i, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
-        layers[f"fc{i}"] = nn.Linear(n_in, n_out, bias=bias)
-        if i < 3:
-            layers[f"fc_relu{i}"] = nn.ReLU()
-    return nn.Sequential(layers)
-
-
-class Residual(nn.Module):
-    """Two 3×3 convolutions with BatchNorm, added to a shortcut: the identity, or a strided 1×1 convolution."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(c_out)
-        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(c_out)
-        same = stride == 1 and c_in == c_out
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = functional.relu(self.norm1(self.conv1(x)))
-        return functional.relu(self.norm2(self.conv2(hidden)) + self.shortcut(x))
-
-
-def resnet20(*, in_channels: int = 1, classes: int = 10) -> nn.Sequential:
-    """ResNet-20 (he2016): three stages of three residual blocks with 16, 32 and 64 channels, global average pooling."""
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv=nn.Conv2d(in_channels, 16, 3, padding=1, bias=False), norm=nn.BatchNorm2d(16), relu=nn.ReLU()
-    )
-    before = 16
-    for stage, channels in enumerate((16, 32, 64), start=1):
-        for block in range(1, 4):
-            stride = 2 if block == 1 and stage > 1 else 1
-            layers[f"stage{stage}_block{block}"] = Residual(before, channels, stride)
-            before = channels
-    layers |= OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(64, classes))
-    return nn.Sequential(layers)
-
-
-def vgg_small(
-    *, channels: tuple[int, ...] = (16, 32, 64), side: int = 28, in_channels: int = 1, classes: int = 10
-) -> nn.Sequential:
-    """VGG's form (simonyan2014) in small: stages of two 3×3 convolutions with BatchNorm and a max-pool, one linear."""
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    before = in_channels
-    for stage, width in enumerate(channels, start=1):
-        for conv in (1, 2):
-            layers[f"conv{stage}_{conv}"] = nn.Conv2d(before, width, 3, padding=1, bias=False)
-            layers[f"norm{stage}_{conv}"] = nn.BatchNorm2d(width)
-            layers[f"relu{stage}_{conv}"] = nn.ReLU()
-            before = width
-        layers[f"pool{stage}"] = nn.MaxPool2d(2)
-        side //= 2
-    layers |= OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(before * side**2, classes))
-    return nn.Sequential(layers)
-
-
-def separable(*, channels: tuple[int, ...] = (16, 32, 64), in_channels: int = 1, classes: int = 10) -> nn.Sequential:
-    """A depthwise-separable network (howard2017): a strided convolution, then pairs of a 3×3 depthwise and a 1×1."""
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv=nn.Conv2d(in_channels, channels[0], 3, stride=2, padding=1, bias=False),
-        norm=nn.BatchNorm2d(channels[0]),
-        relu=nn.ReLU(),
-    )
-    before = channels[0]
-    for i, width in enumerate(channels[1:], start=1):
-        layers[f"depth{i}"] = nn.Conv2d(before, before, 3, stride=2, padding=1, groups=before, bias=False)
-        layers[f"depth_norm{i}"] = nn.BatchNorm2d(before)
-        layers[f"depth_relu{i}"] = nn.ReLU()
-        layers[f"point{i}"] = nn.Conv2d(before, width, 1, bias=False)
-        layers[f"point_norm{i}"] = nn.BatchNorm2d(width)
-        layers[f"point_relu{i}"] = nn.ReLU()
-        before = width
-    layers |= OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(before, classes))
-    return nn.Sequential(layers)
-
-
-def digits_cnn(*, side: int = 8, in_channels: int = 1, classes: int = 10) -> nn.Sequential:
-    """The demo's target: a small CNN for scikit-learn's 1×8×8 digits, with biases and a BatchNorm to fold."""
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(in_channels, 6, 3, padding=1, bias=False),
-            norm1=nn.BatchNorm2d(6),
-            relu1=nn.ReLU(),
-            conv2=nn.Conv2d(6, 12, 3, padding=1),
-            relu2=nn.ReLU(),
-            pool=nn.MaxPool2d(2),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(12 * (side // 2) ** 2, 32),
-            relu3=nn.ReLU(),
-            fc2=nn.Linear(32, classes),
-        )
-    )
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "build",
+    "conv2",
+    "digits_cnn",
+    "example_input",
+    "lenet5",
+    "load_weights",
+    "mlp",
+    "resnet20",
+    "separable",
+    "vgg_small",
+]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the command line knows of a model: how to build it and the shape of one input."""
+    """A built-in architecture, as the command line offers it.
+
+    Attributes:
+        build: returns an untrained network; its arguments have defaults.
+        input_shape: shape of one input, without a batch axis.
+        summary: one line for the command line.
+    """
 
     build: Callable[..., nn.Sequential]
     input_shape: tuple[int, ...]
@@ -214,10 +69,15 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def build(arch: str, *, shape: tuple[int, ...], classes: int) -> nn.Sequential:
-    """An untrained ``arch`` for square images of ``shape`` (C, H, H) and so many classes.
+    """Build an untrained network for given images and classes.
+
+    Args:
+        arch: name of a built-in architecture.
+        shape: shape of one image: (C, H, H).
+        classes: number of outputs.
 
     Raises:
-        InputError: unknown architecture, or images that it does not take.
+        InputError: the architecture is unknown, or does not take such images.
     """
     check_choice("arch", arch, tuple(ARCHITECTURES))
     if len(shape) != 3 or shape[1] != shape[2]:
@@ -226,16 +86,23 @@ def build(arch: str, *, shape: tuple[int, ...], classes: int) -> nn.Sequential:
     if arch == "mlp":
         return make(sizes=(math.prod(shape), 500, classes))
     known = inspect.signature(make).parameters
-    wanted = {"in_channels": shape[0], "side": shape[1], "classes": classes}
-    return make(**{name: value for name, value in wanted.items() if name in known})
+    options = {"in_channels": shape[0], "side": shape[1], "classes": classes}
+    return make(**{name: value for name, value in options.items() if name in known})
 
 
 def load_weights(arch: str, path: str | Path) -> nn.Sequential:
-    """Build ``arch`` and fill it from a safetensors file; biases are used exactly if the file has them.
+    """Build a network and load its weights from a safetensors file. It has biases if the file has them.
+
+    Args:
+        arch: name of a built-in architecture.
+        path: the safetensors file.
+
+    Returns:
+        The network in evaluation mode.
 
     Raises:
-        InputError: unknown architecture, or tensors that do not fit it (each is named).
-        DataError: no such file, or not a safetensors file.
+        InputError: the architecture is unknown, or tensors do not fit it (the message names them).
+        DataError: the file is not there, or is not a safetensors file.
     """
     check_choice("arch", arch, tuple(ARCHITECTURES))
     path = Path(path)
@@ -264,5 +131,5 @@ def load_weights(arch: str, path: str | Path) -> nn.Sequential:
 
 
 def example_input(arch: str) -> torch.Tensor:
-    """Zeros of the shape of one input of ``arch``, with a batch axis of 1."""
+    """An input of zeros for a built-in architecture, with a batch axis of 1."""
     return torch.zeros(1, *ARCHITECTURES[arch].input_shape)

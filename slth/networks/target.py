@@ -1,4 +1,4 @@
-"""A target as slth sees it: a graph of steps in which some modules are linear maps, to be replaced by random blocks."""
+"""Targets: a network as a graph of steps, some of which are linear maps that a ticket replaces by random blocks."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Target:
 
     Attributes:
         steps: what is computed, in order.
-        maps: the linear maps that a ticket replaces, in the order of their first use; a map used several times (shared
-            weights) is there once.
+        maps: the linear maps that a ticket replaces, in the order of their first use. A map that several steps use,
+            as with shared weights, is listed once.
         modules: the modules that stay.
-        constants: parameters and buffers that steps read directly; they stay too.
+        constants: name → parameter or buffer that a step reads directly; these stay too.
     """
 
     steps: tuple[Step, ...]
@@ -39,12 +39,12 @@ class Target:
 
     @property
     def weight_count(self) -> int:
-        """Weights and biases in all linear maps."""
+        """Number of weights and biases in all linear maps."""
         return sum(linear.weight_count for linear in self.maps)
 
     @property
     def kept_count(self) -> int:
-        """Trained numbers that stay as they are: layers left out, parameters of kept modules, constants."""
+        """Number of trained numbers that stay: those of layers left out, of other kept modules, and of constants."""
         kept = sum(tensor.size for module in self.modules for tensor in module.tensors.values())
         return kept + sum(value.size for value in self.constants.values())
 
@@ -55,15 +55,15 @@ class Target:
 
     @property
     def known(self) -> bool:
-        """False for the target of a ticket loaded without it: its weights are NaN."""
+        """Whether the weights are known. They are NaN in a ticket that was loaded without its target."""
         return not any(np.isnan(linear.weight.flat[0]) for linear in self.maps)
 
     def to_module(self) -> GraphNetwork:
-        """The target itself, BatchNorm folded, as a module in evaluation mode."""
+        """The target as a module in evaluation mode, with BatchNorms folded."""
         return assemble(self, LinearMap.to_module)
 
     def layer_specs(self) -> tuple[LayerSpec, ...]:
-        """Its layers by their norms, for certified widths; see :func:`slth.networks.layer_specs.layer_specs`."""
+        """The layers with their norms, for certified widths; see :func:`slth.networks.layer_specs.layer_specs`."""
         return layer_specs(self.steps, self.maps, self.modules)
 
     def hash(self) -> str:
@@ -80,7 +80,7 @@ class Target:
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """The target as JSON, weights left out."""
+        """The target as JSON, without its weights."""
         return {
             "steps": [step.describe() for step in self.steps],
             "maps": [linear.describe() for linear in self.maps],
@@ -89,7 +89,7 @@ class Target:
         }
 
     def kept_tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """Every tensor that stays as it is, by path."""
+        """Path → tensor, for every tensor that stays."""
         tensors = {f"{one.name}.{name}": values for one in self.modules for name, values in one.tensors.items()}
         return tensors | dict(self.constants)
 
@@ -99,16 +99,16 @@ class Target:
         weights: Callable[[dict[str, Any]], tuple[Array, Array | None]],
         kept: Mapping[str, npt.NDArray[Any]],
     ) -> Target:
-        """The target that :meth:`describe` described.
+        """The target that a description from :meth:`describe` stands for.
 
         Args:
             data: the description.
-            weights: gives the weight and bias of a map from its description.
+            weights: returns the weight and bias of a map, given the map's description.
             kept: path → tensor that stays.
 
         Raises:
-            ValueError: the description is malformed; KeyError and TypeError likewise.
-            UnregisteredError: it names an operation that is not registered.
+            ValueError: the description is malformed; KeyError and TypeError mean the same.
+            UnregisteredError: the description names an operation that is not registered.
         """
         maps = []
         for one in data["maps"]:
@@ -125,24 +125,34 @@ class Target:
             for one in data["modules"]
         )
         steps = tuple(Step.from_description(step) for step in data["steps"])
-        known = {linear.name for linear in maps} | {module.name for module in modules}
-        lost = [step.name for step in steps if step.kind == "module" and step.call not in known]
-        given: set[str] = set()
-        for step in steps:
-            lost += [step.name] if step.name in given or not given.issuperset(step.references()) else []
-            given.add(step.name)
-        if lost or not steps or steps[-1].kind != "output":
-            raise ValueError(f"step {lost[0] if lost else 'output'!r} is missing what it needs")
+        _check_steps(steps, {linear.name for linear in maps} | {module.name for module in modules})
         constants = {name: kept[name] for name in data["constants"]}
         return Target(steps=steps, maps=tuple(maps), modules=modules, constants=constants)
 
 
+def _check_steps(steps: tuple[Step, ...], modules: set[str]) -> None:
+    """Refuse steps that use a module that is not there, read a value before it is computed, or do not end."""
+    if not steps or steps[-1].kind != "output":
+        raise ValueError("the last step must be the output")
+    wrong = [step.name for step in steps if step.kind == "module" and step.call not in modules]
+    computed: set[str] = set()
+    for step in steps:
+        if step.name in computed or not computed.issuperset(step.references()):
+            wrong.append(step.name)
+        computed.add(step.name)
+    if wrong:
+        raise ValueError(f"step {wrong[0]!r} repeats a name, or needs a module or a value that is not there")
+
+
 def assemble(target: Target, build: Callable[[LinearMap], nn.Module]) -> GraphNetwork:
-    """The target's graph with other modules in the place of its linear maps.
+    """The target's graph with other modules in place of its linear maps.
 
     Args:
         target: the target.
-        build: gives the module for a linear map.
+        build: returns the module that replaces a linear map.
+
+    Returns:
+        The network, frozen and in evaluation mode.
     """
     modules = {linear.name: build(linear) for linear in target.maps}
     modules |= {module.name: module.build() for module in target.modules}

@@ -15,7 +15,7 @@ from slth.errors import InputError, check_choice, check_int
 from slth.networks.example import Range, as_recorded
 from slth.networks.extract import extract
 from slth.networks.graph import GraphNetwork
-from slth.networks.parent import make_parent
+from slth.networks.parent_sizes import make_parent
 from slth.networks.structure import STRUCTURES
 from slth.networks.target import Target
 from slth.progress import Progress

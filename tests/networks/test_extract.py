@@ -1,20 +1,25 @@
-"""Targets: what is extracted computes what the model computed, and what cannot be extracted is named."""
+"""Extraction: a target computes what its model computes, and parts that cannot be extracted are named."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cnns import part_of, shake_norms
 from instances import digits_model
 from torch import nn
 
 from slth.errors import InputError
 from slth.networks import extract, models
+from slth.networks.example import Range
 
-MODELS = {
-    "lenet5": (lambda: models.lenet5(), (1, 28, 28), 5),
+# Name → (function that builds the model, shape of an input without its batch axis, number of linear maps).
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
+    "lenet5": (models.lenet5, (1, 28, 28), 5),
     "lenet5-no-bias": (lambda: models.lenet5(bias=False), (1, 28, 28), 5),
     "lenet5-valid": (lambda: models.lenet5(padding="valid"), (1, 28, 28), 5),
     "lenet5-valid-no-bias": (lambda: models.lenet5(padding="valid", bias=False), (1, 28, 28), 5),
@@ -25,21 +30,10 @@ MODELS = {
 }
 
 
-def shake_norms(model: nn.Module) -> None:
-    """BatchNorm with statistics and affine numbers that may not be ignored."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-            with torch.no_grad():
-                for tensor in (module.running_mean, module.bias):
-                    tensor.uniform_(-1, 1)
-                for tensor in (module.running_var, module.weight):
-                    tensor.uniform_(0.5, 2)
-
-
-def agree(model: nn.Module, x: torch.Tensor, **options) -> None:
-    """The extracted target computes what the model computes in evaluation mode, to float32 rounding."""
+def agree(model: nn.Module, x: torch.Tensor) -> None:
+    """The extracted target computes what the model computes in evaluation mode, up to float32 rounding."""
     model.eval()
-    target = extract(model, example_input=x, **options)
+    target = extract(model, example_input=x)
     with torch.no_grad():
         expected, got = model(x), target.to_module()(x)
     assert got.shape == expected.shape
@@ -47,13 +41,13 @@ def agree(model: nn.Module, x: torch.Tensor, **options) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_target_computes_what_the_model_computes(name):
+def test_target_computes_what_the_model_computes(name: str) -> None:
     build, shape, _ = MODELS[name]
     agree(build(), torch.randn(4, *shape))
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_target_holds_every_weight_once(name):
+def test_target_holds_every_weight_once(name: str) -> None:
     build, _, count = MODELS[name]
     target = extract(build())
     assert len(target.maps) == count
@@ -84,52 +78,53 @@ def test_target_holds_every_weight_once(name):
         nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(3, 2), nn.BatchNorm1d(2)),
         nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(2), nn.Identity(), nn.Dropout(0.3)),
     ],
-    ids=lambda module: type(module[-1] if isinstance(module, nn.Sequential) else module).__name__,
+    ids=lambda module: type(list(module.children())[-1] if isinstance(module, nn.Sequential) else module).__name__,
 )
-def test_options_of_layers_survive(module):
+def test_options_of_layers_survive(module: nn.Module) -> None:
     agree(nn.Sequential(module), torch.randn(3, 2, 9, 9))
 
 
-def test_an_option_that_changes_the_result_is_not_dropped():
+def test_an_option_that_changes_the_result_is_not_dropped() -> None:
     """divisor_override changes the result of AvgPool2d."""
     agree(nn.Sequential(nn.Conv2d(2, 3, 3), nn.AvgPool2d(2, divisor_override=3)), torch.randn(3, 2, 9, 9))
 
 
-def test_nested_sequentials_keep_their_order_and_names():
+def test_nested_sequentials_keep_their_order_and_names() -> None:
     inner = OrderedDict(conv=nn.Conv2d(1, 3, 3), norm=nn.BatchNorm2d(3), relu=nn.ReLU())
     head = nn.Sequential(nn.Sequential(nn.Linear(12, 4)), nn.ReLU(), nn.Linear(4, 2))
     model = nn.Sequential(OrderedDict(features=nn.Sequential(inner), flatten=nn.Flatten(), head=head))
     model.eval()
-    inner["norm"].running_mean.uniform_(-1, 1)
+    part_of(inner["norm"], "running_mean").uniform_(-1, 1)
     target = extract(model)
     assert [linear.name for linear in target.maps] == ["features.conv", "head.0.0", "head.2"]
     agree(model, torch.randn(5, 1, 4, 4))
 
 
-def test_names_that_differ_only_in_dots_stay_apart():
+def test_names_that_differ_only_in_dots_stay_apart() -> None:
     inner = nn.Sequential(OrderedDict(b=nn.Linear(3, 3)))
     agree(nn.Sequential(OrderedDict(a=inner, a_b=nn.Linear(3, 3))), torch.randn(5, 3))
 
 
-def test_a_module_used_twice_is_there_twice():
-    """One ReLU object in two places is common in people's models; named_children() shows it once."""
+def test_a_module_used_twice_is_there_twice() -> None:
+    """One ReLU in two places is common, and named_children() lists it once only."""
     relu = nn.ReLU()
     agree(nn.Sequential(nn.Linear(3, 3), relu, nn.Linear(3, 3), relu), torch.randn(5, 3))
     linear = nn.Linear(3, 3)
     agree(nn.Sequential(linear, relu, linear), torch.randn(5, 3))
 
 
-def test_a_single_layer_is_a_target_too():
+def test_a_single_layer_is_a_target_too() -> None:
     agree(nn.Linear(3, 2), torch.randn(5, 3))
 
 
 class Doubled(nn.Sequential):
-    def forward(self, x):
-        return 2 * super().forward(x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = 2 * super().forward(x)  # type: ignore[no-untyped-call]  # torch has no types here
+        return out
 
 
 class Gated(nn.Module):
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * x
 
 
@@ -146,7 +141,7 @@ class Gated(nn.Module):
     ],
     ids=["sigmoid", "groups", "gate", "gelu", "norm-first", "norm-after-relu", "own-forward"],
 )
-def test_what_a_chain_of_layers_could_not_say_is_extracted_too(model, shape):
+def test_what_is_not_a_plain_chain_of_layers_is_extracted_too(model: nn.Module, shape: tuple[int, ...]) -> None:
     shake_norms(model)
     agree(model, torch.randn(3, *shape))
 
@@ -163,24 +158,24 @@ def test_what_a_chain_of_layers_could_not_say_is_extracted_too(model, shape):
         ("lenet5", "model must be a torch.nn.Module; got str"),
     ],
 )
-def test_what_cannot_be_extracted_is_named(model, words):
+def test_what_cannot_be_extracted_is_named(model: nn.Module, words: str) -> None:
     with pytest.raises(InputError, match=words):
         extract(model)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite_are_found(value):
+def test_weights_that_are_not_finite_are_found(value: float) -> None:
     model = models.mlp(sizes=(4, 3, 2))
     with torch.no_grad():
-        model.fc2.weight[1, 2] = value
+        part_of(model, "fc2.weight")[1, 2] = value
     with pytest.raises(InputError, match=r"fc2\.weight must be finite; got -?(nan|inf) at index \(1, 2\) \(1 such"):
         extract(model)
 
 
-def test_weights_beyond_float32_are_refused():
+def test_weights_beyond_float32_are_refused() -> None:
     model = nn.Sequential(nn.Linear(2, 2, dtype=torch.float64))
     with torch.no_grad():
-        model[0].weight[0, 0] = 1e60
+        part_of(model, "0.weight")[0, 0] = 1e60
     with pytest.raises(InputError, match="fit float32"):
         extract(model)
 
@@ -198,13 +193,13 @@ def test_weights_beyond_float32_are_refused():
         (torch.full((1, 1, 28, 28), float("nan")), "example_input"),
     ],
 )
-def test_an_example_that_does_not_fit_is_refused(example, words):
+def test_an_example_that_does_not_fit_is_refused(example: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         extract(models.lenet5(), example_input=example, input_range=(0, 1))
 
 
 @pytest.mark.parametrize("bad", [(1, 0), (0,), (0, 1, 2), "ab", "01", 5, (float("nan"), 1), (0, None)])
-def test_an_input_range_that_makes_no_sense_is_refused(bad):
+def test_an_input_range_that_makes_no_sense_is_refused(bad: Any) -> None:
     with pytest.raises(InputError, match="input_range"):
         extract(models.lenet5(), input_range=bad)
 
@@ -216,8 +211,8 @@ def test_an_input_range_that_makes_no_sense_is_refused(bad):
         ((-float("inf"), float("inf")), "+-"),
     ],
 )  # fmt: skip
-def test_signs_follow_from_the_range_and_the_relus(input_range, first):
-    """Pooling, flattening and dropout keep a sign; a linear layer forgets it; a ReLU makes it positive."""
+def test_signs_follow_from_the_range_and_the_relus(input_range: Range | None, first: str) -> None:
+    """Pooling, flattening and dropout keep signs; after a linear layer any sign can come; a ReLU leaves ``+``."""
     model = nn.Sequential(
         nn.Dropout(0.1), nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 2, 1), nn.AvgPool2d(2),
         nn.Flatten(), nn.Linear(8, 3), nn.Linear(3, 3), nn.ReLU(), nn.Identity(), nn.Linear(3, 1),
@@ -226,17 +221,18 @@ def test_signs_follow_from_the_range_and_the_relus(input_range, first):
     assert signs == [first, "+", "+-", "+-", "+"]
 
 
-def test_the_hash_sees_every_bit():
+def test_the_hash_sees_every_bit() -> None:
     model = models.mlp(sizes=(4, 3, 2))
     before = extract(model).hash()
     assert extract(model).hash() == before
     assert extract(model, input_range=(0, 1)).hash() != before
     with torch.no_grad():
-        model.fc1.bias[0] = torch.nextafter(model.fc1.bias[0], torch.tensor(1.0))
+        bias = part_of(model, "fc1.bias")
+        bias[0] = torch.nextafter(bias[0], torch.tensor(1.0))
     assert extract(model).hash() != before
 
 
-def test_extraction_leaves_the_model_as_it_is():
+def test_extraction_leaves_the_model_as_it_is() -> None:
     model = models.digits_cnn().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     target = extract(model, example_input=torch.rand(2, 1, 8, 8))
@@ -245,13 +241,13 @@ def test_extraction_leaves_the_model_as_it_is():
     assert all((value == before[name]).all() for name, value in model.state_dict().items())
 
 
-def test_what_would_be_silently_changed_is_refused():
+def test_what_a_ticket_would_change_silently_is_refused() -> None:
     pool = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2, return_indices=True))
     with pytest.raises(InputError, match="return_indices"):
         extract(pool)
     with pytest.raises(InputError, match="must be real"):
         extract(nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64)))
     norm = nn.BatchNorm1d(2)
-    norm.running_var.fill_(-1.0)
+    part_of(norm, "running_var").fill_(-1.0)
     with pytest.raises(InputError, match="running variance ≥ 0; got -1"):
         extract(nn.Sequential(nn.Linear(2, 2), norm))

@@ -1,7 +1,7 @@
-"""The parent's random numbers: known answers, an independent twin, committed vectors, and their statistics.
+"""The parent's random numbers: known answers, a second implementation, committed vectors, and statistics.
 
-``tests/vectors/parent.json`` was written once by :func:`write_vectors`. It must never change: a ticket found today
-is a list of indices into these numbers.
+``tests/vectors/parent.json`` was written once by :func:`write_vectors`. It must never change, because a ticket is a
+list of indices into these numbers.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from slth.networks.generator import DEVIATION, LAWS, philox, random_rows
+from slth.networks.generator import DEVIATION, WEIGHT_LAWS, philox, random_rows
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "parent.json"
 
@@ -29,15 +31,28 @@ KNOWN_ANSWERS = [
 ]
 
 
+class Address(TypedDict):
+    """The arguments of ``random_rows``, with rows as JSON holds them."""
+
+    law: str
+    seed: int
+    layer: int
+    part: int
+    channel: int
+    rows: list[int]
+    size: int
+
+
 def words(text: str) -> list[int]:
     return [int(word, 16) for word in text.split()]
 
 
 @pytest.mark.parametrize(("counter", "key", "output"), KNOWN_ANSWERS)
-def test_philox_known_answers(counter, key, output):
-    """Both implementations here, the tested one on three equal counters at once."""
+def test_philox_known_answers(counter: str, key: str, output: str) -> None:
+    """Both implementations give the published words; the tested one runs on three equal counters at once."""
     arrays = [np.full(3, word, dtype=np.uint64) for word in words(counter)]
-    philox(*arrays, *(np.uint64(word) for word in words(key)), 3)
+    compiled: Any = philox  # numba's decorator has no types.
+    compiled(*arrays, *(np.uint64(word) for word in words(key)), 3)
     assert [array.tolist() for array in arrays] == [[word] * 3 for word in words(output)]
     assert [int(w) for w in twin_philox([np.array(w, dtype=np.uint64) for w in words(counter)], words(key))] == words(
         output
@@ -88,12 +103,13 @@ def twin_pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (r * cos).astype(np.float32), (r * sin).astype(np.float32)
 
 
-def twin_rows(*, law, seed, layer, part, channel, rows, size):
-    """The whole specification again, from the docstring of slth.networks.generator, in plain numpy."""
+def twin_rows(
+    *, law: str, seed: int, layer: int, part: int, channel: int, rows: npt.ArrayLike, size: int
+) -> npt.NDArray[np.float32]:
+    """A second implementation in plain numpy, written from the docstring of slth.networks.generator."""
     blocks = math.ceil(size / 4)
-    number = (
-        np.asarray(rows, dtype=np.uint64)[:, None] * np.uint64(blocks) + np.arange(blocks, dtype=np.uint64)
-    ).ravel()
+    places = np.asarray(rows, dtype=np.uint64)
+    number = (places[:, None] * np.uint64(blocks) + np.arange(blocks, dtype=np.uint64)).ravel()
     counter = [
         number % np.uint64(2**32),
         number // np.uint64(2**32),
@@ -105,10 +121,10 @@ def twin_rows(*, law, seed, layer, part, channel, rows, size):
         values = [((word.astype(np.float64) + 0.5) * 2.0**-31 - 1.0).astype(np.float32) for word in w]
     else:
         values = [*twin_pair(w[0], w[1]), *twin_pair(w[2], w[3])]
-    return np.stack(values, axis=1).reshape(len(rows), 4 * blocks)[:, :size]
+    return np.stack(values, axis=1).reshape(len(places), 4 * blocks)[:, :size]
 
 
-CASES = [
+CASES: list[Address] = [
     {"law": law, "seed": seed, "layer": layer, "part": part, "channel": channel, "rows": rows, "size": size}
     for law in ("normal", "uniform")
     for seed, layer, part, channel, rows, size in (
@@ -121,61 +137,70 @@ CASES = [
 ]
 
 
-def call(case: dict) -> np.ndarray:
-    return random_rows(**{**case, "rows": np.array(case["rows"], dtype=np.int64)})
+def draw(case: Address) -> npt.NDArray[np.float32]:
+    arguments: dict[str, Any] = {**case, "rows": np.array(case["rows"], dtype=np.int64)}
+    return random_rows(**arguments)
 
 
-def as_hex(values: np.ndarray) -> list[str]:
+def as_hex(values: npt.NDArray[np.float32]) -> list[str]:
     return [format(word, "08x") for word in np.ascontiguousarray(values).view(np.uint32).ravel().tolist()]
 
 
 def write_vectors() -> None:
-    """How the file was made: ``cd tests && python -c "import test_generator as t; t.write_vectors()"``."""
-    entries = [{**case, "float32": as_hex(call(case))} for case in CASES]
+    """Write the file of vectors: ``cd tests/networks && python -c "import test_generator as t; t.write_vectors()"``."""
+    entries = [{**case, "float32": as_hex(draw(case))} for case in CASES]
     VECTORS.write_text("[\n" + ",\n".join(json.dumps(entry) for entry in entries) + "\n]\n")
 
 
 @pytest.mark.parametrize("entry", json.loads(VECTORS.read_text()) if VECTORS.exists() else [None])
-def test_committed_vectors(entry):
-    """Bit for bit what the first release drew."""
-    case = {name: value for name, value in entry.items() if name != "float32"}
-    assert as_hex(call(case)) == entry["float32"]
+def test_committed_vectors(entry: dict[str, Any]) -> None:
+    """The numbers are those of the first release, bit for bit."""
+    case: Any = {name: value for name, value in entry.items() if name != "float32"}
+    assert as_hex(draw(case)) == entry["float32"]
     assert as_hex(twin_rows(**case)) == entry["float32"]
 
 
-def test_the_vectors_cover_both_laws_and_seeds_beyond_32_bits():
+def test_the_vectors_cover_both_laws_and_seeds_beyond_32_bits() -> None:
     entries = json.loads(VECTORS.read_text())
-    assert {entry["law"] for entry in entries} == set(LAWS)
+    assert {entry["law"] for entry in entries} == set(WEIGHT_LAWS)
     assert max(entry["seed"] for entry in entries) >= 2**32
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", WEIGHT_LAWS)
 @pytest.mark.parametrize("size", [1, 3, 4, 25, 150])
-def test_the_twin_draws_the_same_bits(law, size):
-    """60,000 values: every quadrant, many exponents of u, and batches that end inside a row."""
+def test_the_twin_draws_the_same_bits(law: str, size: int) -> None:
+    """60,000 values meet every quadrant, many exponents of u, and batches that end inside a row."""
     count = 60_000 // size
     rows = np.random.default_rng(size).integers(0, 2**40, count)
-    case = {"law": law, "seed": 987654321987, "layer": 3, "part": 1, "channel": 2, "rows": rows, "size": size}
+    case: dict[str, Any] = {
+        "law": law,
+        "seed": 987654321987,
+        "layer": 3,
+        "part": 1,
+        "channel": 2,
+        "rows": rows,
+        "size": size,
+    }
     mine, twin = random_rows(**case), twin_rows(**case)
     assert mine.dtype == np.float32
     assert mine.shape == (count, size)
     assert (np.ascontiguousarray(mine).view(np.uint32) == np.ascontiguousarray(twin).view(np.uint32)).all()
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_any_rows_in_any_order_are_the_same_as_all_of_them(law):
-    whole = {"law": law, "seed": 5, "layer": 1, "part": 1, "channel": 0, "size": 10}
-    everything = random_rows(**whole, rows=np.arange(700))
-    rows = np.random.default_rng(0).integers(0, 700, 1500)  # any order, with repeats
-    assert (random_rows(**whole, rows=rows) == everything[rows]).all()
-    assert (random_rows(**whole, rows=rows[:1]) == everything[rows[:1]]).all()
-    assert random_rows(**whole, rows=rows[:0]).shape == (0, 10)
+@pytest.mark.parametrize("law", WEIGHT_LAWS)
+def test_any_rows_in_any_order_are_the_same_as_all_of_them(law: str) -> None:
+    address: dict[str, Any] = {"law": law, "seed": 5, "layer": 1, "part": 1, "channel": 0, "size": 10}
+    everything = random_rows(**address, rows=np.arange(700))
+    rows = np.random.default_rng(0).integers(0, 700, 1500)  # Any order, with repeats.
+    assert (random_rows(**address, rows=rows) == everything[rows]).all()
+    assert (random_rows(**address, rows=rows[:1]) == everything[rows[:1]]).all()
+    assert random_rows(**address, rows=rows[:0]).shape == (0, 10)
 
 
-def test_every_coordinate_of_the_address_matters():
-    """Two different addresses share no numbers: not the seed's high word, layer, part or channel."""
-    base = {"seed": 1, "layer": 0, "part": 0, "channel": 0}
-    others = [
+def test_every_coordinate_of_the_address_matters() -> None:
+    """Addresses that differ only in the seed's high word, the layer, the part or the channel share no numbers."""
+    base: dict[str, Any] = {"seed": 1, "layer": 0, "part": 0, "channel": 0}
+    others: list[dict[str, Any]] = [
         {"seed": 2}, {"seed": 1 + 2**32}, {"seed": 2**33}, {"layer": 1}, {"part": 1}, {"channel": 1},
         {"layer": 1, "part": 1},
     ]  # fmt: skip
@@ -184,19 +209,19 @@ def test_every_coordinate_of_the_address_matters():
     assert len(np.unique(values)) > 0.999 * len(values)
 
 
-def test_threads_draw_the_same_bits():
-    """The kernel holds no state: twelve calls on four threads equal twelve calls in a row."""
+def test_threads_draw_the_same_bits() -> None:
+    """Twelve calls on four threads give what twelve calls in a row give, because the kernel has no state."""
     rows = np.arange(3000)
 
-    def draw(channel: int) -> np.ndarray:
+    def draw_channel(channel: int) -> npt.NDArray[np.float32]:
         return random_rows(law="normal", seed=3, layer=0, part=1, channel=channel, rows=rows, size=12)
 
     with ThreadPoolExecutor(4) as pool:
-        parallel = list(pool.map(draw, range(12)))
-    assert all((one == draw(channel)).all() for channel, one in enumerate(parallel))
+        parallel = list(pool.map(draw_channel, range(12)))
+    assert all((one == draw_channel(channel)).all() for channel, one in enumerate(parallel))
 
 
-def test_another_process_draws_the_same_bits():
+def test_another_process_draws_the_same_bits() -> None:
     code = (
         "import numpy as np; from slth.networks.generator import random_rows as r;"
         "print(r(law='normal', seed=2**40, layer=1, part=1, channel=2, rows=np.arange(99), size=7).tobytes().hex())"
@@ -208,27 +233,27 @@ def test_another_process_draws_the_same_bits():
 
 @pytest.mark.parametrize(("law", "law_of_scipy"), [("normal", stats.norm()), ("uniform", stats.uniform(-1, 2))])
 @pytest.mark.parametrize("part", [0, 1])
-def test_values_follow_their_law(law, law_of_scipy, part):
-    """Kolmogorov–Smirnov on 200,000 values: a right generator fails one seed in a million; the seed is fixed."""
+def test_values_follow_their_law(law: str, law_of_scipy: Any, part: int) -> None:
+    """Kolmogorov–Smirnov on 200,000 values. A right generator fails for one seed in a million; the seed is fixed."""
     values = random_rows(law=law, seed=20240, layer=0, part=part, channel=1, rows=np.arange(25_000), size=8).ravel()
     assert stats.kstest(values, law_of_scipy.cdf).pvalue > 1e-6
     assert abs(values.std(dtype=np.float64) / DEVIATION[law] - 1) < 0.01
     assert (values != 0).all()
 
 
-def test_coordinates_are_uncorrelated():
-    """Ten correlations of 200,000 pairs: each beyond 5.5/√N with probability 4e-8, so 4e-7 together."""
+def test_coordinates_are_uncorrelated() -> None:
+    """Ten correlations of 200,000 pairs. Each is beyond 5.5/√N with probability 4e-8, so some one is with 4e-7."""
     values = random_rows(law="normal", seed=8, layer=0, part=1, channel=0, rows=np.arange(200_000), size=5)
-    off = np.corrcoef(values.astype(np.float64).T)[np.triu_indices(5, 1)]
-    assert np.abs(off).max() < 5.5 / math.sqrt(200_000)
+    correlations = np.asarray(np.corrcoef(values.astype(np.float64).T))[np.triu_indices(5, 1)]
+    assert np.abs(correlations).max() < 5.5 / math.sqrt(200_000)
 
 
-def test_nsn_moments():
+def test_nsn_moments() -> None:
     """E Y² = 1, E Y⁴ = 9, E Y₁²Y₂² = 3 for Y = Z·(Z₁, Z₂), within 5 standard errors.
 
-    The variances are those of the law (E Y⁸ = 105², E Y₁⁴Y₂⁴ = 105·9). If the means were normal each of the five
-    checks would fail one seed in 1.7 million; the fourth powers are heavy-tailed, and Chebyshev alone gives one in
-    25. The seed is fixed, so the outcome is too.
+    The variances are those of the law (E Y⁸ = 105², E Y₁⁴Y₂⁴ = 105·9). If the means were normal, each of the five
+    checks would fail for one seed in 1.7 million. The fourth powers have heavy tails, and Chebyshev's inequality alone
+    gives one seed in 25. The seed is fixed, and so is the outcome.
     """
     count = 1_000_000
     rows = np.arange(count)

@@ -1,13 +1,16 @@
-"""Graphs around the layers: inputs and outputs of every form, shared weights, layers left out, what is kept."""
+"""The graph of a target: inputs and outputs of every form, shared weights, layers left out, and what is kept."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from cnns import Own, Resnet, relative, shake_norms
+from cnns import Own, Resnet, part_of, relative, shake_norms
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
@@ -17,25 +20,27 @@ from slth.networks import extract
 from slth.tickets import find_ticket, load_ticket
 from slth.tickets.networks.explicit import explicit_parent
 
+# Two tensors → what a network returns.
+Form = Callable[[torch.Tensor, torch.Tensor], Any]
 
-class Two(nn.Module):
-    """Two inputs and one with a default; what comes out is up to ``form``."""
 
-    def __init__(self, form=lambda a, b: a + b) -> None:
+class TwoInputs(nn.Module):
+    """A network of two inputs and one with a default; ``form`` makes its output."""
+
+    def __init__(self, form: Form = torch.add) -> None:
         super().__init__()
         self.image, self.text, self.form = nn.Conv2d(1, 3, 3), nn.Linear(4, 3), form
 
-    def forward(self, x, note, scale=None):
-        out = self.form(self.image(x).mean((2, 3)), self.text(note))
-        return out
+    def forward(self, x: torch.Tensor, note: torch.Tensor, scale: object = None) -> Any:
+        return self.form(self.image(x).mean((2, 3)), self.text(note))
 
 
 def two_inputs(count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(count, 1, 5, 5), torch.randn(count, 4)
 
 
-def test_several_inputs_by_place_and_by_name():
-    model, (x, note) = Two(), two_inputs()
+def test_several_inputs_by_place_and_by_name() -> None:
+    model, (x, note) = TwoInputs(), two_inputs()
     target = extract(model, example_input=(x, note))
     assert [linear.name for linear in target.maps] == ["image", "text"]
     ticket = find_ticket(target, width=40)
@@ -44,21 +49,23 @@ def test_several_inputs_by_place_and_by_name():
         assert expected is None or relative(out, expected) < 1e-5
         for again in (whole(x, note=note), whole(note=note, x=x), whole(x, note, None), whole(x, note, scale=None)):
             assert torch.equal(again, out)
-    for wrong in ((x,), (x, note, None, note)):
+    wrong_inputs: list[tuple[torch.Tensor | None, ...]] = [(x,), (x, note, None, note)]
+    for wrong in wrong_inputs:
         with pytest.raises(InputError, match=r"the network takes x, note, scale; got \d positional inputs"):
             ticket.to_module()(*wrong)
     with pytest.raises(InputError, match="and other"):
         ticket.to_module()(x, note, other=note)
 
 
-def test_a_default_that_is_a_number_is_kept(tmp_path):
+def test_a_default_that_is_a_number_is_kept(tmp_path: Path) -> None:
     class Scaled(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.fc = nn.Linear(3, 2)
 
-        def forward(self, input, factor=2.5, *, shift=-1):
-            return self.fc(input) * factor + shift
+        def forward(self, input: torch.Tensor, factor: float = 2.5, *, shift: float = -1) -> torch.Tensor:
+            out: torch.Tensor = self.fc(input) * factor + shift
+            return out
 
     model, x = Scaled(), torch.randn(4, 3)
     module = load_ticket(find_ticket(model, width=40).save(tmp_path / "t.slth")).target.to_module()
@@ -67,7 +74,7 @@ def test_a_default_that_is_a_number_is_kept(tmp_path):
     assert relative(module(x, 3.0, shift=2), model(x, 3.0, shift=2)) < 1e-6
 
 
-FORMS = {
+FORMS: dict[str, Form] = {
     "tuple": lambda a, b: (a, b),
     "list": lambda a, b: [a, b, a],
     "dict": lambda a, b: {"a": a, "both": (a, {"b": b})},
@@ -77,14 +84,15 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_outputs_keep_their_form(form, tmp_path):
-    model, given = Two(FORMS[form]), two_inputs()
+def test_outputs_keep_their_form(form: str, tmp_path: Path) -> None:
+    model, given = TwoInputs(FORMS[form]), two_inputs()
     ticket = find_ticket(model, width=30, example_input=given)
     same(ticket.target.to_module()(*given), model(*given))
     same(load_ticket(ticket.save(tmp_path / "t.slth")).to_module()(*given), ticket.to_module()(*given))
 
 
-def same(got, expected) -> None:
+def same(got: Any, expected: Any) -> None:
+    """Both have one form, and tensors agree up to float32 rounding."""
     assert type(got) is type(expected)
     if isinstance(expected, torch.Tensor):
         assert relative(got, expected) < 1e-5
@@ -98,7 +106,7 @@ def same(got, expected) -> None:
         assert got == expected
 
 
-def test_a_layer_used_twice_is_one_map_and_one_block():
+def test_a_layer_used_twice_is_one_map_and_one_block() -> None:
     conv = nn.Conv2d(2, 2, 3, padding=1)
     model = Own(lambda m, x: m.conv(functional.relu(m.conv(x))) - m.conv(x), conv=conv)
     x = torch.rand(3, 2, 5, 5)
@@ -112,7 +120,7 @@ def test_a_layer_used_twice_is_one_map_and_one_block():
     assert sum(p.numel() for p in ticket.to_module().parameters()) == ticket.layers[0].weights
 
 
-def test_a_shared_layer_sees_the_signs_of_all_its_inputs():
+def test_a_shared_layer_sees_the_signs_of_all_its_inputs() -> None:
     fc = nn.Linear(3, 3)
     relu_twice = Own(lambda m, x: m.fc(functional.relu(m.fc(functional.relu(x)))), fc=fc)
     once_bare = Own(lambda m, x: m.fc(functional.relu(m.fc(x))), fc=fc)
@@ -122,8 +130,8 @@ def test_a_shared_layer_sees_the_signs_of_all_its_inputs():
     assert extract(once_bare, input_range=(-1, 0)).maps[0].signs == "+-"
 
 
-def test_tied_parameters_are_one_map():
-    """Weight and bias in common: one map. The weight alone, or another stride: two."""
+def test_tied_parameters_are_one_map() -> None:
+    """Layers that share weight and bias are one map; with another bias or stride they are two."""
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight, second.bias = first.weight, first.bias
     model = nn.Sequential(first, nn.ReLU(), second)
@@ -135,21 +143,21 @@ def test_tied_parameters_are_one_map():
     assert len(extract(nn.Sequential(one, two), example_input=torch.randn(2, 2, 4, 4)).maps) == 2
 
 
-def test_shared_convolutions_with_norms_of_their_own_are_not_folded():
+def test_a_shared_convolution_with_several_norms_is_not_folded() -> None:
     parts = {"conv": nn.Conv2d(2, 2, 1), "one": nn.BatchNorm2d(2), "two": nn.BatchNorm2d(2)}
     model = shake_norms(Own(lambda m, x: m.two(m.conv(m.one(m.conv(x)))), **parts)).eval()
     x = torch.randn(3, 2, 4, 4)
     target = extract(model, example_input=x)
     assert [linear.name for linear in target.maps] == ["conv", "one", "two"]
     assert relative(target.to_module()(x), model(x)) < 1e-5
-    # A convolution that something else reads too is not folded either.
+    # A convolution whose output another step reads too is not folded either.
     model = shake_norms(Own(lambda m, x: (lambda y: m.one(y) + y)(m.conv(x)), **parts)).eval()
     assert relative(extract(model, example_input=x).to_module()(x), model(x)) < 1e-5
 
 
 @pytest.mark.parametrize("hook", [weight_norm, torch.nn.utils.parametrizations.spectral_norm])
-def test_parametrised_layers_of_one_shape_are_different_maps(hook):
-    """Their weight is a new tensor at every access: its id says nothing."""
+def test_parametrised_layers_of_one_shape_are_different_maps(hook: Callable[[nn.Module], nn.Module]) -> None:
+    """Their weight is a new tensor at every access, so its id cannot identify it."""
     model = nn.Sequential(*[hook(nn.Linear(4, 4, bias=False)) for _ in range(4)]).eval()
     x = torch.randn(3, 4)
     target = extract(model, example_input=x)
@@ -158,15 +166,16 @@ def test_parametrised_layers_of_one_shape_are_different_maps(hook):
         assert relative(target.to_module()(x), model(x)) < 1e-5
 
 
-def test_names_that_slth_could_have_taken_for_itself():
+def test_layers_may_have_the_names_of_slth_s_own_attributes() -> None:
     class Names(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.steps, self.inputs, self.input = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
             self.x, self.output, self.add = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
 
-        def forward(self, input, add):
-            return self.output(self.x(self.input(self.inputs(self.steps(input)))) + self.add(add))
+        def forward(self, input: torch.Tensor, add: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.output(self.x(self.input(self.inputs(self.steps(input)))) + self.add(add))
+            return out
 
     model, given = Names(), (torch.randn(2, 3), torch.randn(2, 3))
     target = extract(model, example_input=given)
@@ -184,7 +193,7 @@ def test_names_that_slth_could_have_taken_for_itself():
         ({"only": ["layers.*"], "skip": ["layers.?.conv2"]}, ["conv1", "fc", *(f"layers.{i}.conv2" for i in range(3))]),
     ],
 )
-def test_layers_can_be_left_out(options, left, tmp_path):
+def test_layers_can_be_left_out(options: dict[str, Any], left: list[str] | None, tmp_path: Path) -> None:
     model, x = shake_norms(Resnet()).eval(), torch.rand(3, 1, 8, 8)
     whole = extract(model)
     names = [linear.name for linear in whole.maps]
@@ -217,17 +226,17 @@ def test_layers_can_be_left_out(options, left, tmp_path):
         ({"only": "fc", "skip": ["fc"]}, "leave no layer to replace"),
     ],
 )
-def test_what_is_left_out_must_exist_and_not_be_all(options, words):
+def test_what_is_left_out_must_exist_and_not_be_all(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         extract(Resnet(), **options)
 
 
-def test_kept_numbers_are_the_model_s(tmp_path):
-    """A norm that is not folded, LayerNorm, PReLU, parameters and buffers that the graph reads itself."""
+def test_kept_numbers_are_the_model_s(tmp_path: Path) -> None:
+    """LayerNorm, PReLU, and parameters and buffers that the graph reads directly."""
     parts = {"fc": nn.Linear(4, 4), "norm": nn.LayerNorm(4), "prelu": nn.PReLU(4)}
     model = Own(lambda m, x: m.prelu(m.norm(m.fc(x))) * m.gamma + m.table + m.count, **parts)
-    for module in (model.norm, model.prelu):
-        nn.init.uniform_(module.weight, 0.5, 2)
+    for path in ("norm.weight", "prelu.weight"):
+        nn.init.uniform_(part_of(model, path), 0.5, 2)
     model.gamma = nn.Parameter(torch.randn(4))
     model.register_buffer("table", torch.randn(1, 4))
     model.register_buffer("count", torch.tensor(3))
@@ -241,7 +250,7 @@ def test_kept_numbers_are_the_model_s(tmp_path):
     assert relative(target.to_module()(x), model(x)) < 1e-5
 
 
-def test_a_model_in_training_stays_in_training():
+def test_a_model_in_training_stays_in_training() -> None:
     model = nn.Sequential(
         nn.Linear(3, 3), nn.Dropout(), nn.Sequential(nn.BatchNorm1d(3), nn.Dropout()), nn.Linear(3, 1)
     )
@@ -253,18 +262,19 @@ def test_a_model_in_training_stays_in_training():
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     x = torch.randn(50, 3)
-    assert torch.equal(ticket.to_module()(x), ticket.to_module()(x))  # nothing is dropped in a ticket
+    assert torch.equal(ticket.to_module()(x), ticket.to_module()(x))  # Dropout does nothing in a ticket.
     with pytest.raises(SlthError):
         find_ticket(model, width=20, example_input=torch.randn(4, 2))
     assert [module.training for module in model.modules()] == modes
 
 
-def test_each_input_has_its_own_range(tmp_path):
-    model = Two()
+def test_each_input_has_its_own_range(tmp_path: Path) -> None:
+    model = TwoInputs()
     signs = [linear.signs for linear in extract(model, input_range={"x": (0, 1), "note": (-2, 0)}).maps]
     assert signs == ["+", "-"]
     assert [linear.signs for linear in extract(model, input_range={"note": (0, 1)}).maps] == ["+-", "+"]
-    ticket = find_ticket(model, width=30, input_range={"x": (np.float32(0), 1), "note": None})
+    ranges: dict[str, Any] = {"x": (np.float32(0), 1), "note": None}
+    ticket = find_ticket(model, width=30, input_range=ranges)
     assert ticket.info["input_range"] == {"x": (0.0, 1.0), "note": None}
     assert load_ticket(ticket.save(tmp_path / "t.slth")).info["input_range"] == ticket.info["input_range"]
     with pytest.raises(InputError, match="input_range names no input 'y'; the model has x, note, scale"):

@@ -1,4 +1,4 @@
-"""Operations of a user's own: registered, found, saved, loaded, certified; and what is said where one is missing."""
+"""Registered operations work in every part of slth, and a missing one is named with advice on how to register it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ class Squareplus(nn.Module):
 
 
 def halved(x: torch.Tensor) -> torch.Tensor:
-    """A function of a user's own."""
+    """A function as a user may write it."""
     return x / 2
 
 
@@ -52,7 +53,7 @@ def model() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 4), Squareplus(0.5), nn.Linear(4, 2))
 
 
-def found() -> Ticket:
+def find() -> Ticket:
     return find_ticket(model(), width=300, input_range=(0, 1), example_input=torch.rand(1, 3))
 
 
@@ -65,9 +66,9 @@ def test_without_registration_the_message_says_how() -> None:
 
 @pytest.mark.usefixtures("squareplus")
 def test_a_registered_operation_is_found_saved_verified_and_certified(tmp_path: Path) -> None:
-    ticket = found()
+    ticket = find()
     assert [one.type for one in ticket.target.modules] == ["Squareplus"]
-    assert ticket.target.maps[1].signs == "+"  # its outputs are never negative
+    assert ticket.target.maps[1].signs == "+"  # The outputs of Squareplus are never negative.
     again = load_ticket(ticket.save(tmp_path / "own.slth"))
     assert again.verify()
     x = torch.rand(5, 3)
@@ -78,7 +79,7 @@ def test_a_registered_operation_is_found_saved_verified_and_certified(tmp_path: 
 
 
 def test_a_file_with_an_unknown_operation_says_what_to_register(squareplus: Operation, tmp_path: Path) -> None:
-    path = found().save(tmp_path / "own.slth")
+    path = find().save(tmp_path / "own.slth")
     code = f"import sys\nsys.argv = ['slth', 'ticket', 'verify', {str(path)!r}]\nfrom slth.cli.app import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
@@ -90,7 +91,7 @@ def test_a_file_with_an_unknown_operation_says_what_to_register(squareplus: Oper
 def test_without_a_relaxation_a_ticket_verifies_and_no_certificate_is_given() -> None:
     register(Operation(name="squareplus", signs="plus", modules=(ModuleForm(Squareplus, options=("b",)),)))
     try:
-        ticket = found()
+        ticket = find()
         assert ticket.verify()
         with pytest.raises(InputError, match=r"no sound transformer for _1 .*squareplus.*registered operations with a"):
             certify_network(ticket)
@@ -127,10 +128,10 @@ def test_a_registered_function_is_kept() -> None:
         ({"name": "mine", "methods": ("relu",)}, "method relu is registered already"),
     ],
 )
-def test_names_are_unique(operation: dict[str, object], words: str) -> None:
+def test_names_are_unique(operation: dict[str, Any], words: str) -> None:
     before = dict(REGISTRY.operations)
     with pytest.raises(InputError, match=words):
-        register(Operation(signs="any", **operation))  # type: ignore[arg-type]
+        register(Operation(signs="any", **operation))
     assert before == REGISTRY.operations
 
 
@@ -141,8 +142,8 @@ def test_an_operation_must_make_sense() -> None:
         Operation(name="mine", signs="any")
 
 
-def test_a_lost_registration_is_told_from_damage(squareplus: Operation, tmp_path: Path) -> None:
-    path = found().save(tmp_path / "own.slth")
+def test_a_missing_registration_is_told_from_damage(squareplus: Operation, tmp_path: Path) -> None:
+    path = find().save(tmp_path / "own.slth")
     REGISTRY.remove("squareplus")
     try:
         with pytest.raises(TicketFileError, match=r"own\.slth needs an operation that this program does not know"):

@@ -1,13 +1,14 @@
-"""What cannot be a target is refused before any work, in one message that names all of it."""
+"""Models that cannot be targets are refused before any work, in one message that names every unsupported part."""
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import torch
-from cnns import Own, relative
+from cnns import Forward, Own, part_of, relative
 from torch import nn
 from torch.nn import functional
 
@@ -17,22 +18,23 @@ from slth.tickets import find_ticket
 
 
 class Everything(nn.Module):
-    """One of each thing that slth has no step for."""
+    """A network with one unsupported part of each kind."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.fc, self.up = nn.Linear(4, 4), nn.ConvTranspose1d(4, 4, 2)
         self.attention, self.memory = nn.MultiheadAttention(4, 2), nn.LSTM(4, 4)
         self.words, self.kernel = nn.Embedding(5, 4), nn.Parameter(torch.randn(4, 4, 1))
         self.pool = nn.MaxPool1d(2, return_indices=True)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = functional.conv1d(self.up(self.fc(x)), self.kernel)
         x = self.memory(self.attention(x, x, x)[0])[0] + self.words(x.argmax(-1))
-        return torch.einsum("nij->nji", self.pool(x)[0]).cumsum(0) @ x
+        out: torch.Tensor = torch.einsum("nij->nji", self.pool(x)[0]).cumsum(0) @ x
+        return out
 
 
-def test_everything_that_is_not_supported_is_named_at_once():
+def test_everything_that_is_not_supported_is_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
         find_ticket(Everything(), width=5)
     message = str(caught.value)
@@ -47,14 +49,14 @@ def test_everything_that_is_not_supported_is_named_at_once():
     assert "layer fc" not in message
 
 
-def test_a_part_that_is_used_twice_is_one_part():
+def test_a_part_that_is_used_twice_is_one_part() -> None:
     model = Own(lambda m, x: m.gru(m.gru(m.fc(x))[0])[0], gru=nn.GRU(2, 2), fc=nn.Linear(2, 2))
     with pytest.raises(InputError, match=r"a part of the model is not supported: layer gru \(GRU\)\. slth replaces"):
         extract(model)
 
 
-def test_no_work_is_done_for_what_is_refused(monkeypatch):
-    def work(*_, **__):
+def test_no_work_is_done_for_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*_: object, **__: object) -> NoReturn:
         raise AssertionError("work was started")
 
     monkeypatch.setattr("slth.networks.parent.random_rows", work)
@@ -64,21 +66,21 @@ def test_no_work_is_done_for_what_is_refused(monkeypatch):
             find_ticket(bad, width=5)
 
 
-def branch(m, x):
+def branch(m: Any, x: torch.Tensor) -> Any:
     return m.fc(x) if x.sum() > 0 else x
 
 
-def loop(m, x):
+def loop(m: Any, x: torch.Tensor) -> Any:
     for row in x:
         x = x + m.fc(row)
     return x
 
 
-def by_shape(m, x):
+def by_shape(m: Any, x: torch.Tensor) -> Any:
     return m.fc(x) if x.shape[1] == 4 else x
 
 
-def fails(m, x):
+def fails(m: Any, x: torch.Tensor) -> Any:
     raise KeyError("my own bug")
 
 
@@ -94,42 +96,50 @@ def fails(m, x):
         (lambda m, x: m.fc(x) if isinstance(x, torch.Tensor) else 3 + m.nothing, "nothing"),
     ],
 )
-def test_control_flow_that_depends_on_values_is_named(function, words):
+def test_control_flow_that_depends_on_values_is_named(function: Forward, words: str) -> None:
     with pytest.raises(InputError, match=f"the model cannot be traced: .*{words}.*does not depend on the values"):
         extract(Own(function, fc=nn.Linear(4, 4)))
 
 
-def test_a_variable_number_of_inputs_is_named():
+def test_a_variable_number_of_inputs_is_named() -> None:
     class Many(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.fc = nn.Linear(2, 2)
 
-        def forward(self, *xs, **more):
-            return self.fc(xs[0])
+        def forward(self, *xs: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.fc(xs[0])
+            return out
 
     with pytest.raises(InputError, match=r"input \*xs \(a variable number.*input \*\*more"):
         extract(Many())
 
 
-def into(function):
+def in_place_model(function: Forward) -> Own:
     return Own(function, fc=nn.Linear(3, 3), relu=nn.ReLU(inplace=True), drop=nn.Dropout())
 
 
-def add_to(x):
+def add_in_place(x: torch.Tensor) -> torch.Tensor:
     x += 1
     return x
 
 
-CHANGES = {
-    "iadd": add_to,
-    "imul": lambda x: operator.imul(x, 2),
+def double_in_place(x: torch.Tensor) -> torch.Tensor:
+    x *= 2
+    return x
+
+
+# Operations that overwrite their input.
+CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "iadd": add_in_place,
+    "imul": double_in_place,
     "method": lambda x: x.add_(1),
     "clamp": lambda x: x.clamp_(min=0),
     "functional": lambda x: functional.relu(x, inplace=True),
     "positional": lambda x: functional.relu(x, True),
 }
-VIEWS = {
+# Operations whose result lies in the memory of their input.
+VIEWS: dict[str, Forward] = {
     "itself": lambda m, x: x,
     "view": lambda m, x: x.view(-1),
     "slice": lambda m, x: x[:, 1:],
@@ -143,64 +153,68 @@ VIEWS = {
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("change", [*CHANGES, "module"])
-def test_a_model_that_overwrites_its_input_is_refused(change, view):
-    def forward(m, x):
+def test_a_model_that_overwrites_its_input_is_refused(change: str, view: str) -> None:
+    def forward(m: Any, x: torch.Tensor) -> Any:
         changed = VIEWS[view](m, x)
         m.relu(changed) if change == "module" else CHANGES[change](changed)
         return m.fc(x)
 
     with pytest.raises(InputError, match="overwrites x, an input of the network"):
-        extract(into(forward))
+        extract(in_place_model(forward))
 
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("change", [*CHANGES, "module"])
-def test_a_value_that_is_overwritten_may_not_be_read_again(change, view):
-    def forward(m, x):
+def test_a_value_that_is_overwritten_may_not_be_read_again(change: str, view: str) -> None:
+    def forward(m: Any, x: torch.Tensor) -> Any:
         x = m.fc(x)
         changed = VIEWS[view](m, x)
         m.relu(changed) if change == "module" else CHANGES[change](changed)
         return m.fc(x)
 
     with pytest.raises(InputError, match=r"\(overwrites \w+, which is read again later\)"):
-        extract(into(forward))
+        extract(in_place_model(forward))
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_overwriting_what_nobody_else_reads_is_fine(change):
-    def forward(m, x):
+def test_overwriting_what_nobody_else_reads_is_fine(change: str) -> None:
+    def forward(m: Any, x: torch.Tensor) -> Any:
         out = CHANGES[change](m.fc(x))
         size = out.size(0) * out.shape[1]
         return CHANGES[change](m.fc(out) + x).reshape(-1)[:size]
 
-    model, x = into(forward), torch.randn(4, 3)
+    model, x = in_place_model(forward), torch.randn(4, 3)
     target = extract(model, example_input=x)
     with torch.no_grad():
         assert relative(target.to_module()(x), model(x)) < 1e-6
 
 
-def test_what_only_an_example_shows_is_found_with_one():
+def test_what_only_an_example_shows_is_found_with_one() -> None:
     hidden = nn.Linear(3, 3)
     hidden.register_forward_hook(lambda module, inputs, out: out + 1)
     random = Own(lambda m, x: functional.dropout(m.fc(x)), fc=nn.Linear(3, 3))
-    sequence = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))  # over (N, 3, 3): the norm is of the second axis
-    nn.init.uniform_(sequence[1].weight)
-    for model, x in ((nn.Sequential(hidden), (2, 3)), (random, (50, 3)), (sequence, (2, 3, 4))):
+    sequence = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))  # On (N, 3, 3) the norm takes the second axis.
+    nn.init.uniform_(part_of(sequence, "1.weight"))
+    cases: list[tuple[nn.Module, tuple[int, ...]]] = [
+        (nn.Sequential(hidden), (2, 3)), (random, (50, 3)), (sequence, (2, 3, 4)),
+    ]  # fmt: skip
+    for model, shape in cases:
         with pytest.raises(InputError, match="does not compute what the model computes"):
-            extract(model, example_input=torch.randn(x))
+            extract(model, example_input=torch.randn(shape))
 
 
 class Masked(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(3, 3)
 
-    def forward(self, x, mask=None):
-        return self.fc(x) if mask is None else self.fc(x) * mask
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        out: torch.Tensor = self.fc(x) if mask is None else self.fc(x) * mask
+        return out
 
 
-def test_an_optional_input_is_there_once_and_for_all():
-    """Tracing takes one branch, the one with the input; an example without it tells."""
+def test_an_optional_input_becomes_a_required_one() -> None:
+    """Tracing follows only the branch that uses the input, and an example without it is refused."""
     x, mask = torch.randn(2, 3), torch.randn(2, 3)
     target = extract(Masked(), example_input=(x, mask))
     assert [step.name for step in target.steps if step.kind == "input"] == ["x", "mask"]
@@ -227,6 +241,6 @@ def test_an_optional_input_is_there_once_and_for_all():
         (torch.full((2, 3), float("inf")), "must lie in input_range"),
     ],
 )
-def test_an_example_that_does_not_fit_says_why(example, words):
+def test_an_example_that_does_not_fit_says_why(example: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         extract(Own(lambda m, x: m.fc(x), fc=nn.Linear(3, 5)), example_input=example, input_range=(0, 1))

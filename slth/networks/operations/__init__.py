@@ -1,4 +1,4 @@
-"""Operations: the one table of what a network may contain between its linear maps, and how to add to it."""
+"""Operations: the table of what a network may contain between its linear maps, and the way to add to it."""
 
 from slth.networks.operations.operation import ModuleForm, Operation
 from slth.networks.operations.registry import ATTRIBUTES, REGISTRY, Registry, register

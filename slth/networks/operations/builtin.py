@@ -1,4 +1,4 @@
-"""The operations that slth knows from the start: one row for each, in all its forms."""
+"""The table of the built-in operations: one row for each operation, with all its forms."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NORM = ("num_features", "eps", "affine", "track_running_stats")
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 _AFFINE = ("weight", "bias")
 
-# Facts that several rows share.
+# Properties that several rows share.
 _CONTRACTS: dict[str, Any] = {"lipschitz": 1.0, "keeps_zero": True}
 _EXACT: dict[str, Any] = {"relaxation": Rearrangement(), **_CONTRACTS}
 _VIEW: dict[str, Any] = {**_EXACT, "shares_memory": True}
@@ -46,31 +46,31 @@ _PADS: dict[str, Any] = {"relaxation": Rearrangement(pads=True), **_CONTRACTS}
 _IDLE: dict[str, Any] = {"relaxation": Identity(), "shares_memory": True, **_CONTRACTS}
 
 
-def _op(name: str, signs: str, *modules: ModuleForm, functions: str = "", methods: str = "", **facts: Any) -> Operation:
-    """An operation; functions (by their names in files) and methods are listed with spaces between them."""
+def _op(name: str, signs: str, *modules: ModuleForm, functions: str = "", methods: str = "", **rest: Any) -> Operation:
+    """A row of the table; functions (by their names in files) and methods are listed with spaces between them."""
     found = {}
     for path in functions.split():
         source, _, attribute = path.partition(".")
-        if hasattr(_SOURCES[source], attribute):  # an older torch may lack it
+        if hasattr(_SOURCES[source], attribute):  # An older torch may lack it.
             found[path] = getattr(_SOURCES[source], attribute)
-    return Operation(name=name, signs=signs, modules=modules, functions=found, methods=tuple(methods.split()), **facts)
+    return Operation(name=name, signs=signs, modules=modules, functions=found, methods=tuple(methods.split()), **rest)
 
 
 def _form(module: type[nn.Module], *options: str, tensors: tuple[str, ...] = ()) -> ModuleForm:
     return ModuleForm(module, options, tensors)
 
 
-def _both(names: str, signs: str = "keep", **facts: Any) -> tuple[Operation, ...]:
-    """Operations that torch has as a function and as a method of one name."""
-    return tuple(_op(name, signs, functions=f"torch.{name}", methods=name, **facts) for name in names.split())
+def _function_and_method(names: str, signs: str = "keep", **rest: Any) -> tuple[Operation, ...]:
+    """Operations that torch has both as a function and as a method, under one name."""
+    return tuple(_op(name, signs, functions=f"torch.{name}", methods=name, **rest) for name in names.split())
 
 
-def _average_constant(options: Mapping[str, Any]) -> float | None:
-    """An average over windows is 1-Lipschitz, unless it divides by another number."""
+def _average_lipschitz(options: Mapping[str, Any]) -> float | None:
+    """1 for an average over windows; None where the sum is divided by another number than the window's size."""
     return None if options.get("divisor_override") else 1.0
 
 
-def _leaky_constant(options: Mapping[str, Any]) -> float | None:
+def _leaky_relu_lipschitz(options: Mapping[str, Any]) -> float | None:
     return max(1.0, abs(float(options["negative_slope"])))
 
 
@@ -90,23 +90,24 @@ def _average_pool(axes: int, pool: type[nn.Module], adaptive: type[nn.Module]) -
     sources = ("torch", "functional") if axes == 1 else ("functional",)
     return (
         _op(name, "keep", _form(pool, *options), functions=f"functional.{name}", relaxation=Average(),
-            lipschitz=_average_constant, keeps_zero=True),
+            lipschitz=_average_lipschitz, keeps_zero=True),
         _op(adaptive_name, "keep", _form(adaptive, "output_size"),
             functions=" ".join(f"{source}.{adaptive_name}" for source in sources),
             relaxation=Average(), **_CONTRACTS),
     )  # fmt: skip
 
 
-def _padding(*fills: type[nn.Module]) -> tuple[Operation, ...]:
-    """Padding by zeros, by reflection, by replication and around the circle."""
-    return tuple(_op(fill.__name__.lower(), "keep", _form(fill, "padding"), **_PADS) for fill in fills)
+def _padding(*pads: type[nn.Module]) -> tuple[Operation, ...]:
+    """Padding with zeros or with entries of the input, which keeps their signs."""
+    return tuple(_op(pad.__name__.lower(), "keep", _form(pad, "padding"), **_PADS) for pad in pads)
 
 
 def _dropout(name: str, module: type[nn.Module], functions: str) -> Operation:
     return _op(name, "keep", _form(module, "p"), functions=functions, **_IDLE)
 
 
-# Where one class inherits another's forward, the special one stands before the general one: ReLU6 before Hardtanh.
+# The first class that matches a module counts, so a class stands before one whose forward it inherits: ReLU6 before
+# Hardtanh.
 ACTIVATIONS = (
     _op("relu", "plus", _form(nn.ReLU), functions="torch.relu functional.relu", methods="relu", relaxation=Relu(),
         **_CONTRACTS),
@@ -116,7 +117,7 @@ ACTIVATIONS = (
         relaxation=Monotone((0.0, 0.25)), lipschitz=0.25),
     _op("hardsigmoid", "plus", _form(nn.Hardsigmoid), functions="functional.hardsigmoid", lipschitz=1 / 6),
     _op("softplus", "plus", _form(nn.Softplus, "beta", "threshold"), functions="functional.softplus"),
-    # These take negative numbers to negative ones and positive to positive.
+    # The next ones keep the sign of each number.
     _op("elu", "keep", _form(nn.ELU, "alpha"), functions="functional.elu"),
     _op("selu", "keep", _form(nn.SELU), functions="torch.selu functional.selu", relaxation=Monotone((0.0, 1.7581)),
         lipschitz=1.7581, keeps_zero=True),
@@ -133,7 +134,7 @@ ACTIVATIONS = (
     _op("hardshrink", "keep", _form(nn.Hardshrink, "lambd"), functions="functional.hardshrink"),
     _op("softshrink", "keep", _form(nn.Softshrink, "lambd"), functions="functional.softshrink"),
     _op("leaky_relu", "any", _form(nn.LeakyReLU, "negative_slope"), functions="functional.leaky_relu",
-        relaxation=LeakyRelu(), lipschitz=_leaky_constant, keeps_zero=True),
+        relaxation=LeakyRelu(), lipschitz=_leaky_relu_lipschitz, keeps_zero=True),
     _op("hardtanh", "any", _form(nn.Hardtanh, "min_val", "max_val"), functions="functional.hardtanh",
         relaxation=Clamp(-1.0, 1.0), lipschitz=1.0),
     _op("threshold", "any", _form(nn.Threshold, "threshold", "value"), functions="functional.threshold"),
@@ -162,8 +163,8 @@ POOLING = (
     *_average_pool(1, nn.AvgPool1d, nn.AdaptiveAvgPool1d),
     *_average_pool(2, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
     *_average_pool(3, nn.AvgPool3d, nn.AdaptiveAvgPool3d),
-    *_both("mean sum", relaxation=Average()),
-    *_both("amax amin maximum minimum"),
+    *_function_and_method("mean sum", relaxation=Average()),
+    *_function_and_method("amax amin maximum minimum"),
 )
 
 PADDING = (
@@ -180,11 +181,12 @@ SHAPES = (
         **_VIEW),
     _op("unflatten", "keep", _form(nn.Unflatten, "dim", "unflattened_size"), functions="torch.unflatten",
         methods="unflatten", **_VIEW),
-    *_both("reshape permute transpose squeeze unsqueeze chunk split unbind select narrow movedim swapaxes", **_VIEW),
+    *_function_and_method("reshape permute transpose squeeze unsqueeze", **_VIEW),
+    *_function_and_method("chunk split unbind select narrow movedim swapaxes", **_VIEW),
     *(_op(name, "keep", methods=name, **_VIEW)
       for name in ("view", "view_as", "t", "expand", "expand_as", "contiguous", "detach")),
     _op("getitem", "keep", functions="operator.getitem", **_VIEW),
-    *_both("flip roll clone", **_EXACT),
+    *_function_and_method("flip roll clone", **_EXACT),
     *(_op(name, "keep", functions=f"torch.{name}", **_EXACT) for name in ("stack", "tile", "conj")),
     _op("cat", "keep", functions="torch.cat torch.concat torch.concatenate", **_EXACT),
     _op("repeat", "keep", methods="repeat", **_EXACT),
@@ -224,13 +226,14 @@ ARITHMETIC = (
     *(_op(name, "any", functions=f"operator.{name}") for name in ("floordiv", "mod")),
     _op("pow", "any", functions="operator.pow torch.pow", methods="pow"),
     _op("clamp", "any", functions="torch.clamp torch.clip", methods="clamp clip"),
-    *_both("abs exp square sqrt", "plus"),
-    *_both("log rsqrt", "any"),
+    *_function_and_method("abs exp square sqrt", "plus"),
+    *_function_and_method("log rsqrt", "any"),
     *(_op(name, "any", functions=f"torch.{name}") for name in ("sin", "cos")),
 )  # fmt: skip
 
-# Linear maps that were left out of the search. Certificates follow convolutions and linear layers as linear maps.
-LINEAR = (
+# Linear maps that were left out of the search. Certificates need no relaxation for the convolutions and linear layers:
+# they treat them as linear maps.
+LINEAR_MAPS = (
     *(_op(f"conv{axes}d", "any", _form(conv, *_CONV, tensors=_AFFINE))
       for axes, conv in enumerate((nn.Conv1d, nn.Conv2d, nn.Conv3d), start=1)),
     _op("linear", "any", _form(nn.Linear, "in_features", "out_features", tensors=_AFFINE)),
@@ -238,4 +241,4 @@ LINEAR = (
       for axes, norm in enumerate((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), start=1)),
 )  # fmt: skip
 
-BUILTIN = (*ACTIVATIONS, *NORMALISATIONS, *POOLING, *PADDING, *SHAPES, *IDLE, *ARITHMETIC, *LINEAR)
+BUILTIN = (*ACTIVATIONS, *NORMALISATIONS, *POOLING, *PADDING, *SHAPES, *IDLE, *ARITHMETIC, *LINEAR_MAPS)

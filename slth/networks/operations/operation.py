@@ -1,4 +1,4 @@
-"""What slth knows of an operation between linear maps: its forms, its signs, its memory, how errors pass through it."""
+"""Operations between linear maps: their forms in torch, their signs, and how a certificate follows them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import nn
 
 from slth.errors import InputError, check_choice
 
-# What is known of the sign of an operation's output:
-# keep     that of its inputs; of several, of all of them together
+# What is known of the signs of an operation's output:
+# keep     those of all its inputs together
 # plus     never negative
-# any      nothing is known
-# flip     that of its input, turned round
-# product  the sign rule of a product
+# any      nothing
+# flip     the opposite of those of its input
+# product  those of the product of its inputs
 SIGN_RULES = ("keep", "plus", "any", "flip", "product")
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """How a certificate follows an operation: what becomes of a target's activation and of the ticket's difference."""
+    """How a certificate follows an operation: what it does to an activation, and to the ticket's difference from it."""
 
 
 @dataclass(frozen=True)
 class Identity(Relaxation):
-    """In evaluation mode and in real numbers nothing happens."""
+    """The operation changes nothing in evaluation mode."""
 
 
 @dataclass(frozen=True)
 class Rearrangement(Relaxation):
-    """Entries are selected and rearranged, which is exact.
+    """Entries are selected and rearranged, without rounding.
 
     Attributes:
         pads: whether constants are added around them.
@@ -42,12 +42,12 @@ class Rearrangement(Relaxation):
 
 @dataclass(frozen=True)
 class Average(Relaxation):
-    """Sums of entries of one example with weights ≥ 0 that do not depend on them."""
+    """Each output is a sum of entries of one example, with weights ≥ 0 that do not depend on the entries."""
 
 
 @dataclass(frozen=True)
 class SizeOnly(Relaxation):
-    """Only the shape is read."""
+    """Only the shape of the input is read."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Addition(Relaxation):
 
 @dataclass(frozen=True)
 class Scaling(Relaxation):
-    """Multiplied, or divided, by a number or a constant tensor.
+    """The input is multiplied or divided by a number or a constant tensor.
 
     Attributes:
-        divides: whether it is a division.
+        divides: whether it is divided.
     """
 
     divides: bool = False
@@ -74,7 +74,7 @@ class Scaling(Relaxation):
 
 @dataclass(frozen=True)
 class Negation(Relaxation):
-    """The sign is turned round."""
+    """−x."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class Relu(Relaxation):
 
 @dataclass(frozen=True)
 class LeakyRelu(Relaxation):
-    """max(x, 0) + slope·min(x, 0), the slope from the option ``negative_slope``.
+    """max(x, 0) + slope·min(x, 0), with the slope from the option ``negative_slope``.
 
     Attributes:
-        slope: where the option is not given.
+        slope: the slope where the option is not given.
     """
 
     slope: float = 0.01
@@ -95,12 +95,12 @@ class LeakyRelu(Relaxation):
 
 @dataclass(frozen=True)
 class Clamp(Relaxation):
-    """max(low, min(high, x)), the ends from the options ``min_val`` and ``max_val``.
+    """max(low, min(high, x)), with the ends from the options ``min_val`` and ``max_val``.
 
     Attributes:
-        low: where ``min_val`` is not given.
-        high: where ``max_val`` is not given.
-        fixed: whether the ends never come from options.
+        low: the lower end where ``min_val`` is not given.
+        high: the upper end where ``max_val`` is not given.
+        fixed: whether the operation has no such options.
     """
 
     low: float
@@ -110,12 +110,13 @@ class Clamp(Relaxation):
 
 @dataclass(frozen=True)
 class Monotone(Relaxation):
-    """A function of each entry by itself that never falls: m ≤ φ' ≤ M, with 0 ≤ m.
+    """A function φ of each entry by itself that never falls: 0 ≤ m ≤ φ' ≤ M.
 
     Attributes:
         slopes: (m, M).
-        error: computed in float64, φ(x) is within ``error``·(1 + |φ(x)|) of the truth. Vectorised elementary functions
-            are within one unit in the last place, 2⁻⁵²; the default leaves room for a few roundings.
+        error: bound on rounding: φ(x) computed in float64 is off by at most ``error``·(1 + |φ(x)|). Vectorised
+            elementary functions are off by at most one unit in the last place, 2⁻⁵²; the default leaves room for a few
+            roundings.
     """
 
     slopes: tuple[float, float]
@@ -128,7 +129,7 @@ class MaxPool(Relaxation):
 
     Attributes:
         axes: number of spatial axes.
-        adaptive: whether the windows follow from the output's size.
+        adaptive: whether the windows follow from the size of the output.
     """
 
     axes: int
@@ -137,12 +138,12 @@ class MaxPool(Relaxation):
 
 @dataclass(frozen=True)
 class ModuleForm:
-    """A module class that computes an operation, and what a file says of an instance.
+    """A module class that computes an operation, and what a file holds of an instance.
 
     Attributes:
         module: the class. Files name it by its ``__name__``.
-        options: constructor arguments that say all there is about an instance; each is an attribute of it too.
-        tensors: parameters and buffers that stay as they were trained; they are not part of the ticket.
+        options: constructor arguments that describe an instance completely. Each is also an attribute of the instance.
+        tensors: parameters and buffers, which stay as they were trained; they are not part of the ticket.
     """
 
     module: type[nn.Module]
@@ -150,7 +151,7 @@ class ModuleForm:
     tensors: tuple[str, ...] = ()
 
 
-Lipschitz = Callable[[Mapping[str, Any]], float | None]
+LipschitzFunction = Callable[[Mapping[str, Any]], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,19 +159,19 @@ class Operation:
     """One operation that may stand between linear maps, in all its forms.
 
     Attributes:
-        name: what messages call it; unique.
-        signs: its sign rule, one of ``SIGN_RULES``.
-        modules: module classes that compute it.
-        functions: name in a file → function that computes it.
-        methods: tensor methods that compute it.
-        operands: whether numbers among its arguments are operands, and not axes or sizes.
-        shares_memory: whether its result may lie in the memory of its input, in evaluation mode.
-        relaxation: how a certificate follows it; None if no certificate does.
+        name: unique name, for messages.
+        signs: the sign rule, one of ``SIGN_RULES``.
+        modules: module classes that compute the operation φ.
+        functions: name in a file → function that computes φ.
+        methods: names of tensor methods that compute φ.
+        operands: whether numbers among the arguments are operands, and not axes or sizes.
+        shares_memory: whether the result may lie in the memory of the input, in evaluation mode.
+        relaxation: how a certificate follows φ; None if no certificate can.
         lipschitz: constant L in ‖φ(x) − φ(y)‖∞ ≤ L‖x − y‖∞, or a function of a module's options; None if unknown.
         keeps_zero: whether φ(0) = 0.
 
     Raises:
-        InputError: an unknown sign rule, or no form at all.
+        InputError: the sign rule is unknown, or the operation has no form.
     """
 
     name: str
@@ -181,7 +182,7 @@ class Operation:
     operands: bool = False
     shares_memory: bool = False
     relaxation: Relaxation | None = None
-    lipschitz: float | Lipschitz | None = None
+    lipschitz: float | LipschitzFunction | None = None
     keeps_zero: bool = False
 
     def __post_init__(self) -> None:
@@ -190,5 +191,5 @@ class Operation:
             raise InputError(f"operation {self.name} must have a module, a function or a method; got none. Add one.")
 
     def lipschitz_constant(self, options: Mapping[str, Any]) -> float | None:
-        """The Lipschitz constant of a module with some options, in the maximum norm; None if unknown."""
+        """The Lipschitz constant in the maximum norm of a module with given options; None if unknown."""
         return self.lipschitz(options) if callable(self.lipschitz) else self.lipschitz

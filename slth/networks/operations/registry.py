@@ -1,6 +1,6 @@
-"""The registry: the one table of operations that a network may contain between its linear maps.
+"""The registry: the table of operations that a network may contain between its linear maps.
 
-A ticket's file names these operations and nothing else, so that opening a file never runs foreign code.
+A ticket file can name only these operations, so that opening a file never runs foreign code.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from slth.errors import InputError, UnregisteredError
 from slth.networks.operations.builtin import BUILTIN
 from slth.networks.operations.operation import ModuleForm, Operation
 
-# Attributes of a tensor that may be read.
+# The attributes of a tensor that a network may read.
 ATTRIBUTES = ("shape", "ndim")
 
 
 class Registry:
-    """Operations by name, and by each of their forms.
+    """Operations, found by name or by one of their forms.
 
     Args:
-        operations: what is known from the start. Of a function with several names the first is the one written.
+        operations: the operations known from the start. Files write a function that has several names by the first.
     """
 
     def __init__(self, operations: Iterable[Operation]) -> None:
@@ -30,9 +30,9 @@ class Registry:
         self.modules: dict[type[nn.Module], ModuleForm] = {}
         self.functions: dict[str, Callable[..., Any]] = {}
         self.function_names: dict[Any, str] = {}
-        self._of_module: dict[str, Operation] = {}
-        self._of_function: dict[str, Operation] = {}
-        self._of_method: dict[str, Operation] = {}
+        self._by_module: dict[str, Operation] = {}
+        self._by_function: dict[str, Operation] = {}
+        self._by_method: dict[str, Operation] = {}
         for operation in operations:
             self.add(operation)
 
@@ -43,78 +43,75 @@ class Registry:
             *(
                 f"module {form.module.__name__}"
                 for form in operation.modules
-                if form.module.__name__ in self._of_module
+                if form.module.__name__ in self._by_module
             ),
             *(f"function {name}" for name in operation.functions if name in self.functions),
-            *(f"method {name}" for name in operation.methods if name in self._of_method),
+            *(f"method {name}" for name in operation.methods if name in self._by_method),
         ]
         if taken:
             raise InputError(f"{taken[0]} is registered already. Files name it, so it must be unique: choose another.")
         self.operations[operation.name] = operation
         for form in operation.modules:
             self.modules[form.module] = form
-            self._of_module[form.module.__name__] = operation
+            self._by_module[form.module.__name__] = operation
         for name, function in operation.functions.items():
             self.functions[name] = function
             self.function_names.setdefault(function, name)
-            self._of_function[name] = operation
-        self._of_method.update(dict.fromkeys(operation.methods, operation))
+            self._by_function[name] = operation
+        self._by_method.update(dict.fromkeys(operation.methods, operation))
         return operation
 
     def remove(self, name: str) -> None:
         """Forget an operation and all its forms."""
         operation = self.operations.pop(name)
         for form in operation.modules:
-            del self.modules[form.module], self._of_module[form.module.__name__]
+            del self.modules[form.module], self._by_module[form.module.__name__]
         for function_name, function in operation.functions.items():
-            del self.functions[function_name], self._of_function[function_name]
+            del self.functions[function_name], self._by_function[function_name]
             self.function_names.pop(function, None)
         for method in operation.methods:
-            del self._of_method[method]
+            del self._by_method[method]
 
     def form(self, type_name: str) -> ModuleForm:
-        """The form of a module class, by the name that files have for it.
+        """The form of a module class, by its name in files.
 
         Raises:
             UnregisteredError: no such class is registered; the message says how to register one.
         """
-        operation = self._of_module.get(type_name)
+        operation = self._by_module.get(type_name)
         if operation is None:
-            raise UnregisteredError(f"module {type_name} is not registered. {_ADVICE}")
+            raise UnregisteredError(f"module {type_name} is not registered. {_HOW_TO_REGISTER}")
         return next(form for form in operation.modules if form.module.__name__ == type_name)
 
     def find(self, kind: str, name: str) -> Operation | None:
-        """The operation of a step.
+        """The operation that a step calls, or None.
 
         Args:
             kind: ``module``, ``function`` or ``method``.
-            name: the module's class, or the function's or method's name, as files have it.
+            name: name of the module's class, the function or the method, as in files.
 
         Returns:
-            The operation, or None if none is registered.
+            The operation, or None if it is not registered.
         """
-        return {"module": self._of_module, "function": self._of_function, "method": self._of_method}[kind].get(name)
+        return {"module": self._by_module, "function": self._by_function, "method": self._by_method}[kind].get(name)
 
     def get(self, kind: str, name: str) -> Operation:
-        """The operation of a step.
+        """The operation that a step calls.
 
         Args:
             kind: ``module``, ``function`` or ``method``.
-            name: the module's class, or the function's or method's name, as files have it.
-
-        Returns:
-            The operation.
+            name: name of the module's class, the function or the method, as in files.
 
         Raises:
-            UnregisteredError: none is registered; the message says how to register one.
+            UnregisteredError: the operation is not registered; the message says how to register it.
         """
         operation = self.find(kind, name)
         if operation is None:
-            raise UnregisteredError(f"{kind} {name} is not registered. {_ADVICE}")
+            raise UnregisteredError(f"{kind} {name} is not registered. {_HOW_TO_REGISTER}")
         return operation
 
 
-_ADVICE = (
+_HOW_TO_REGISTER = (
     "If it is an operation of your own, register it first, in every program that finds or loads the ticket: "
     "slth.networks.register(Operation(…))."
 )
@@ -123,10 +120,10 @@ REGISTRY = Registry(BUILTIN)
 
 
 def register(operation: Operation) -> Operation:
-    """Teach slth an operation of your own: models that use it can then be targets.
+    """Register an operation of your own, so that models that use it can be targets.
 
-    A module class must say all there is about an instance in constructor arguments that are attributes too, because
-    files store these. Without a relaxation tickets are found, verified and run, but not certified::
+    Files store the constructor arguments of a module, so these must describe an instance completely, and each must be
+    an attribute of the instance too. Without a relaxation, tickets can be found, verified and run, but not certified::
 
         class Squareplus(nn.Module):  # (x + √(x² + b)) / 2, never negative, with slopes between 0 and 1
             def __init__(self, b: float = 1.0) -> None:
@@ -142,13 +139,13 @@ def register(operation: Operation) -> Operation:
         ))
 
     Args:
-        operation: what slth is to know of it. It holds until the program ends; every program that loads such a ticket
-            has to register it too.
+        operation: the operation. It stays registered until the program ends; every program that loads such a ticket
+            must register it too.
 
     Returns:
         ``operation``.
 
     Raises:
-        InputError: its name, or the name of one of its forms, is taken.
+        InputError: the name of the operation, or of one of its forms, is taken.
     """
     return REGISTRY.add(operation)

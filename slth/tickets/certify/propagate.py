@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.graph import Ref, Step, fill
+from slth.networks.graph import Ref, Step, substitute
 from slth.networks.operations import REGISTRY, Operation
 from slth.networks.operations.operation import Addition, MaxPool, Relu, Scaling
 from slth.networks.target import Target
@@ -94,7 +94,7 @@ class Propagation:
             if step.kind == "input":
                 values[step.name] = pair
                 continue
-            args, options = fill(step.args, values), fill(dict(step.options), values)
+            args, options = substitute(step.args, values), substitute(dict(step.options), values)
             if step.kind == "output":
                 return cast(Pair, args[0])
             values[step.name] = self._step(step, args, options, unknowns)
