@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from slth.errors import InputError
 
 
 def call(spec: str, what: str, *arguments: Any) -> Any:
-    """Call a function of a Python file.
+    """Call a function of a Python file. The file's folder goes on ``sys.path``, as when Python runs the file.
 
     Args:
         spec: ``path.py:function``.
@@ -22,19 +23,31 @@ def call(spec: str, what: str, *arguments: Any) -> Any:
         What the function returns.
 
     Raises:
-        InputError: no such file or function, or the function fails.
+        InputError: no such file or function, or the function fails or exits.
     """
     path_text, _, name = spec.rpartition(":")
     path = Path(path_text)
     if not path_text or not name or not path.is_file():
         raise InputError(f"{what} must be path.py:function with a file that exists; got {spec!r}. Check the path.")
     loader = importlib.util.spec_from_file_location(f"slth_user_{path.stem}", path)
-    assert loader is not None
-    assert loader.loader is not None
+    if loader is None or loader.loader is None:
+        raise InputError(f"{what} must be path.py:function with a Python file; got {spec!r}. Name a file in .py.")
     module = importlib.util.module_from_spec(loader)
     sys.modules[loader.name] = module  # where dataclasses and pickle look for it
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:  # its neighbours are imported by the file, or later by what the function returned
+        sys.path.insert(0, folder)
     try:
         loader.loader.exec_module(module)
-        return getattr(module, name)(*arguments)
+        function = getattr(module, name, None)
+        if callable(function):
+            return function(*arguments)
+    except SystemExit as cause:
+        raise InputError(f"{spec} called sys.exit({cause.code!r}). {what} needs a function that returns.") from cause
     except Exception as cause:
-        raise InputError(f"{spec} failed: {type(cause).__name__}: {cause}. Run it in Python to see where.") from cause
+        said = (str(cause).splitlines() or [""])[0]
+        raise InputError(f"{spec} failed: {type(cause).__name__}: {said}. Run it in Python to see where.") from cause
+    functions = [known for known, value in vars(module).items() if callable(value) and not known.startswith("_")]
+    near = difflib.get_close_matches(name, functions, 1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(functions) or 'no function'}."
+    raise InputError(f"{what} names the function {name!r}, which {path.name} does not have. {hint}")
