@@ -24,7 +24,7 @@ def train(
     ] = None,
     arch: Annotated[str, typer.Option(help="A built-in architecture.")] = "lenet5",
     data: Annotated[str, typer.Option(help="A data set; see 'slth data list'.")] = "mnist",
-    density: Annotated[float, typer.Option(help="Fraction of weights to keep, in (0, 1].")] = 0.1,
+    density: Annotated[float | None, typer.Option(help="Fraction of weights to keep, in (0, 1]; default: 0.1.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs of one training run of the search.")] = 5,
     finetune: Annotated[int, typer.Option(help="Epochs of fine-tuning after the search.")] = 0,
     seed: Annotated[int, typer.Option(help="Of weights, scores and the order of the data.")] = 0,
@@ -46,7 +46,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a ticket (or a dense network) and measure it once on test data."""
-    from slth.experiments.contest.catalogue import SUMMARIES
+    from slth.experiments.contest.catalogue import SUMMARIES, WITHOUT_DENSITY
 
     if method == "list":
         if as_json:
@@ -58,6 +58,9 @@ def train(
         raise InputError(f"method must be one of {', '.join(SUMMARIES)}; got {method!r}. See: slth train list")
     if out is None:
         raise InputError("slth train needs a folder to write to; got none. Add --out run/.")
+    if density is not None and method in WITHOUT_DENSITY:
+        raise InputError(f"{method} has no --density: {WITHOUT_DENSITY[method]}. Leave it out.")
+    density = (1.0 if method in WITHOUT_DENSITY else 0.1) if density is None else density
 
     from pydantic import ValidationError
 

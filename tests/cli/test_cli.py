@@ -129,7 +129,7 @@ def test_bad_options_are_one_clear_line_and_leave_no_file(
     [
         ("unsupported", "is not supported: layer 1 (RNN)"),
         ("wrong", "must return a torch module"),
-        ("missing", "AttributeError"),
+        ("missing", "does not have. It has: trained"),
         ("poisoned", "must be finite; got nan"),
     ],
 )

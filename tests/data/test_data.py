@@ -317,7 +317,7 @@ def test_a_data_set_of_ones_own_is_named_by_file_and_function(tmp_path: Path) ->
     assert len(data.load(f"{tmp_path}/mine.py:pictures", "train")) == 5
     for name, error, match in (
         ("wrong", DataError, "torch Dataset"),
-        ("nothing", InputError, "AttributeError"),
+        ("nothing", InputError, "does not have"),
         ("named", DataError, "class number; got 'cat'"),
         ("broken", DataError, "no such picture"),
     ):

@@ -215,7 +215,10 @@ def test_the_command_line_trains_and_says_what_came(
     [
         (("train", "edgepopup", "--out", "x"), "slth train list"),
         (("train", "dense"), "--out"),
-        (("train", "dense", "--density", "0", "--out", "x"), "--density"),
+        (("train", "edge-popup", "--density", "0", "--out", "x"), "--density"),
+        (("train", "dense", "--density", "0.5", "--out", "x"), "dense has no --density: it keeps every weight"),
+        (("train", "subset-sum", "--density", "0.5", "--out", "x"), "subset-sum has no --density"),
+        (("train", "imp", "--density", "1", "--out", "x", "--arch", "digits", "--data", "digits"), "train dense"),
         (("train", "dense", "--data", "nowhere", "--out", "x"), "nowhere"),
         (("train", "dense", "--option", "width", "--out", "x"), "name=value"),
         (("train", "dense", "--arch", "lenet5", "--data", "digits", "--out", "x"), "side"),

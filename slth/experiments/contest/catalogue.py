@@ -17,3 +17,8 @@ SUMMARIES: dict[str, str] = {
     "plain-ensemble": "as many edge-popup tickets of other seeds (strong)",
     "subset-sum": "a ticket found by subset sum for a trained target, without training (strong)",
 }
+# Method → why a density means nothing to it.
+WITHOUT_DENSITY: dict[str, str] = {
+    "dense": "it keeps every weight",
+    "subset-sum": "what its ticket keeps follows from the width, --option width=10000",
+}

@@ -73,6 +73,8 @@ def iterative_pruning(job: Job) -> Outcome:
     whether the levels share the job's epochs (False), for comparisons at equal compute.
     """
     check_keys("options", job.options, ("rewind", "fraction", "total"))
+    if job.density >= 1:
+        raise InputError(f"iterative pruning must end below density 1; got {job.density:g}. For 1, train dense.")
     densities = imp.schedule(job.density, job.options.get("fraction", 0.2))
     recipe = job.resolve_recipe(imp.RECIPE)
     if job.options.get("total", False):
