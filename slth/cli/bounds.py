@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,8 +29,6 @@ Z = Annotated[float, typer.Option("--z", help="Size of target entries, in a cand
 
 # The bounds that a network's table shows of each layer: a necessary one, a measured one, and two that suffice.
 COLUMNS = ("first_moment", "relax_scaling", "becchetti2022", "dacunha2023")
-# Tolerances of the figure, eight for each of three decades.
-PLOT_EPS = [0.25 * 10 ** (-i / 8) for i in range(25)]
 
 
 @bounds_app.command("list", epilog="Example: slth bounds list --json")
@@ -196,47 +193,15 @@ def plot(
     if out.suffix != ".png" or not out.parent.is_dir():
         raise InputError(f"--out must be a .png file in a folder that exists; got {out}.")
     check_int("D", dimension, 1, hint="It is the dimension of one subset sum.")
+    from slth.apps.bound_curves import PLOT_EPS, bound_curves
     from slth.figures import width_against_eps
     from slth.files import write_whole
     from slth.report import png
 
-    ax = width_against_eps(eps=PLOT_EPS, curves=curves(dimension, z, constant), dimension=dimension)
+    curves = bound_curves(dimension, z, constant, progress=True)
+    ax = width_against_eps(eps=PLOT_EPS, curves=curves, dimension=dimension)
     write_whole(out, png(ax))
     typer.echo(f"written: {out}")
-
-
-# Up to this dimension, certifying one point of the curve takes seconds.
-LARGEST_CERTIFIED_DIMENSION = 25
-
-
-def curves(dimension: int, z: float, constant: float) -> dict[str, list[float]]:
-    """The numbers of candidates at the tolerances :data:`PLOT_EPS`, one curve for each bound.
-
-    Args:
-        dimension: dimension D of one subset sum.
-        z: size of the target's entries.
-        constant: value assumed for every constant that a theorem leaves open.
-
-    Returns:
-        The curves, each under a label that says what the constant is; nan where a bound has no number.
-    """
-    from slth.theory import bounds
-
-    one_channel = {"d": 1, "c_in": 1, "c_out": dimension, "depth": 1}  # the theorem's form D⁶·log³(D/ε)
-    asked: list[tuple[str, dict[str, Any], float | None]] = [
-        ("first_moment", {"D": dimension, "z": z}, None),
-        ("relax_scaling", {"D": dimension}, None),
-        *([("certified", {"D": dimension, "z": z}, None)] if dimension <= LARGEST_CERTIFIED_DIMENSION else []),
-        ("becchetti2022", {"D": dimension}, constant),
-        ("nsn_mrss", {"D": dimension}, constant),
-        ("dacunha2023", one_channel, constant),
-    ]
-    drawn = {}
-    for key, given, assumed in asked:
-        found = [bounds.compute(key, constant=assumed, eps=eps, **given) for eps in PLOT_EPS]
-        label = f"{key} ({found[0].direction}, {found[0].constant})"
-        drawn[label] = [math.nan if bound.value is None else bound.value for bound in found]
-    return drawn
 
 
 def _network_layers(arch: str, weights: Path | None, *, eps: float, delta: float, z: float) -> list[Layer]:

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from safetensors.torch import save_file
 
 from slth import figures
-from slth.cli.bounds import PLOT_EPS, curves
+from slth.apps.bound_curves import PLOT_EPS, bound_curves
 from slth.errors import InputError
 from slth.networks import models
 from slth.theory import REFERENCES, bounds, thresholds
@@ -347,7 +347,7 @@ def test_plot_draws_every_bound_with_its_constant(slth: Slth, tmp_path: Path) ->
     code, _, _ = slth("bounds", "plot", "--D", 2, "--out", tmp_path / "b.png")
     assert code == 0
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
-    drawn = curves(2, 0.5, 1.0)
+    drawn = bound_curves(2, 0.5, 1.0)
     ax = figures.width_against_eps(eps=PLOT_EPS, curves=drawn, dimension=2)
     assert isinstance(ax, Axes)
     labels = [str(line.get_label()) for line in ax.get_lines()]
