@@ -14,7 +14,8 @@ from safetensors.numpy import load
 
 from slth.errors import TicketFileError
 from slth.tickets import load_ticket
-from slth.tickets.files.file import MAX_HEADER, target_path
+from slth.tickets.files.file import target_path
+from slth.tickets.files.header import MAX_HEADER
 
 EXECUTABLE = {
     "a function of os": lambda h: step(h, "function").update(call="os.system", args=["touch pwned"]),

@@ -88,7 +88,7 @@ def test_the_file_holds_no_weight_of_the_target(ticket, raw, tmp_path):
     assert not alone.target.known
     assert same_kept(ticket, alone)
     assert (alone.to_module()(x) == ticket.to_module()(x)).all()
-    assert ["the target's weights are not at hand" in failure for failure in alone.verify().failures] == [True]
+    assert ["the target's weights are missing" in failure for failure in alone.verify().failures] == [True]
     given = {linear.name: (linear.weight, linear.bias) for linear in ticket.target.maps}
     assert load_ticket(path, given).verify()
     other = {**given, "4": (given["4"][0] + np.float32(1e-3), None)}
@@ -155,7 +155,7 @@ def test_an_unchanged_edit_still_loads(ticket, raw, tmp_path):
 
 @pytest.mark.parametrize(("version", "advice"), [(99, "Update slth"), (1, "Find the ticket again")])
 def test_another_format_says_so(ticket, version, advice, monkeypatch, tmp_path):
-    monkeypatch.setattr("slth.tickets.files.file.FORMAT_VERSION", version)
+    monkeypatch.setattr("slth.tickets.files.header.FORMAT_VERSION", version)
     path = ticket.save(tmp_path / "other.slth")
     monkeypatch.undo()
     with pytest.raises(TicketFileError, match=rf"format version {version}.*{advice}"):
@@ -246,7 +246,7 @@ def test_a_range_that_the_ticket_was_not_found_for_is_found(ticket, tmp_path):
     assert ticket.verify()
     lie = dataclasses.replace(ticket, info={**ticket.info, "input_range": (0.0, 1.0)})
     failures = load_ticket(lie.save(tmp_path / "lie.slth")).verify().failures
-    assert failures == ("the stated range of inputs is not the one that the layers' signs follow from",)
+    assert failures == ("the signs of the layers do not follow from the stated range of inputs",)
 
 
 def test_another_structure_has_other_places_and_is_not_read(ticket, tmp_path):
