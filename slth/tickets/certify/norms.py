@@ -121,11 +121,11 @@ def map_norm(linear: LinearMap, weight: Tensor, shape: Sequence[int]) -> float:
         return entry_norm(weight)
     # The transform rounds each factor and each sum of taps. Its error is at most this times the sum of moduli.
     slack = 16 * gamma(math.prod(kernel) + 16)
-    return max(
-        _gram_bound(_fourier_transform(block, dilation, sides))
-        + slack * float(block.abs().flatten(2).sum(dim=2).norm())
-        for block in grouped
-    )
+    bounds = []
+    for block in grouped:
+        moduli = float(block.abs().flatten(2).sum(dim=2).norm())
+        bounds.append(_gram_bound(_fourier_transform(block, dilation, sides)) + slack * moduli)
+    return max(bounds)
 
 
 def _fourier_transform(kernel: Tensor, dilation: Sequence[int], sides: Sequence[int]) -> Tensor:
