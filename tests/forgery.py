@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ from safetensors.numpy import load, save
 from slth.errors import TicketFileError
 from slth.tickets import Ticket, load_ticket
 from slth.tickets.files.file import target_path
+from slth.tickets.files.header import Tensors
 from slth.tickets.record.record import LayerReport
+
+Header = dict[str, Any]
+# The fixture `put`: writes bytes to a file with the target beside it, and returns the file's path.
+Put = Callable[[bytes], Path]
 
 
 def same(one: Ticket, other: Ticket) -> bool:
@@ -32,12 +38,12 @@ def same(one: Ticket, other: Ticket) -> bool:
 
 
 def without_floats(report: LayerReport) -> LayerReport:
-    """Without what is not compared to the last bit: the time, and a root of a sum of squares (to nine digits)."""
+    """A report without its time, and with nine digits of its RMS error, which no other machine has to the last bit."""
     return dataclasses.replace(report, seconds=0.0, relative_rms=float(f"{report.relative_rms:.8g}"))
 
 
 def caught(file: Path, whole: Ticket) -> str:
-    """How a file was found out; any exception but a TicketFileError that names it is a crash."""
+    """How a file was found out; any other exception than a TicketFileError that names the file is a crash."""
     try:
         loaded = load_ticket(file)
     except TicketFileError as error:
@@ -47,26 +53,29 @@ def caught(file: Path, whole: Ticket) -> str:
     return "the same" if same(loaded, whole) else ""
 
 
-def seal(tensors: dict[str, np.ndarray]) -> bytes:
+def seal(tensors: Tensors) -> bytes:
     """A file of these tensors with the digest that belongs to them, written as the format says."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name}:{tensors[name].dtype.str}:{tensors[name].shape}:".encode())
         digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    return save(tensors, {"slth": digest.hexdigest()})
+    sealed: bytes = save(tensors, {"slth": digest.hexdigest()})
+    return sealed
 
 
-def read_header(tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    return json.loads(zlib.decompress(tensors["header"].tobytes()))
+def read_header(tensors: Tensors) -> Header:
+    """The header of a file, unpacked."""
+    return dict(json.loads(zlib.decompress(tensors["header"].tobytes())))
 
 
-def with_header(tensors: dict[str, np.ndarray], header: Any) -> bytes:
+def with_header(tensors: Tensors, header: Any) -> bytes:
+    """A sealed file of these tensors with another header."""
     packed = np.frombuffer(zlib.compress(json.dumps(header).encode(), 9), dtype=np.uint8)
     return seal({**tensors, "header": packed})
 
 
-def forge(path: Path, change) -> bytes:
-    """A file with a changed header whose target's hash is that of what the header now says: all a forger can do."""
+def forge(path: Path, change: Callable[[Header], object]) -> bytes:
+    """A file with a changed header that states the right hash of the changed target: all that a forger can do."""
     tensors = dict(load(path.read_bytes()))
     header = read_header(tensors)
     change(header)
@@ -85,5 +94,7 @@ def forge(path: Path, change) -> bytes:
     return with_header(tensors, header)
 
 
-def step(header: dict, kind: str) -> dict:
-    return next(one for one in header["target"]["steps"] if one["kind"] == kind)
+def step(header: Header, kind: str) -> dict[str, Any]:
+    """The first step of a kind in a header."""
+    steps: list[dict[str, Any]] = header["target"]["steps"]
+    return next(one for one in steps if one["kind"] == kind)

@@ -1,4 +1,4 @@
-"""Tickets: find them, verify them, certify them, evaluate them, save and load them, turn them into networks."""
+"""Tickets: finding, verifying, certifying and evaluating them, saving and loading them, running them as networks."""
 
 from slth.tickets.certify.agreement import certified_agreement
 from slth.tickets.certify.certificate import AgreementCertificate, NetworkCertificate

@@ -1,4 +1,4 @@
-"""The ticket: a record with everything that can be done with it. Find one, load one, run it, verify it, save it."""
+"""The ticket: a record with methods to run, verify and save it. A search finds one, or a file holds one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from slth.progress import Progress
 from slth.rss import SOLVERS
 from slth.rss.threads import thread_count
 from slth.tickets.checks.verification import Verification, verify_record
-from slth.tickets.files.file import Weights, load_record, save_record
+from slth.tickets.files.file import load_record, save_record
+from slth.tickets.files.header import Weights
 from slth.tickets.networks.compact import compact_module
 from slth.tickets.networks.explicit import make_masks
 from slth.tickets.networks.folded import folded_module
@@ -36,35 +37,42 @@ class Ticket(Record):
     """A structured subnetwork of a random parent that approximates a target, found without training.
 
     Attributes:
-        parent: the random network (a specification: nothing random is stored).
-        target: the network it approximates.
+        parent: the random network, as a specification: its weights follow from the seed and are not stored.
+        target: the network that the ticket approximates.
         structure: what is kept or removed as a whole: ``channel`` (hidden channels), ``kernel`` or ``weight``.
         kept: kept[layer][channel] is the :class:`~slth.tickets.record.record.Block` of that input channel.
-        layers: one report per layer.
-        info: where the ticket came from: environment, method, input range, certificates.
+        layers: one report for each layer.
+        info: how the ticket was found (environment, method, input range), and its certificates.
 
     Source: dacunha2023
     """
 
     @staticmethod
     def of(record: Record) -> Ticket:
-        """The ticket of a record."""
+        """The ticket that consists of a record."""
         return Ticket(**{name: getattr(record, name) for name in Record.__dataclass_fields__})
 
     def to_module(self) -> GraphNetwork:
-        """The ticket as a network that holds only the kept channels; same inputs and outputs as the target.
+        """The ticket as a network that holds only the kept channels, with the inputs and outputs of the target.
 
-        Each linear map becomes a grouped 1×1 convolution onto the kept channels, ReLU, and a d×d convolution (for
-        linear layers: the same with linear algebra). float32, evaluation mode. With structure ``channel`` it has no
-        zeros for what was removed (a grouped target's groups are filled up to equal length); ``kernel`` and
+        Each linear map becomes a grouped 1×1 convolution onto the kept channels, a ReLU, and a d×d convolution. A
+        linear layer becomes the same with matrices. With structure ``channel`` the network has no zeros for what was
+        removed; only the groups of a grouped convolution are filled up to equal size. The structures ``kernel`` and
         ``weight`` leave zeros in the d×d layer.
+
+        Returns:
+            The network, float32, in evaluation mode.
         """
         return compact_module(self)
 
     def folded(self) -> GraphNetwork:
-        """The ticket's function with the kept candidates of every block summed: float32, the target's size and cost.
+        """The function of the ticket at the size and cost of the target: every sum of kept candidates is one kernel.
 
-        Not a subnetwork any more: for measuring wide tickets. :meth:`to_module` agrees with it up to rounding.
+        The result is no longer a subnetwork of the parent. It serves to measure wide tickets fast. The network of
+        :meth:`to_module` agrees with it up to rounding.
+
+        Returns:
+            The network, float32, in evaluation mode.
         """
         return folded_module(self)
 
@@ -72,9 +80,9 @@ class Ticket(Record):
         """0/1 masks over the explicit parent, for small widths, in the form ``torch.nn.utils.prune`` takes.
 
         Returns:
-            bool tensors for each layer: ``mixing`` (width·c_in, c_in), the channel-blocked mask with removed filters'
-            rows zero; ``kernel`` (c_out, width·c_in/groups, d, …), zero for what is removed; with a bias also ``bias``
-            (width,) and ``bias_kernel`` (c_out, width).
+            Name of a layer → name of a parameter → bool tensor. ``mixing`` (width·c_in, c_in) is zero outside the
+            channel blocks and in the rows of removed filters; ``kernel`` (c_out, width·c_in/groups, d, …) is zero where
+            something is removed. A layer with a bias also has ``bias`` (width,) and ``bias_kernel`` (c_out, width).
 
         Raises:
             MemoryEstimateError: the masks would not fit memory.
@@ -84,35 +92,38 @@ class Ticket(Record):
     def verify(self, images: torch.Tensor | None = None) -> Verification:
         """Regenerate the kept channels from the seed and recompute every error.
 
-        A recorded certificate is proved again: that of the network, and with ``images`` also the certified agreement.
+        A recorded network certificate is proved again. With ``images``, so is a recorded certified agreement.
 
         Args:
             images: the data that a recorded certified agreement is about, float32 (N, …).
 
         Returns:
-            A :class:`~slth.tickets.checks.verification.Verification`, true only when every check holds.
+            A :class:`~slth.tickets.checks.verification.Verification`. It is true only if every check holds.
         """
         return verify_record(self, images)
 
     def save(self, path: str | Path) -> Path:
-        """Write a ``.slth`` file (whole or not at all); :func:`slth.tickets.load_ticket` reads it.
+        """Write a ``.slth`` file, whole or not at all; :func:`slth.tickets.load_ticket` reads it.
 
         Args:
-            path: the file. The target and a card are written beside it.
+            path: the file to write. The target's weights and a card are written beside it.
 
         Returns:
             ``path``.
 
         Raises:
-            InputError: the folder cannot be written to.
+            InputError: the file has the name of its card, or the folder cannot be written to.
         """
         return save_record(self, path)
 
     def random_like(self, seed: int = 0) -> Kept:
-        """The same number of usable units in every part and sign, drawn at random: the control.
+        """Draw a random control, which in every part and sign keeps as many hidden channels as the ticket.
 
         Args:
-            seed: of the draw.
+            seed: seed of the draw.
+
+        Returns:
+            Blocks of the same sizes as those in :attr:`kept`.
         """
         return random_kept(self, seed)
 
@@ -121,15 +132,16 @@ def load_ticket(path: str | Path, target: str | Path | Weights | None = None) ->
     """Read a ``.slth`` file.
 
     Args:
-        path: the file.
-        target: the target's weights: their file, or (weight, bias) by layer name; default: the file beside the
-            ticket's, if it is there. Without one the ticket can be run, but not verified.
+        path: the file to read.
+        target: the target's weights: their file, or name of a layer → (weight, bias). The default is the file beside
+            the ticket's, if there is one. Without the weights the ticket can be run, but not verified.
 
     Returns:
         The :class:`Ticket`.
 
     Raises:
-        TicketFileError: missing, truncated, altered, not a ticket, of another format version, or another's target.
+        TicketFileError: the file is missing, truncated, altered, not a ticket or of another format version; or the
+            target is not the one that the ticket was found for.
     """
     return Ticket.of(load_record(path, target))
 
@@ -151,40 +163,42 @@ def find_ticket(
     max_memory: float | None = None,
     progress: bool | Progress = False,
 ) -> Ticket:
-    r"""Find hidden channels of a random parent whose sum is the target, layer by layer, without training.
+    r"""Find hidden channels of a random parent whose sums approximate the target, layer by layer, without training.
 
     For input channel c with kernel slice K_c and usable hidden channels t of sign ±:
 
     .. math:: \min_{S} \Big\| \sum_{t \in S} |u_t| V_t \mp K_c \Big\|_\infty
 
-    for the whole slice (structure ``channel``), or for each of its kernels or weights with an S of its own.
+    The structure ``channel`` has one S for the whole slice; ``kernel`` and ``weight`` have one for each kernel or
+    weight of it.
 
     Args:
-        model: a torch model (see :func:`slth.networks.extract`), or a target already extracted.
-        width: hidden channels per input channel, both signs together (the paper's 2n): one number, or numbers for
-            ``conv``, ``linear`` and layer names. More width, less error, in proportion.
-        example_input: one input with its batch axis (a tuple for a model of several), to check shapes before any
-            work starts.
+        model: a torch model (see :func:`slth.networks.extract`), or a target that was already extracted.
+        width: hidden channels per input channel, both signs together (the paper's 2n). It is one number, or a number
+            for each of ``conv``, ``linear`` and names of layers. The error falls about in proportion to 1/width.
+        example_input: one input with its batch axis (a tuple for a model of several inputs). Shapes are checked with it
+            before any work starts.
         structure: what is kept or removed as a whole: ``channel`` (hidden channels, D = d²·c_out), ``kernel``
             (D = d²) or ``weight`` (D = 1).
-        seed: fixes the parent. It is never redrawn.
-        input_range: (lo, hi) of the inputs, or one for each input's name; None when inputs of any sign may come. A
-            range with lo ≥ 0 (pixels) halves the work: only the positive sign group is needed.
-        only: names or patterns of layers to replace; None for all of them.
-        skip: names or patterns of layers to leave as they were trained.
-        method: of :func:`slth.rss.solve`; of a wide layer it sees the small and some of the large candidates only,
-            which is what ``relax`` uses.
-        scale: of the parent's d×d layers: ``auto`` or a positive number; see :func:`slth.networks.make_parent`.
-        law: of the parent's weights: ``normal`` or ``uniform``.
-        threads: number of threads, None for every core; the ticket does not depend on it.
-        max_memory: bytes to stay within (default: 80 % of free memory); a larger job is refused before it starts.
+        seed: seed of the parent. The parent is never drawn again.
+        input_range: (lo, hi) of the inputs, or name of an input → its (lo, hi); None when inputs can have any sign. A
+            range with lo ≥ 0, as of pixels, halves the work, because only the positive sign group is needed.
+        only: names or patterns of the layers to replace; None for all.
+        skip: names or patterns of the layers to leave as they were trained.
+        method: solver of :func:`slth.rss.solve`, or ``auto``. In a wide layer the solver gets the small candidates and
+            only some of the large ones; ``relax`` uses no others.
+        scale: scale of the parent's d×d layers: ``auto`` or a positive number; see :func:`slth.networks.make_parent`.
+        law: law of the parent's weights: ``normal`` or ``uniform``.
+        threads: number of threads; None for one on every core. The ticket does not depend on it.
+        max_memory: bytes that the search may use; None for 80 % of free memory. A larger search is refused before it
+            starts.
         progress: True for a bar for each layer, or an object with the methods of :class:`slth.progress.Progress`.
 
     Returns:
         A :class:`Ticket`.
 
     Raises:
-        InputError: a model, width, scale, method or input that cannot be worked with.
+        InputError: the model, the width, the scale, the method or an input is not valid.
         MemoryEstimateError: the search would not fit memory.
 
     Source: dacunha2023
@@ -192,8 +206,8 @@ def find_ticket(
     extracted = isinstance(model, Target)
     if extracted and (example_input is not None or input_range is not None or only is not None or skip):
         raise InputError(
-            "example_input, input_range, only and skip belong to extract() when a Target is passed; got them here. "
-            "Call extract(model, example_input=…, input_range=…) with them."
+            "when a Target is passed, example_input, input_range, only and skip belong to extract(); got them here. "
+            "Pass them as extract(model, example_input=…, input_range=…)."
         )
     check_choice("method", method, ("auto", *SOLVERS))
     check_choice("structure", structure, tuple(STRUCTURES))
@@ -205,7 +219,7 @@ def find_ticket(
         target = extract(model, example_input=example_input, input_range=input_range, only=only, skip=skip)
     parent = make_parent(target, width=width, seed=seed, law=law, scale=scale, structure=structure)
     info: dict[str, Any] = {"method": method, "environment": environment()}
-    if not extracted:  # the range of an extracted target is known to its extractor only
+    if not extracted:  # only its extractor knows the range of an extracted target
         info["input_range"] = as_recorded(input_range)
     if example_input is not None:
         examples = example_input if isinstance(example_input, tuple) else (example_input,)

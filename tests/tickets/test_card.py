@@ -1,6 +1,9 @@
-"""The card beside a ticket says what the ticket is; scores of a ticket are read from what its target returns."""
+"""The card beside a ticket says what the ticket is; scores are read from the outputs of the target."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ def lines(ticket: Ticket) -> list[str]:
     return card(ticket, "t.slth").splitlines()
 
 
-def test_the_card_states_what_the_ticket_holds(digits_ticket, tmp_path):
+def test_the_card_states_what_the_ticket_holds(digits_ticket: Ticket, tmp_path: Path) -> None:
     path = digits_ticket.save(tmp_path / "t.slth")
     text = path.with_suffix(".md").read_text()
     assert text == card(load_ticket(path), "t.slth")
@@ -51,33 +54,33 @@ def test_the_card_states_what_the_ticket_holds(digits_ticket, tmp_path):
         ({"x": None}, "x of any sign"),
     ],
 )
-def test_the_card_states_the_inputs(input_range, words, tmp_path):
+def test_the_card_states_the_inputs(input_range: Any, words: str, tmp_path: Path) -> None:
     ticket = find_ticket(Own(lambda m, x: m.fc(x), fc=nn.Linear(2, 2)), width=10, input_range=input_range)
     assert f"- inputs: {words}" in lines(ticket)
     assert f"- inputs: {words}" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
 
 
-def test_a_target_s_range_is_not_made_up(tmp_path):
-    """Only its extractor knows it: saying "of any sign" would be wrong for a target of pixels."""
+def test_a_target_s_range_is_not_made_up(tmp_path: Path) -> None:
+    """Only the extractor of a target knows it: "of any sign" would be wrong for a target that takes pixels."""
     ticket = find_ticket(extract(nn.Linear(2, 2), input_range=(0, 1)), width=10)
     assert "- inputs: not stated" in lines(ticket)
     assert "- inputs: not stated" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
 
 
-def test_what_stays_as_it_was_trained_is_stated():
+def test_what_stays_as_it_was_trained_is_stated() -> None:
     ticket = find_ticket(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), width=10)
     assert any("8 trained numbers stay as they are" in line for line in lines(ticket))
 
 
-def test_a_ticket_does_not_overwrite_itself_with_its_card(tmp_path):
+def test_a_ticket_does_not_overwrite_itself_with_its_card(tmp_path: Path) -> None:
     ticket = find_ticket(nn.Linear(2, 2), width=10)
     with pytest.raises(InputError, match=r"must not end in \.md.*t\.slth"):
         ticket.save(tmp_path / "t.md")
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_are_those_of_the_target_s_outputs():
-    """The last layer is left out, and the last replaced one has 6 outputs: there are five classes all the same."""
+def test_labels_are_those_of_the_target_s_outputs() -> None:
+    """The last layer is left out, and the last replaced layer has 6 outputs: the network still has five classes."""
     ticket = find_ticket(vgg().eval(), width=20, only=["features.*"], input_range=(0, 1))
     assert ticket.target.maps[-1].channels[1] == 6
     images = torch.rand(10, 1, 8, 8)

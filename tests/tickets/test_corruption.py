@@ -1,7 +1,7 @@
 """Ten thousand corruptions of a saved ticket: none verifies, none crashes, and none runs code.
 
-Flipped bits and cuts do not match the digest. A forger writes a new digest: then verification has to find what is
-wrong, or the ticket is, number for number, the one that was saved.
+Flipped bits and cuts do not match the digest. If a forger writes a new digest, verification must find what is wrong,
+or the ticket must be the one that was saved, number for number.
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 import copy
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from forgery import caught, read_header, same, seal, with_header
+from forgery import Put, caught, read_header, same, seal, with_header
 from safetensors.numpy import load, save
 
 from slth.errors import SlthError, TicketFileError
-from slth.tickets import load_ticket
+from slth.tickets import Ticket, load_ticket
 from slth.tickets.files.file import target_path
+from slth.tickets.files.header import Tensors
 
 FLIPS, CODES, HEADERS = 7000, 1000, 2000  # together 10,000
 
 
-def test_the_forger_s_tools_work(tiny_file, tiny_ticket, put):
-    """So that what follows is about the corruptions: whole bytes, and a header packed and sealed anew, do verify."""
+def test_the_forger_s_tools_work(tiny_file: Path, tiny_ticket: Ticket, put: Put) -> None:
+    """An intact file verifies, also with its header packed and sealed again: only corruptions are refused below."""
     raw = tiny_file.read_bytes()
     tensors = load(raw)
     assert sorted(tensors) == ["header", "kept.0", "kept.1", "stays.gamma", "stays.norm.bias", "stays.norm.weight"]
@@ -34,8 +37,8 @@ def test_the_forger_s_tools_work(tiny_file, tiny_ticket, put):
         assert caught(file, tiny_ticket) == "the same"
 
 
-def test_flipped_bits_and_cuts_are_refused(tiny_file, tiny_ticket, put):
-    """One to eight bits anywhere, or an end cut off or added: the digest tells."""
+def test_flipped_bits_and_cuts_are_refused(tiny_file: Path, tiny_ticket: Ticket, put: Put) -> None:
+    """One to eight bits are flipped anywhere, or the end is cut or extended: the digest does not match."""
     raw, rng = tiny_file.read_bytes(), np.random.default_rng(0)
     for _ in range(FLIPS):
         data = bytearray(raw)
@@ -43,9 +46,9 @@ def test_flipped_bits_and_cuts_are_refused(tiny_file, tiny_ticket, put):
         if kind == 0:
             data = data[: rng.integers(len(raw))]
         elif kind == 1:
-            data += rng.bytes(rng.integers(1, 20))
+            data += rng.bytes(int(rng.integers(1, 20)))
         elif kind == 2:  # a run of bytes moved, or written over another
-            start, other, size = [*rng.integers(len(raw), size=2).tolist(), int(rng.integers(1, 64))]
+            (start, other), size = rng.integers(len(raw), size=2), int(rng.integers(1, 64))
             data[start : start + size] = raw[other : other + size]
             if data == raw:
                 continue
@@ -56,15 +59,15 @@ def test_flipped_bits_and_cuts_are_refused(tiny_file, tiny_ticket, put):
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_every_bit_of_a_small_file_matters(part, tiny_file, tiny_ticket, put):
-    """All of them, also those that JSON forgives, and bits of padding."""
+def test_every_bit_of_a_small_file_matters(part: int, tiny_file: Path, tiny_ticket: Ticket, put: Put) -> None:
+    """Every bit, also those that JSON ignores and those of padding."""
     raw = tiny_file.read_bytes()
     for position in range(part * 2 * len(raw), (part + 1) * 2 * len(raw)):
         found = caught(put(flipped(raw, position)), tiny_ticket)
         assert found == "refused", f"bit {position % 8} of byte {position // 8}"
 
 
-def test_flipped_bits_of_a_larger_file_are_refused(digits_ticket, put, tmp_path):
+def test_flipped_bits_of_a_larger_file_are_refused(digits_ticket: Ticket, put: Put, tmp_path: Path) -> None:
     """1,500 bits anywhere."""
     raw = digits_ticket.save(tmp_path / "digits.slth").read_bytes()
     for position in np.random.default_rng(1).choice(8 * len(raw), 1500, replace=False).tolist():
@@ -77,8 +80,8 @@ def flipped(raw: bytes, position: int) -> bytes:
     return bytes(data)
 
 
-def change_tensor(tensors: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-    """One thing that can happen to the tensors of a file."""
+def change_tensor(tensors: Tensors, rng: np.random.Generator) -> None:
+    """Do one thing that can happen to the tensors of a file."""
     names = list(tensors)
     name, other = rng.choice(names, 2, replace=False).tolist()
     tensor = tensors[name]
@@ -104,8 +107,8 @@ def change_tensor(tensors: dict[str, np.ndarray], rng: np.random.Generator) -> N
             tensors[name] = np.frombuffer(bytes(raw), tensor.dtype).reshape(tensor.shape)
 
 
-def test_changed_tensors_with_a_new_digest_are_found(tiny_file, tiny_ticket, put):
-    """Swapped, cut, lengthened, of another type or shape, lost, renamed, flipped."""
+def test_changed_tensors_with_a_new_digest_are_found(tiny_file: Path, tiny_ticket: Ticket, put: Put) -> None:
+    """Tensors are swapped, cut, extended, cast, reshaped, dropped, renamed, or their bits are flipped."""
     raw, rng = tiny_file.read_bytes(), np.random.default_rng(1)
     found = []
     for _ in range(CODES):
@@ -124,12 +127,12 @@ JUNK: list[Any] = [
     [], {}, [1], [[]], {"ref": "x"}, {"ref": "nothing"}, {"dtype": "load"}, {"slice": []}, {"tuple": 3},
     {"dict": [[1, 2]]}, {"call": 1}, [0, 0], [1, 2, 2, 2], [10**9, 10**9], [2**62, 4],
 ]  # fmt: skip
-# What nothing can be recomputed from, and so cannot be verified: how it was found, and how long it took.
+# What cannot be recomputed, and so cannot be verified: how the ticket was found, and how long that took.
 STATED = {"info", "seconds"}
 
 
-def places(value: Any, way: tuple = ()):
-    """Every place in a JSON value, but for what is merely stated."""
+def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value, except for what is merely stated."""
     if way:
         yield way
     if isinstance(value, dict):
@@ -142,7 +145,7 @@ def places(value: Any, way: tuple = ()):
 
 
 def change_header(header: dict[str, Any], rng: np.random.Generator) -> None:
-    """One place of a header put wrong."""
+    """Change one place of a header."""
     found = list(places(header))
     *way, last = found[rng.integers(len(found))]
     owner: Any = header
@@ -167,10 +170,12 @@ def change_header(header: dict[str, Any], rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=repr)
-def test_junk_in_what_is_merely_stated_is_no_crash(junk, tiny_file, tiny_ticket, put):
-    """How a ticket was found cannot be recomputed: such a file is refused, or is the same ticket.
+def test_junk_in_what_is_merely_stated_does_not_crash(
+    junk: Any, tiny_file: Path, tiny_ticket: Ticket, put: Put
+) -> None:
+    """How a ticket was found cannot be recomputed: such a file is refused, or it is the same ticket.
 
-    But for the range of its inputs, which the signs of its layers must follow from.
+    The range of its inputs is an exception, because the signs of its layers must follow from it.
     """
     tensors = dict(load(tiny_file.read_bytes()))
     for key in (None, "method", "input_range", "environment", "other", "target_hash"):
@@ -189,7 +194,7 @@ WATCHED = {"exec", "compile", "import", "os.system", "os.exec", "os.fork", "os.p
 watching = False
 
 
-def watch(event: str, args: tuple) -> None:
+def watch(event: str, args: tuple[Any, ...]) -> None:
     if watching and event in WATCHED:
         EVENTS.append(f"{event} {args[:1]}")
 
@@ -197,7 +202,7 @@ def watch(event: str, args: tuple) -> None:
 sys.addaudithook(watch)
 
 
-def test_edited_headers_with_a_new_digest_are_found(tiny_file, tiny_ticket, put):
+def test_edited_headers_with_a_new_digest_are_found(tiny_file: Path, tiny_ticket: Ticket, put: Put) -> None:
     """Junk at any place of the header. Python's own audit says that nothing is compiled, imported or run."""
     global watching
     tensors, rng = dict(load(tiny_file.read_bytes())), np.random.default_rng(2)
@@ -220,7 +225,7 @@ def test_edited_headers_with_a_new_digest_are_found(tiny_file, tiny_ticket, put)
     assert found.count("the same") < HEADERS / 10  # 1 for True, 1.0 or 1 + 1e-12; an element that was its own twin
 
 
-def test_the_audit_would_see_code_run():
+def test_the_audit_would_see_code_run() -> None:
     global watching
     EVENTS.clear()
     watching = True
@@ -229,8 +234,8 @@ def test_the_audit_would_see_code_run():
     assert any(event.startswith("exec") for event in EVENTS)
 
 
-def test_a_damaged_target_is_not_taken_for_the_target(tiny_file, tiny_ticket, put):
-    """Every bit of its numbers, and five hundred of its frame; a bias of another shape has the right bytes."""
+def test_a_damaged_target_is_not_taken_for_the_target(tiny_file: Path, tiny_ticket: Ticket, put: Put) -> None:
+    """Every bit of its numbers is flipped, and five hundred bits of its frame; then a bias gets another shape."""
     file = put(tiny_file.read_bytes())
     beside = target_path(file)
     raw = beside.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 from slth.errors import InputError, MemoryEstimateError
 from slth.networks import extract, models
 from slth.progress import Silent
-from slth.tickets import find_ticket
+from slth.tickets import Ticket, find_ticket
 
 
 def small_conv() -> nn.Sequential:
@@ -26,7 +27,7 @@ def three_layers() -> nn.Sequential:
     )
 
 
-def test_more_width_gives_a_smaller_error():
+def test_more_width_gives_a_smaller_error() -> None:
     """Median of five parents; the error falls about like 1/width, also where most candidates are never generated."""
     model = nn.Sequential(nn.Conv2d(1, 3, 3))
     errors = [
@@ -37,7 +38,7 @@ def test_more_width_gives_a_smaller_error():
     assert errors[2] < errors[1] / 5
 
 
-def test_reports_say_what_was_kept(digits_ticket):
+def test_reports_say_what_was_kept(digits_ticket: Ticket) -> None:
     for i, (report, blocks) in enumerate(zip(digits_ticket.layers, digits_ticket.kept, strict=True)):
         linear = digits_ticket.target.maps[i]
         signs = [digits_ticket.parent.mixing(i, c, block.rows) for c, block in enumerate(blocks)]
@@ -53,14 +54,14 @@ def test_reports_say_what_was_kept(digits_ticket):
         assert report.width == 300
 
 
-def test_the_uniform_law_gives_tickets_too():
+def test_the_uniform_law_gives_tickets_too() -> None:
     ticket = find_ticket(small_conv(), width=800, law="uniform")
     assert ticket.parent.law == "uniform"
     assert ticket.verify()
     assert ticket.layers[0].relative_rms < 0.1
 
 
-def test_the_ticket_depends_on_its_seed_and_not_on_threads():
+def test_the_ticket_depends_on_its_seed_and_not_on_threads() -> None:
     model = models.mlp(sizes=(16, 8, 3))
     one, two, other = (find_ticket(model, width=200, seed=seed, threads=n) for seed, n in ((7, 1), (7, 2), (8, 1)))
     without_time = [dataclasses.replace(report, seconds=0.0) for report in one.layers]
@@ -73,14 +74,14 @@ def test_the_ticket_depends_on_its_seed_and_not_on_threads():
 
 
 @pytest.mark.parametrize("method", ["exact", "pursuit", "relax"])
-def test_a_method_can_be_chosen(method):
+def test_a_method_can_be_chosen(method: str) -> None:
     ticket = find_ticket(nn.Sequential(nn.Linear(3, 2)), width=30, method=method)
     assert ticket.verify()
     assert ticket.info["method"] == method
 
 
-def test_a_huge_width_is_refused_before_any_work(monkeypatch):
-    def work(*_, **__):
+def test_a_huge_width_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*_: object, **__: object) -> None:
         raise AssertionError("work was started")
 
     monkeypatch.setattr("slth.tickets.search.search.solve_parts", work)
@@ -90,13 +91,13 @@ def test_a_huge_width_is_refused_before_any_work(monkeypatch):
 
 
 @pytest.mark.parametrize("width", [0, -5, {"linear": 0}, 1.5, "wide"])
-def test_a_width_that_makes_no_sense_is_refused(width):
+def test_a_width_that_makes_no_sense_is_refused(width: Any) -> None:
     with pytest.raises(InputError, match="width"):
         find_ticket(nn.Sequential(nn.Linear(2, 2)), width=width)
 
 
 @pytest.mark.parametrize("options", [{"method": "magic"}, {"seed": -1}, {"seed": 2**64}, {"threads": 0}, {"law": "x"}])
-def test_other_options_are_checked(options):
+def test_other_options_are_checked(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         find_ticket(nn.Sequential(nn.Linear(2, 2)), width=5, **options)
 
@@ -130,12 +131,12 @@ def test_progress_counts_every_input_channel() -> None:
         assert recorder.calls.count(("advance", name, 1)) == total
 
 
-def test_progress_bars_are_silent_without_a_terminal(capfd):
+def test_progress_bars_are_silent_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     find_ticket(nn.Sequential(nn.Linear(2, 2)), width=10, progress=True)
     assert capfd.readouterr() == ("", "")
 
 
-def test_ctrl_c_stops_the_search_and_leaves_no_threads():
+def test_ctrl_c_stops_the_search_and_leaves_no_threads() -> None:
     before = set(threading.enumerate())
     recorder = Recorder(interrupt_at=2)
     with pytest.raises(KeyboardInterrupt):
@@ -145,21 +146,23 @@ def test_ctrl_c_stops_the_search_and_leaves_no_threads():
     assert sum(call[0] == "advance" for call in recorder.calls) == 2
 
 
-def test_a_target_that_was_extracted_before_is_taken_as_it_is(digits_target, digits_ticket):
+def test_a_target_that_was_extracted_before_is_taken_as_it_is(
+    digits_target: nn.Sequential, digits_ticket: Ticket
+) -> None:
     target = extract(digits_target, input_range=(0, 1))
     again = find_ticket(target, width=300, seed=1)
     assert again.target.hash() == digits_ticket.target.hash()
     assert [report.error for report in again.layers] == [report.error for report in digits_ticket.layers]
 
 
-def test_an_extracted_target_brings_its_own_input_range():
+def test_an_extracted_target_brings_its_own_input_range() -> None:
     target = extract(nn.Sequential(nn.Linear(3, 2)))
     with pytest.raises(InputError, match=r"belong to extract\(\)"):
         find_ticket(target, width=50, input_range=(0, 1))
 
 
-def test_a_wide_layer_is_as_near_as_its_width_allows():
-    """Thinned too much at the larger sizes, a pursuit stops early: the error was a hundred times this once."""
+def test_a_wide_layer_is_as_near_as_its_width_allows() -> None:
+    """A pursuit stops early when large candidates are thinned too much: the error was once a hundred times this."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False))
     ticket = find_ticket(model, width=400_000, input_range=(0, 1))

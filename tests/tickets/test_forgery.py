@@ -1,22 +1,25 @@
-"""A forger who writes every digest anew: nothing is run, nothing is built, nothing is believed beyond reason."""
+"""A forger who writes every digest anew: nothing of his is run or built, and no claim beyond reason is believed."""
 
 from __future__ import annotations
 
 import json
 import time
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from forgery import caught, forge, read_header, seal, step
+from forgery import Header, Put, caught, forge, read_header, seal, step
 from safetensors.numpy import load
 
 from slth.errors import TicketFileError
-from slth.tickets import load_ticket
-from slth.tickets.files.file import MAX_HEADER, target_path
+from slth.tickets import Ticket, load_ticket
+from slth.tickets.files.file import target_path
+from slth.tickets.files.header import MAX_HEADER
 
-EXECUTABLE = {
+EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "a function of os": lambda h: step(h, "function").update(call="os.system", args=["touch pwned"]),
     "eval": lambda h: step(h, "function").update(call="builtins.eval", args=["open('pwned', 'w')"]),
     "a method": lambda h: step(h, "method").update(call="__reduce__"),
@@ -26,12 +29,12 @@ EXECUTABLE = {
         call="builtins.getattr", args=[{"ref": "x"}, {"ref": "x"}]
     ),
     "a step of another kind": lambda h: step(h, "function").update(kind="eval"),
-    "a dtype that is none": lambda h: step(h, "method").update(args=[{"ref": "x"}, {"dtype": "load"}]),
+    "an unknown dtype": lambda h: step(h, "method").update(args=[{"ref": "x"}, {"dtype": "load"}]),
     "a lazy part of torch": lambda h: step(h, "method").update(args=[{"ref": "x"}, {"dtype": "_inductor"}]),
-    "a value of no kind": lambda h: step(h, "method").update(args=[{"__class__": "x"}]),
-    "a module of no type": lambda h: h["target"]["modules"][0].update(type="Module"),
+    "a value of an unknown kind": lambda h: step(h, "method").update(args=[{"__class__": "x"}]),
+    "an abstract module": lambda h: h["target"]["modules"][0].update(type="Module"),
     "a type by its path": lambda h: h["target"]["modules"][0].update(type="torch.nn.Module"),
-    "an option of no kind": lambda h: h["target"]["modules"][0].update(options={"__class__": 1}),
+    "an option of an unknown kind": lambda h: h["target"]["modules"][0].update(options={"__class__": 1}),
     "options that are no dict": lambda h: h["target"]["modules"][0].update(options=[["normalized_shape", 8]]),
     "a name that is a method": lambda h: rename(h, "norm", "forward"),
     "a name that is private": lambda h: rename(h, "norm", "_modules"),
@@ -48,7 +51,7 @@ EXECUTABLE = {
     "groups that do not divide": lambda h: h["target"]["maps"][0].update(groups=3),
     "no signs": lambda h: h["target"]["maps"][0].update(signs=""),
     "signs twice": lambda h: h["target"]["maps"][0].update(signs="++"),
-    "a kind of no layer": lambda h: h["target"]["maps"][0].update(kind="os"),
+    "an unknown kind of layer": lambda h: h["target"]["maps"][0].update(kind="os"),
     "an option of a conv": lambda h: h["target"]["maps"][0]["options"].update(device="cuda"),
     "a padding mode": lambda h: h["target"]["maps"][0]["options"].update(padding_mode="evil"),
     "a kernel of floats": lambda h: h["parent"]["layers"][0].update(kernel=[2.0, 2.0]),
@@ -60,16 +63,18 @@ EXECUTABLE = {
 }
 
 
-def rename(header: dict, old: str, new: str) -> None:
-    """A kept module under another name, in all places."""
+def rename(header: Header, old: str, new: str) -> None:
+    """Rename a kept module wherever it is named."""
     for one in (*header["target"]["modules"], *header["target"]["steps"]):
         for key in ("name", "call"):
             one[key] = new if one.get(key) == old else one.get(key, "")
 
 
 @pytest.mark.parametrize("what", EXECUTABLE)
-def test_a_forger_who_writes_every_digest_is_refused(what, tiny_file, put, tmp_path, monkeypatch):
-    """With the target at hand and without it: refused when it is opened, nothing built, nothing run."""
+def test_a_forger_who_writes_every_digest_is_refused(
+    what: str, tiny_file: Path, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the target and without it: the file is refused when it is opened; nothing is built or run."""
     monkeypatch.chdir(tmp_path)
     file = put(forge(tiny_file, EXECUTABLE[what]))
     for _ in range(2):
@@ -79,14 +84,15 @@ def test_a_forger_who_writes_every_digest_is_refused(what, tiny_file, put, tmp_p
     assert not (tmp_path / "pwned").exists()
 
 
-def test_the_forger_s_hash_is_right(tiny_file, put):
+def test_the_forger_s_hash_is_right(tiny_file: Path, put: Put) -> None:
     """A forger may rename a step: that is a target of its own, and a ticket for it."""
     assert load_ticket(put(forge(tiny_file, lambda header: None))).verify()
     renamed = load_ticket(put(forge(tiny_file, lambda header: step(header, "output").update(name="end"))))
     assert renamed.verify()
 
 
-def outsized(header: dict, **changes: Any) -> None:
+def outsize(header: Header, **changes: Any) -> None:
+    """Let a header claim sizes beyond reason."""
     for name, value in changes.items():
         if name == "outputs":
             header["target"]["maps"][1]["shape"][0] = header["parent"]["layers"][1]["c_out"] = value
@@ -109,9 +115,16 @@ def outsized(header: dict, **changes: Any) -> None:
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("structure", ["weight", "channel"])
-def test_claims_beyond_reason_take_no_time_and_no_memory(changes, structure, tiny_file, put):
-    """Without the target nothing bounds the shapes a header claims, but what slth is ready to believe."""
-    file = put(forge(tiny_file, lambda header: (outsized(header, **changes), header.update(structure=structure))))
+def test_claims_beyond_reason_take_no_time_and_no_memory(
+    changes: dict[str, Any], structure: str, tiny_file: Path, put: Put
+) -> None:
+    """Without the target, nothing but the limits of slth bounds the shapes that a header claims."""
+
+    def change(header: Header) -> None:
+        outsize(header, **changes)
+        header["structure"] = structure
+
+    file = put(forge(tiny_file, change))
     target_path(file).unlink()
     began = time.process_time()
     with pytest.raises(TicketFileError, match=r"f\.slth"):
@@ -120,8 +133,8 @@ def test_claims_beyond_reason_take_no_time_and_no_memory(changes, structure, tin
 
 
 @pytest.mark.parametrize("depth", [*range(100, 520, 10), 5000, 100_000])
-def test_nesting_is_refused_or_harmless(depth, tiny_file, tiny_ticket, put):
-    """Deeper than Python's own stack, or just as deep: a stack that runs out is no crash."""
+def test_nesting_is_refused_or_harmless(depth: int, tiny_file: Path, tiny_ticket: Ticket, put: Put) -> None:
+    """Nesting deeper than Python's stack, or just as deep: the file is refused without a crash."""
     tensors = dict(load(tiny_file.read_bytes()))
     header = read_header(tensors)
     step(header, "method")["args"] = ["here"]
@@ -130,7 +143,7 @@ def test_nesting_is_refused_or_harmless(depth, tiny_file, tiny_ticket, put):
     assert caught(put(seal({**tensors, "header": packed})), tiny_ticket) == "refused"
 
 
-def test_a_header_that_unpacks_to_gigabytes_is_refused(tiny_file, put):
+def test_a_header_that_unpacks_to_gigabytes_is_refused(tiny_file: Path, put: Put) -> None:
     tensors = dict(load(tiny_file.read_bytes()))
     packer = zlib.compressobj(9)
     bomb = b"".join(packer.compress(b" " * 2**20) for _ in range(2 * MAX_HEADER // 2**20)) + packer.flush()

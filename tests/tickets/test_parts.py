@@ -15,7 +15,7 @@ from slth.tickets.search.parts import EXHAUSTIVE, solve_parts
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 12])
 @pytest.mark.parametrize("method", ["auto", "exact"])
-def test_single_weights_get_their_optimum(count, method):
+def test_single_weights_get_their_optimum(count: int, method: str) -> None:
     """Against exact brute force over all selections, parts of different columns."""
     rng = np.random.default_rng(count)
     for _ in range(6 if count > 8 else 12):
@@ -29,7 +29,7 @@ def test_single_weights_get_their_optimum(count, method):
             assert abs(got) == best
 
 
-def test_parts_are_solved_by_themselves():
+def test_parts_are_solved_by_themselves() -> None:
     """Kernels: each has the columns of its own, and a goal of zero keeps nothing."""
     rng = np.random.default_rng(7)
     candidates, goals = rng.normal(size=(10, 12)), rng.uniform(-1, 1, (3, 4))
@@ -49,7 +49,7 @@ def test_parts_are_solved_by_themselves():
 
 
 @pytest.mark.parametrize("count", [EXHAUSTIVE + 1, 60, 500])
-def test_many_candidates_leave_a_tiny_error(count):
+def test_many_candidates_leave_a_tiny_error(count: int) -> None:
     r"""2^24 sums of the smallest: the nearest is within 1e-4 of the largest candidate for 200 weights.
 
     The smallest 24 of n candidates (products of normals) have sums spread over about their absolute sum s ≥ 0.01;

@@ -1,10 +1,11 @@
-"""Weight, kernel and channel: one parent, three ways to mask it, and what each keeps."""
+"""The structures weight, kernel and channel: three ways to mask one parent, and what each keeps."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,11 +33,11 @@ def network() -> nn.Module:
 
 
 @pytest.fixture(scope="module", params=STRUCTURES)
-def ticket(request) -> Ticket:
+def ticket(request: pytest.FixtureRequest) -> Ticket:
     return find_ticket(network(), width=50, seed=3, structure=request.param)
 
 
-# D of an instance and of one of the bias channel, and the instances of a channel, of layers 0, 2 and 5.
+# For layers 0, 2 and 5: D of an instance, D of one of the bias channel, and the number of parts of either channel.
 SIZES = {
     "channel": [(6 * 3, 6, 1, 1), (4 * 3, None, 1, None), (5, 5, 1, 1)],
     "kernel": [(6, 1, 3, 6), (4, None, 3, None), (1, 1, 5, 5)],
@@ -44,7 +45,7 @@ SIZES = {
 }
 
 
-def test_dimension_and_number_of_instances(ticket):
+def test_dimension_and_number_of_instances(ticket: Ticket) -> None:
     for i, (size, bias_size, parts, bias_parts) in enumerate(SIZES[ticket.structure]):
         linear, report = ticket.target.maps[i], ticket.layers[i]
         c_in = linear.channels[0]
@@ -62,7 +63,7 @@ def test_dimension_and_number_of_instances(ticket):
             assert columns == [set(rows.tolist()) for rows in block.parts()]
 
 
-def test_every_part_is_the_sum_of_its_own_candidates(ticket):
+def test_every_part_is_the_sum_of_its_own_candidates(ticket: Ticket) -> None:
     """The reported error is that of exact sums over each part's rows and sign, from the parent's numbers alone."""
     for i, linear in enumerate(ticket.target.maps):
         worst = {False: Fraction(0), True: Fraction(0)}
@@ -85,7 +86,7 @@ def test_every_part_is_the_sum_of_its_own_candidates(ticket):
             assert exact <= Fraction(reported[bias]) <= exact + 2 * Fraction(math.ulp(reported[bias]))
 
 
-def test_module_masks_and_approximation_agree(ticket):
+def test_module_masks_and_approximation_agree(ticket: Ticket) -> None:
     x = torch.randn(5, 4, 6, 6)
     masked = explicit_parent(ticket.parent, ticket.target, ticket.masks())
     with torch.no_grad():
@@ -101,7 +102,7 @@ def test_module_masks_and_approximation_agree(ticket):
             assert error <= ticket.layers[0].error * (1 + 1e-12)
 
 
-def test_masks_remove_what_the_structure_says(ticket):
+def test_masks_remove_what_the_structure_says(ticket: Ticket) -> None:
     """Whole filters of the 1×1 layer always; of the d×d layer entries, d×d kernels or channels."""
     masks = ticket.masks()
     for linear, report in zip(ticket.target.maps, ticket.layers, strict=True):
@@ -110,29 +111,29 @@ def test_masks_remove_what_the_structure_says(ticket):
         kernel, mixing = mask["kernel"], mask["mixing"]
         assert kernel.shape == (c_out, c_in // linear.groups * 50, *linear.kernel)
         assert mixing.shape == (50 * c_in, c_in)
-        assert (mixing.sum(axis=1) <= 1).all()
+        assert (mixing.sum(dim=1) <= 1).all()
         flat = kernel.reshape(*kernel.shape[:2], -1)
         if ticket.structure != "weight":
-            assert (flat.all(axis=2) == flat.any(axis=2)).all()
+            assert (flat.all(dim=2) == flat.any(dim=2)).all()
         if ticket.structure == "channel":
             grouped = flat.reshape(linear.groups, c_out // linear.groups, -1)
             assert (grouped == grouped[:, :1]).all()
         # A hidden channel stays in the 1×1 layer exactly when something of it stays in the d×d layer.
         group_rows = flat.reshape(linear.groups, c_out // linear.groups, c_in // linear.groups * 50, -1)
-        stays = group_rows.any(axis=(1, 3)).reshape(-1)
-        assert (mixing.any(axis=1) == stays).all()
+        stays = group_rows.any(dim=(1, 3)).reshape(-1)
+        assert (mixing.any(dim=1) == stays).all()
         count = sum(int(mask[name].sum()) for name in mask)
         assert count == report.weights
         assert sum(int(mask[name].sum()) for name in ("mixing", "bias") if name in mask) == report.channels
 
 
-def test_counts_by_hand(ticket):
+def test_counts_by_hand(ticket: Ticket) -> None:
     """kept, channels, weights, random, usable and density of every report."""
     for i, report in enumerate(ticket.layers):
         size, bias_size, parts, bias_parts = SIZES[ticket.structure][i]
         linear = ticket.target.maps[i]
         sizes = [size] * linear.channels[0] + ([] if bias_size is None else [bias_size])
-        counts = [parts] * linear.channels[0] + ([] if bias_size is None else [bias_parts])
+        counts = [parts] * linear.channels[0] + ([] if bias_parts is None else [bias_parts])
         blocks = ticket.kept[i]
         assert report.kept == sum(len(block.rows) for block in blocks)
         assert report.channels == sum(len(set(block.rows.tolist())) for block in blocks)
@@ -148,7 +149,7 @@ def test_counts_by_hand(ticket):
     assert ticket.kept_channels == sum(report.channels for report in ticket.layers)
 
 
-def test_the_random_control_has_the_same_counts(ticket):
+def test_the_random_control_has_the_same_counts(ticket: Ticket) -> None:
     control = ticket.random_like(seed=5)
     different = 0
     for i, blocks in enumerate(control):
@@ -164,8 +165,8 @@ def test_the_random_control_has_the_same_counts(ticket):
     assert dataclasses.replace(ticket, kept=control).verify().failures  # it is no ticket
 
 
-def test_a_saved_ticket_is_small_and_comes_back(ticket, tmp_path):
-    """A ticket that is nothing but kept channels: log2 of the choices, times 1.3, and 4 kB for the rest."""
+def test_a_saved_ticket_is_small_and_comes_back(ticket: Ticket, tmp_path: Path) -> None:
+    """The file takes the logarithm of the number of choices, times 1.3 at most, and 4 kB for the rest."""
     path = ticket.save(tmp_path / "t.slth")
     again = load_ticket(path)
     assert again.verify()
@@ -182,8 +183,8 @@ def test_a_saved_ticket_is_small_and_comes_back(ticket, tmp_path):
         assert torch.equal(load_ticket(path).to_module()(x), ticket.to_module()(x))
 
 
-def test_a_large_file_is_near_the_best_code(tmp_path):
-    """Weights, where every one of 10,000 has a selection of its own among 50: 62 kB of choices."""
+def test_a_large_file_is_near_the_best_code(tmp_path: Path) -> None:
+    """Each of 10,000 weights has its own selection among 50 channels: 62 kB of choices."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(100, 100, bias=False))
     ticket = find_ticket(model, width=50, structure="weight", input_range=(0, 1))
     size = ticket.save(tmp_path / "t.slth").stat().st_size
@@ -193,8 +194,8 @@ def test_a_large_file_is_near_the_best_code(tmp_path):
     assert load_ticket(tmp_path / "t.slth").verify()
 
 
-def test_the_parent_is_the_same_for_all_structures():
-    """Bit for bit, given the scale: a structure is about masks."""
+def test_the_parent_is_the_same_for_all_structures() -> None:
+    """Bit for bit, given the scale: a structure concerns the masks only."""
     target = extract(network())
     parents = [make_parent(target, width=20, seed=9, scale=0.01, structure=structure) for structure in STRUCTURES]
     assert parents[0] == parents[1] == parents[2]
@@ -210,8 +211,8 @@ def test_the_parent_is_the_same_for_all_structures():
         assert all(np.allclose(one, units[0], rtol=3e-7) for one in units)
 
 
-def test_scales_reach_the_largest_kernel_or_weight():
-    """Root mean square of the largest part over min(10, 0.03·n/√D), n = width/2 (0.1 and all, for channels)."""
+def test_scales_reach_the_largest_kernel_or_weight() -> None:
+    """Root mean square of the largest part over min(10, 0.03·n/√D), n = width/2; for channels 0.1, and of all parts."""
     target = extract(network())
     weight = target.maps[1].weight.astype(np.float64)  # (3, 6, 2, 2)
     largest = {
@@ -225,11 +226,13 @@ def test_scales_reach_the_largest_kernel_or_weight():
             assert scale == pytest.approx(rms / min(10, reach * (width / 2) / math.sqrt(size)), rel=1e-6)
 
 
-def test_a_weight_that_is_zero_keeps_nothing_in_any_structure():
-    model = nn.Sequential(nn.Conv2d(2, 2, 2))
+def test_a_weight_that_is_zero_keeps_nothing_in_any_structure() -> None:
+    conv = nn.Conv2d(2, 2, 2)
     with torch.no_grad():
-        model[0].weight[0] = 0
-        model[0].bias.zero_()
+        conv.weight[0] = 0
+        assert conv.bias is not None
+        conv.bias.zero_()
+    model = nn.Sequential(conv)
     for structure in ("weight", "kernel"):
         ticket = find_ticket(model, width=60, structure=structure)
         size = ticket.target.maps[0].part_size(structure, 0)
@@ -241,12 +244,12 @@ def test_a_weight_that_is_zero_keeps_nothing_in_any_structure():
     assert ticket.kept[0][2].counts.tolist() == [0, 0]
 
 
-def test_a_structure_that_is_none_is_refused():
+def test_an_unknown_structure_is_refused() -> None:
     with pytest.raises(InputError, match="structure must be one of weight, kernel, channel; got 'filter'"):
         find_ticket(network(), width=5, structure="filter")
 
 
-def test_finer_structures_are_nearer():
+def test_finer_structures_are_nearer() -> None:
     """The same width: a selection for each weight beats one for each kernel beats one for all."""
     errors = [find_ticket(network(), width=400, structure=structure).layers[0].relative_rms for structure in STRUCTURES]
     assert errors[0] < errors[1] / 10

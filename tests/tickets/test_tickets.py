@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from torch.nn import functional
 
 from slth.errors import InputError, MemoryEstimateError
 from slth.networks import extract
-from slth.tickets import find_ticket
-from slth.tickets.networks.compact import compact_module, keep_all
+from slth.tickets import Ticket, find_ticket
+from slth.tickets.networks.compact import PrunedConv, compact_module, keep_all
 from slth.tickets.networks.explicit import explicit_parent
 from slth.tickets.record.approximation import approximated_weight
 from slth.tickets.record.record import Kept
@@ -31,14 +32,14 @@ NETWORKS = {
 }
 
 
-def inputs(input_range, count=4) -> torch.Tensor:
+def inputs(input_range: tuple[float, float] | None, count: int = 4) -> torch.Tensor:
     x = torch.randn(count, 2, 8, 8)
     return x if input_range is None else torch.rand(x.shape) * (input_range[1] - input_range[0]) + input_range[0]
 
 
 def same(one: Kept, other: Kept) -> bool:
     return all(
-        (a.counts == b.counts).all() and (a.rows == b.rows).all()
+        np.array_equal(a.counts, b.counts) and np.array_equal(a.rows, b.rows)
         for x, y in zip(one, other, strict=True)
         for a, b in zip(x, y, strict=True)
     )
@@ -51,7 +52,7 @@ def relative(got: torch.Tensor, expected: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("signs", RANGES)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_ticket_is_the_masked_parent(network, signs):
+def test_ticket_is_the_masked_parent(network: str, signs: str) -> None:
     """Kernel pruning: the compact network equals the whole parent times the 0/1 masks, whatever the inputs' sign."""
     ticket = find_ticket(NETWORKS[network](), width=160, input_range=RANGES[signs], seed=2)
     assert ticket.verify()
@@ -63,7 +64,7 @@ def test_ticket_is_the_masked_parent(network, signs):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_everything_kept_is_the_parent_itself(network):
+def test_everything_kept_is_the_parent_itself(network: str) -> None:
     target = extract(NETWORKS[network]())
     parent = find_ticket(target, width=12, seed=3).parent
     x = inputs(None)
@@ -73,7 +74,7 @@ def test_everything_kept_is_the_parent_itself(network):
 
 
 @pytest.mark.parametrize("signs", RANGES)
-def test_masks_keep_whole_channels_and_block_the_others(signs):
+def test_masks_keep_whole_channels_and_block_the_others(signs: str) -> None:
     """A hidden channel is kept everywhere or nowhere, and sees its own input channel only."""
     ticket = find_ticket(NETWORKS["conv"](), width=30, input_range=RANGES[signs])
     masks = ticket.masks()["0"]
@@ -81,17 +82,17 @@ def test_masks_keep_whole_channels_and_block_the_others(signs):
     assert not mixing[0, :, 1].any()
     assert not mixing[1, :, 0].any()
     for channel in range(2):
-        kept = np.isin(np.arange(30), ticket.kept[0][channel].rows)
+        kept = torch.from_numpy(np.isin(np.arange(30), ticket.kept[0][channel].rows))
         assert (mixing[channel, :, channel] == kept).all()
         assert (kernel[:, channel] == kept[None, :, None]).all()
-    kept = np.isin(np.arange(30), ticket.kept[0][2].rows)
+    kept = torch.from_numpy(np.isin(np.arange(30), ticket.kept[0][2].rows))
     assert kept.any()
     assert (masks["bias"] == kept).all()
     assert (masks["bias_kernel"] == kept[None, :]).all()
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_the_module_holds_the_kept_channels_and_nothing_else(network):
+def test_the_module_holds_the_kept_channels_and_nothing_else(network: str) -> None:
     """Parameters: K·(1 + D) for K kept channels of a layer, no zero among them, nothing to train."""
     ticket = find_ticket(NETWORKS[network](), width=40)
     expected = 0
@@ -107,7 +108,7 @@ def test_the_module_holds_the_kept_channels_and_nothing_else(network):
     assert ticket.kept_channels == sum(len(block.rows) for blocks in ticket.kept for block in blocks)
 
 
-def test_the_bias_keeps_only_channels_that_see_its_one():
+def test_the_bias_keeps_only_channels_that_see_its_one() -> None:
     """relu(u·1) is zero for u < 0: such channels would be dead weight, whatever signs the layer's inputs have."""
     ticket = find_ticket(NETWORKS["conv"](), width=100)
     assert ticket.target.maps[0].signs == "+-"
@@ -115,16 +116,18 @@ def test_the_bias_keeps_only_channels_that_see_its_one():
     assert (ticket.parent.mixing(0, 0, ticket.kept[0][0].rows) < 0).any()
 
 
-def test_the_mixing_layer_is_a_grouped_convolution():
+def test_the_mixing_layer_is_a_grouped_convolution() -> None:
     """PrunedConv computes it elementwise; torch's grouped 1×1 convolution must agree."""
     ticket = find_ticket(NETWORKS["stride-dilation"](), width=60)
     block = ticket.to_module().get_submodule("0")
+    assert isinstance(block, PrunedConv)
+    assert block.bias is not None
     x = inputs(None)
     hidden = functional.conv2d(x[:, block.source], block.mixing[:, None], groups=len(block.source))
     assert relative(block.conv(hidden.relu()) + block.bias()[:, None, None], block(x)) < 1e-6
 
 
-def test_a_batch_computed_in_parts_is_the_same(monkeypatch, digits_ticket):
+def test_a_batch_computed_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch, digits_ticket: Ticket) -> None:
     module, x = digits_ticket.to_module(), torch.rand(7, 1, 8, 8)
     given = x.clone()
     whole = module(x)
@@ -136,12 +139,12 @@ def test_a_batch_computed_in_parts_is_the_same(monkeypatch, digits_ticket):
 
 @pytest.mark.parametrize("signs", RANGES)
 @pytest.mark.parametrize("network", ["conv", "conv-no-bias", "stride-dilation"])
-def test_the_output_error_obeys_its_bound(network, signs):
-    """|out − target| ≤ d²·c_in·ε'·‖X‖max + bias error: theory.md section 2, no factor 2 for two signs."""
+def test_the_output_error_obeys_its_bound(network: str, signs: str) -> None:
+    """|out − target| ≤ d²·c_in·ε'·‖X‖max + bias error, without a factor 2 for two signs (slth.theory.propagation)."""
     model = NETWORKS[network]()
     ticket = find_ticket(model, width=200, input_range=RANGES[signs])
     x = 3 * inputs(RANGES[signs], count=50).double()
-    entries = model[0].weight[0].numel()  # d²·c_in
+    entries = ticket.target.maps[0].weight[0].size  # d²·c_in
     report = ticket.layers[0]
     bound = entries * report.error * float(x.abs().max()) + (report.bias_error or 0.0)
     with torch.no_grad():
@@ -150,33 +153,35 @@ def test_the_output_error_obeys_its_bound(network, signs):
 
 
 @pytest.mark.parametrize("signs", RANGES)
-def test_the_approximated_weight_is_what_the_layer_applies(signs):
+def test_the_approximated_weight_is_what_the_layer_applies(signs: str) -> None:
     """On inputs of one sign a ticket's layer is an ordinary convolution, with errors as reported."""
-    model = NETWORKS["conv"]()
-    ticket = find_ticket(model, width=100, input_range=RANGES[signs])
+    ticket = find_ticket(NETWORKS["conv"](), width=100, input_range=RANGES[signs])
+    wanted = torch.from_numpy(ticket.target.maps[0].weight)
     errors = []
     for sign in ticket.target.maps[0].signs:
         weight = torch.from_numpy(approximated_weight(ticket, 0, sign))
         x = inputs((0.0, 1.0)).double() * (1 if sign == "+" else -1)
         block = ticket.to_module().double().get_submodule("0")
+        assert isinstance(block, PrunedConv)
+        assert block.bias is not None
         assert relative(functional.conv2d(x, weight, padding=1) + block.bias()[:, None, None], block(x)) < 1e-12
-        errors.append(float((weight - model[0].weight.detach()).abs().max()))
+        errors.append(float((weight - wanted).abs().max()))
     assert max(errors) == pytest.approx(ticket.layers[0].error, rel=1e-12)
 
 
 @pytest.mark.parametrize(("layer", "sign"), [(1, "+"), (-1, "+"), (0, "x"), (0, "+-"), (0, "")])
-def test_the_approximated_weight_of_no_layer_or_no_sign_is_refused(layer, sign):
+def test_the_approximated_weight_of_no_layer_or_no_sign_is_refused(layer: int, sign: str) -> None:
     ticket = find_ticket(NETWORKS["conv"](), width=10)
     with pytest.raises(InputError, match="layer" if sign == "+" else "sign"):
         approximated_weight(ticket, layer, sign)
 
 
-def test_a_layer_of_zeros_keeps_nothing_and_is_exact():
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(48, 2))
+def test_a_layer_of_zeros_keeps_nothing_and_is_exact() -> None:
+    zero_conv, zero_linear = nn.Conv2d(1, 2, 3), nn.Linear(48, 2)
     with torch.no_grad():
-        for module in (model[0], model[4]):
-            module.weight.zero_()
-            module.bias.zero_()
+        for parameter in (*zero_conv.parameters(), *zero_linear.parameters()):
+            parameter.zero_()
+    model = nn.Sequential(zero_conv, nn.ReLU(), nn.Conv2d(2, 3, 3), nn.Flatten(), zero_linear)
     ticket = find_ticket(model, width=50, input_range=(0, 1))
     first, _, last = ticket.layers
     assert (first.kept, first.error, first.bias_error, first.relative_rms) == (0, 0.0, 0.0, 0.0)
@@ -185,10 +190,10 @@ def test_a_layer_of_zeros_keeps_nothing_and_is_exact():
     x = torch.rand(3, 1, 8, 8)
     with torch.no_grad():
         assert (ticket.to_module()(x) == 0).all()
-        assert ticket.to_module().get_submodule("0")(x).shape == model[0](x).shape
+        assert ticket.to_module().get_submodule("0")(x).shape == zero_conv(x).shape
 
 
-def test_a_random_control_has_the_same_counts_and_signs():
+def test_a_random_control_has_the_same_counts_and_signs() -> None:
     ticket = find_ticket(NETWORKS["deep"](), width=60)
     control = ticket.random_like(seed=1)
     for layer, blocks in enumerate(control):
@@ -209,7 +214,7 @@ def test_a_random_control_has_the_same_counts_and_signs():
         assert (ticket.to_module()(x) - expected).norm() < 0.2 * (random - expected).norm()
 
 
-def test_what_is_for_small_widths_refuses_large_ones():
+def test_what_is_for_small_widths_refuses_large_ones() -> None:
     ticket = find_ticket(nn.Sequential(nn.Linear(2, 2)), width=5)
     layer = dataclasses.replace(ticket.parent.layers[0], width=2**31, c_in=10**6)
     huge = dataclasses.replace(ticket, parent=dataclasses.replace(ticket.parent, layers=(layer,)))
@@ -219,14 +224,14 @@ def test_what_is_for_small_widths_refuses_large_ones():
         explicit_parent(huge.parent, huge.target)
 
 
-def test_a_width_of_one_is_poor_but_valid():
+def test_a_width_of_one_is_poor_but_valid() -> None:
     ticket = find_ticket(NETWORKS["deep"](), width=1)
     assert ticket.verify()
     assert ticket.to_module()(inputs(None)).shape == (4, 3)
 
 
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "circular"])
-def test_every_padding_mode_is_that_of_the_target(mode):
+def test_every_padding_mode_is_that_of_the_target(mode: Literal["zeros", "reflect", "circular"]) -> None:
     """1×1 layers have no bias and ReLU keeps zero: padding the hidden channels is padding the input."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, padding_mode=mode))
@@ -235,4 +240,6 @@ def test_every_padding_mode_is_that_of_the_target(mode):
     masked = explicit_parent(ticket.parent, ticket.target, ticket.masks())(x)
     compact = ticket.to_module()(x)
     assert (compact - masked).abs().max() <= 1e-5 * masked.abs().max()
-    assert (compact - model(x)).abs().max() <= 18 * ticket.layers[0].error * x.abs().max() + ticket.layers[0].bias_error
+    report = ticket.layers[0]
+    assert report.bias_error is not None
+    assert (compact - model(x)).abs().max() <= 18 * report.error * x.abs().max() + report.bias_error

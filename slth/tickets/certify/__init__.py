@@ -1,7 +1,9 @@
-"""What is proved of a ticket as a function, by sound propagation of the difference to its target.
+"""Certificates: what is proved of a ticket as a function, by sound propagation of its difference from the target.
 
-Read from the bottom: ``forms`` (affine forms and intervals, rounded outward), ``folded`` (the ticket as a function of
-its target's size), ``differences``, ``pooling``, ``norms`` and ``operators`` (what each step does to a pair of
-networks), ``propagate`` (through a graph), ``attack`` (the search for the worst input), ``certify`` and ``certificate``
-(the results), ``recheck`` (a recorded certificate, proved again).
+From the bottom to the top: ``forms`` (intervals and affine forms, rounded outwards), ``norms`` (Euclidean bounds),
+``enclosed`` (linear maps with enclosed weights), ``differences`` (pairs, and linear maps on them), ``operators``,
+``activations`` and ``pooling`` (other operations on pairs), ``transformers`` (which operation each step of a graph
+needs), ``propagate`` (through a whole graph), ``boxes`` (the inputs of a certificate), ``attack`` (the search for the
+worst input), ``network`` and ``agreement`` (the two certificates), ``certificate`` (their results) and ``recheck``
+(proving a recorded certificate again).
 """

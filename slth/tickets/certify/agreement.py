@@ -1,4 +1,4 @@
-"""Certified agreement: examples around which target and ticket provably predict one class."""
+"""Certified agreement: the examples around which target and ticket provably predict the same class."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ def certified_agreement(
     max_memory: float = 1e9,
     progress: bool | Progress = False,
 ) -> AgreementCertificate:
-    r"""The examples x around which target and ticket provably predict one class, rounding enclosed.
+    r"""Prove around which examples x target and ticket predict the same class, with rounding errors enclosed.
 
     .. math:: \arg\max f(x') = \arg\max \hat f(x') = \text{const} \quad \text{for all } x' \in [low, high],\
               \| x' − x \|_∞ ≤ radius
 
-    With radius 0 this is the observed agreement but for ties within rounding.
+    With radius 0 this is the observed agreement, apart from ties within rounding.
 
     Args:
         record: the ticket.
-        images: float32 (N, …) within [low, high].
+        images: the examples, float32 (N, …), within [low, high].
         radius: L∞ radius of the balls around the examples, in units of the input.
-        low: least value of an input entry; default: the ticket's ``input_range``. Needed for a radius above 0 only.
-        high: greatest value of an input entry, likewise.
-        unknowns: number of unknowns that the affine forms share; default: what ``max_memory`` bytes hold. More is
-            tighter and slower.
+        low: least value of an input entry; None for that of the ticket's ``input_range``. A radius of 0 needs none.
+        high: greatest value of an input entry; None for that of the ticket's ``input_range``. A radius of 0 needs none.
+        unknowns: largest number of unknowns that the affine forms share; None for what ``max_memory`` bytes hold. More
+            unknowns prove more and take longer.
         max_memory: bytes for the affine forms.
-        progress: who is told every finished ball.
+        progress: the listener that is told of every finished ball.
 
     Returns:
-        An :class:`AgreementCertificate`.
+        An :class:`~slth.tickets.certify.certificate.AgreementCertificate`.
 
     Raises:
-        InputError: a step without a sound transformer (named), outputs of a shape other than (N, classes), images
+        InputError: a step has no sound transformer, the outputs do not have the shape (N, classes), or images lie
             outside the range.
 
     Source: propagation
@@ -68,15 +68,15 @@ def certified_agreement(
     else:
         low, high = (float(images.min()) if low is None else low), (float(images.max()) if high is None else high)
     propagation = Propagation(record.target, enclose(fold_record(record)))
-    ours, theirs, sure, differ, bounds = [], [], [], [], []
+    target_classes, ticket_classes, agreeing, differing, bounds = [], [], [], [], []
     for pair in run_points(propagation, images):
-        classes, same, apart = _decide(pair)
-        ours.append(classes)
-        theirs.append((pair.ticket_box.lo + pair.ticket_box.hi).argmax(dim=1))
-        sure.append(same)
-        differ.append(apart)
+        classes, agree, differ = _decide(pair)
+        target_classes.append(classes)
+        ticket_classes.append(_likely_classes(pair.ticket_box))
+        agreeing.append(agree)
+        differing.append(differ)
         bounds.append(pair.delta_box.largest.amax(dim=1))
-    classes, certified, difference = torch.cat(ours), torch.cat(sure), torch.cat(bounds)
+    classes, certified, difference = torch.cat(target_classes), torch.cat(agreeing), torch.cat(bounds)
     if radius:
         difference[~certified] = torch.nan
         todo = certified.nonzero().flatten().tolist()
@@ -93,8 +93,8 @@ def certified_agreement(
         low=low,
         high=high,
         certified=certified.numpy(),
-        disagree=torch.cat(differ).numpy(),
-        observed=(classes == torch.cat(theirs)).numpy(),
+        disagree=torch.cat(differing).numpy(),
+        observed=(classes == torch.cat(ticket_classes)).numpy(),
         classes=classes.numpy(),
         difference=difference.numpy(),
         unknowns=unknowns or 0,
@@ -103,8 +103,8 @@ def certified_agreement(
 
 
 def _prove_ball(propagation: Propagation, ball: Box, classes: Tensor, unknowns: int) -> tuple[bool, float]:
-    """Whether both networks predict the class all over a ball, and a bound on their difference there."""
-    # Plain intervals first: they cost little, and are enough for some networks.
+    """Whether both networks provably predict the class for all inputs of a ball, and a bound on their difference."""
+    # Plain intervals come first: they cost little and prove enough for some networks.
     for limit in (0, unknowns):
         pair = propagation.run(ball, Unknowns(limit))
         if _smaller_margin(pair, classes).item() > 0 or limit == unknowns:
@@ -113,37 +113,42 @@ def _prove_ball(propagation: Propagation, ball: Box, classes: Tensor, unknowns: 
 
 
 def _decide(pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
-    """The target's class at each example, whether the ticket provably has the same, or provably another."""
+    """At each example: the target's class, whether the ticket provably predicts it, and whether provably another."""
     if pair.target.center.ndim != 2:
         raise InputError(
             f"agreement needs outputs of shape (N, classes); got {tuple(pair.target.center.shape)}. "
             "Use certify_network() for other outputs."
         )
-    classes = (pair.target_box.lo + pair.target_box.hi).argmax(dim=1)
-    theirs = (pair.ticket_box.lo + pair.ticket_box.hi).argmax(dim=1)
-    sure = _class_margin(pair.target, pair.target_box, classes) > 0
-    same = sure & (_class_margin(pair.ticket, pair.ticket_box, classes) > 0)
-    apart = sure & (_class_margin(pair.ticket, pair.ticket_box, theirs) > 0) & (classes != theirs)
-    return classes, same, apart
+    classes, ticket_classes = _likely_classes(pair.target_box), _likely_classes(pair.ticket_box)
+    proved = _class_margin(pair.target, pair.target_box, classes) > 0
+    agree = proved & (_class_margin(pair.ticket, pair.ticket_box, classes) > 0)
+    differ = proved & (_class_margin(pair.ticket, pair.ticket_box, ticket_classes) > 0) & (classes != ticket_classes)
+    return classes, agree, differ
+
+
+def _likely_classes(outputs: Box) -> Tensor:
+    """The classes that the middles of the intervals give, int64 (B,)."""
+    return (outputs.lo + outputs.hi).argmax(dim=1)
 
 
 def _smaller_margin(pair: Pair, classes: Tensor) -> Tensor:
-    """A lower bound on the smaller of both networks' margins of a class: (B,)."""
-    ours = _class_margin(pair.target, pair.target_box, classes)
-    return torch.minimum(ours, _class_margin(pair.ticket, pair.ticket_box, classes))
+    """A lower bound on the margins of some classes in both networks, float64 (B,)."""
+    target_margin = _class_margin(pair.target, pair.target_box, classes)
+    return torch.minimum(target_margin, _class_margin(pair.ticket, pair.ticket_box, classes))
 
 
 def _class_margin(form: Form, box: Box, classes: Tensor) -> Tensor:
-    """A lower bound on the margin of a class over every other class: (B,)."""
+    """A lower bound on the margin of each example's class over every other class, float64 (B,)."""
 
     def entry(values: Tensor, which: Tensor) -> Tensor:
+        """The entries of one class for each example."""
         return values.gather(-1, which.unsqueeze(-1).expand(*values.shape[:-1], 1)).squeeze(-1)
 
     margin = torch.full(classes.shape, torch.inf, dtype=torch.float64)
-    mine = Form(*(entry(values, classes) for values in (form.center, form.spread, form.rest)))
+    chosen = Form(*(entry(values, classes) for values in (form.center, form.spread, form.rest)))
     for other in range(box.lo.shape[1]):
-        theirs = Form(form.center[..., other], form.spread[..., other], form.rest[..., other])
+        rival = Form(form.center[..., other], form.spread[..., other], form.rest[..., other])
         plain = Box(entry(box.lo, classes), entry(box.hi, classes)) - Box(box.lo[:, other], box.hi[:, other])
-        ahead = torch.maximum((mine - theirs).box().lo, plain.lo)
+        ahead = torch.maximum((chosen - rival).box().lo, plain.lo)
         margin = torch.where(classes == other, margin, torch.minimum(margin, ahead))
     return margin

@@ -1,4 +1,4 @@
-"""The search for inputs on which a ticket differs most from its target: lower bounds beside the proved ones."""
+"""The search for inputs on which a ticket differs most from its target, which gives the lower end of a bracket."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from slth.tickets.certify.forms import Box, Tensor
 from slth.tickets.networks.folded import FoldedLayer, build_pair
 from slth.tickets.record.record import Record
 
-# Of each kind of start this many. All of them climb for some steps, the best of them again and for longer.
+# Starting points of each kind. All of them ascend for STEPS steps.
 STARTS = 32
 STEPS = 100
-LONG_STEPS = 600
+# The best points then ascend again for longer.
 LONG_STARTS = 32
-KEPT = 8
+LONG_STEPS = 600
+# Points that are returned.
+RESULTS = 8
+# The first step, as a share of the width of the box.
+FIRST_STEP = 0.2
 
 
 def find_differences(
     record: Record, folded: Mapping[str, FoldedLayer], box: Box, *, images: Tensor | None = None, seed: int = 0
 ) -> Tensor:
-    r"""Inputs of a box on which the outputs differ most, by projected sign-gradient ascent.
+    r"""Search a box for the inputs on which the outputs differ most, by projected sign-gradient ascent.
 
     .. math:: \max_{x \in [lo, hi]} \| \hat f(x) − f(x) \|_∞
 
     Args:
         record: the ticket.
-        folded: what :func:`~slth.tickets.networks.folded.fold_record` returned for it.
+        folded: the layers that :func:`~slth.tickets.networks.folded.fold_record` returned for it.
         box: least and greatest inputs, float64 (1, …).
-        images: further starts, (N, …); those on which the outputs differ most are taken.
-        seed: of the random starts, which are points of the box and of its corners.
+        images: further starting points, (N, …); those on which the outputs differ most are used.
+        seed: seed of the random starting points, which lie in the box and at its corners.
 
     Returns:
-        Up to 8 inputs, float64 (k, …), each a float32 number exactly, the best first. Nothing is proved of them.
+        Up to RESULTS inputs, float64 (k, …) with values that float32 holds exactly, the best first. Nothing is proved
+        of them.
 
     Raises:
         InputError: the box does not fit the network.
     """
-    target, other = build_pair(record, folded, torch.float32)
+    target, ticket = build_pair(record, folded, torch.float32)
     lo, hi = _float32_ends(box)
     shape = (STARTS, *lo.shape[1:])
     generator = torch.Generator().manual_seed(seed)
@@ -50,10 +55,10 @@ def find_differences(
     try:
         if images is not None:
             given = images.float().clamp(lo, hi)
-            differ = torch.cat([_difference(target, other, part) for part in given.split(256)])
+            differ = torch.cat([_difference(target, ticket, part) for part in given.split(256)])
             starts.append(given[differ.argsort(descending=True)[:STARTS]])
-        best = _ascend(target, other, torch.cat(starts), lo, hi, STEPS)[:LONG_STARTS]
-        return _ascend(target, other, best, lo, hi, LONG_STEPS)[:KEPT].double()
+        best = _ascend(target, ticket, torch.cat(starts), lo, hi, STEPS)[:LONG_STARTS]
+        return _ascend(target, ticket, best, lo, hi, LONG_STEPS)[:RESULTS].double()
     except (RuntimeError, ValueError, IndexError) as cause:
         raise InputError(
             f"inputs of shape {tuple(lo.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
@@ -61,28 +66,29 @@ def find_differences(
         ) from cause
 
 
-def _ascend(target: nn.Module, other: nn.Module, x: Tensor, lo: Tensor, hi: Tensor, steps: int) -> Tensor:
+def _ascend(target: nn.Module, ticket: nn.Module, x: Tensor, lo: Tensor, hi: Tensor, steps: int) -> Tensor:
+    """The best point on the way up from each starting point, the best of all first."""
     best, most = x.clone(), torch.full((len(x),), -torch.inf)
     for step in range(steps + 1):
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            value = _difference(target, other, x)
+            value = _difference(target, ticket, x)
             (slope,) = torch.autograd.grad(value.sum(), x)
         better = value.detach() > most
         most = torch.where(better, value.detach(), most)
         best[better] = x.detach()[better]
-        x = (x + slope.sign() * (hi - lo) * 0.2 * (1 - step / steps)).clamp(lo, hi)
+        x = (x + slope.sign() * (hi - lo) * FIRST_STEP * (1 - step / steps)).clamp(lo, hi)
     return best[most.argsort(descending=True)].detach()
 
 
-def _difference(target: nn.Module, other: nn.Module, x: Tensor) -> Tensor:
-    """‖f̂(x) − f(x)‖∞ of each input."""
-    out: Tensor = (other(x) - target(x)).flatten(1).abs().amax(dim=1)
+def _difference(target: nn.Module, ticket: nn.Module, x: Tensor) -> Tensor:
+    """‖f̂(x) − f(x)‖∞ for each input."""
+    out: Tensor = (ticket(x) - target(x)).flatten(1).abs().amax(dim=1)
     return out
 
 
 def _float32_ends(box: Box) -> tuple[Tensor, Tensor]:
-    """The box's ends as float32 numbers that lie in it."""
+    """The ends of a box as float32 numbers that lie inside it."""
     lo, hi = box.lo.float(), box.hi.float()
     lo = torch.where(lo.double() < box.lo, torch.nextafter(lo, torch.full_like(lo, torch.inf)), lo)
     hi = torch.where(hi.double() > box.hi, torch.nextafter(hi, torch.full_like(hi, -torch.inf)), hi)

@@ -1,4 +1,4 @@
-"""Which inputs a certificate is about: range, shape and boxes; and how many unknowns a proof may share."""
+"""The inputs that a certificate is about (range, shape and boxes), and how many unknowns a proof may share."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from slth.tickets.certify.forms import Box, Tensor, Unknowns
 from slth.tickets.certify.propagate import Propagation
 from slth.tickets.record.record import Record
 
-# Copies of the affine forms that a step holds at its peak, in float64.
+# Copies of an affine form that a step holds at its peak, in float64.
 FORM_COPIES = 10
-# Examples of one pass without shared unknowns: they stay near the cache.
+# Examples in one pass without shared unknowns. So few stay near the cache.
 POINT_BATCH = 32
 
 
 def input_range(record: Record, low: float | None, high: float | None) -> tuple[float, float]:
-    """The range of every input entry.
+    """The range that all input entries lie in.
 
     Args:
-        record: the ticket; its ``input_range`` is the default.
-        low: least value of an entry; None for the ticket's.
-        high: greatest value of an entry; None for the ticket's.
+        record: the ticket.
+        low: least value of an entry; None for that of the ticket's ``input_range``.
+        high: greatest value of an entry; None for that of the ticket's ``input_range``.
 
     Returns:
         (low, high), both finite.
@@ -43,15 +43,15 @@ def input_range(record: Record, low: float | None, high: float | None) -> tuple[
 
 
 def input_shape(record: Record, shape: tuple[int, ...] | None, images: Tensor | None) -> tuple[int, ...]:
-    """The shape of one input, without its batch axis.
+    """The shape of one input, without the batch axis.
 
     Args:
-        record: the ticket; the shape of its example input is the last resort.
-        shape: what the caller stated, or None.
-        images: data (N, …), whose shape is taken when none was stated; or None.
+        record: the ticket.
+        shape: the shape; None for that of ``images``, or else of the ticket's example input.
+        images: data (N, …), or None.
 
     Returns:
-        Sides, all positive.
+        The sides, all positive.
 
     Raises:
         InputError: no such shape is known.
@@ -67,24 +67,24 @@ def input_shape(record: Record, shape: tuple[int, ...] | None, images: Tensor | 
 
 
 def input_box(low: float, high: float, shape: tuple[int, ...]) -> Box:
-    """All inputs with entries in [low, high], as one example.
+    """The box of all inputs with entries in [low, high], as one example.
 
     Args:
         low: least value of an entry.
         high: greatest value of an entry.
-        shape: of one input.
+        shape: shape of one input, without the batch axis.
     """
     return Box(torch.full((1, *shape), low, dtype=torch.float64), torch.full((1, *shape), high, dtype=torch.float64))
 
 
 def ball_box(x: Tensor, radius: float, low: float | None, high: float | None) -> Box:
-    """A box that holds an L∞ ball, clipped to a range.
+    """A box that contains an L∞ ball, clipped to a range.
 
     Args:
         x: centre of the ball, float64 (1, …).
-        radius: of the ball.
-        low: least value of an entry, or None.
-        high: greatest value of an entry, or None.
+        radius: radius of the ball.
+        low: least value of an entry; None for no bound.
+        high: greatest value of an entry; None for no bound.
     """
     box = Box(x - radius, x + radius)
     wide = Box(torch.nextafter(box.lo, box.lo - 1), torch.nextafter(box.hi, box.hi + 1))
@@ -92,7 +92,7 @@ def ball_box(x: Tensor, radius: float, low: float | None, high: float | None) ->
 
 
 def run_points(propagation: Propagation, images: Tensor) -> Iterator[Pair]:
-    """The outputs at single inputs, in batches; only rounding is enclosed.
+    """Propagate single inputs in batches, where the forms enclose nothing but rounding.
 
     Args:
         propagation: target and ticket.
@@ -106,30 +106,30 @@ def run_points(propagation: Propagation, images: Tensor) -> Iterator[Pair]:
 
 
 def difference_floor(pair: Pair) -> Tensor:
-    """A lower bound on ‖δ‖∞ of each example: float64 (B,)."""
+    """A lower bound on ‖δ‖∞ for each example: float64 (B,)."""
     box = pair.delta_box
     return torch.maximum(box.lo, -box.hi).clamp(min=0).flatten(1).amax(dim=1)
 
 
 def unknowns_budget(propagation: Propagation, box: Box, max_memory: float) -> int:
-    """How many shared unknowns fit memory.
+    """The number of shared unknowns that fit memory.
 
-    Unknowns begin at activations and pools, and every later entry of a form has a coefficient for each of them.
+    Activations and pools introduce unknowns. Every entry of a later form has a coefficient for each of them.
 
     Args:
-        propagation: target and ticket.
+        propagation: the target and the ticket.
         box: the inputs of one example.
-        max_memory: bytes.
+        max_memory: bytes for the affine forms.
     """
-    begun, budget = box.lo[0].numel(), int(max_memory / (8 * FORM_COPIES * box.lo[0].numel()))
+    wanted, budget = box.lo[0].numel(), int(max_memory / (8 * FORM_COPIES * box.lo[0].numel()))
 
     def count(step: Step, pair: Pair) -> None:
-        nonlocal begun, budget
+        nonlocal wanted, budget
         size = pair.target.center[0].numel()
         fit = int(max_memory / (8 * FORM_COPIES * size))
-        if begun > fit:
+        if wanted > fit:
             budget = min(budget, fit)
-        begun += 2 * size if propagation.gives_unknowns(step) else 0
+        wanted += 2 * size if propagation.adds_unknowns(step) else 0
 
     propagation.run(box, Unknowns(0), count)
-    return min(budget, begun)
+    return min(budget, wanted)

@@ -1,4 +1,4 @@
-"""What a certificate says: brackets, proved agreement, and their record as JSON."""
+"""The results of certification: brackets and proved agreement, and their description as JSON."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """How far the proof is from the truth after one linear map.
+    """The bracket of the largest difference ‖δ‖∞ after one linear map.
 
     Attributes:
-        name: of the map. found, proved: bounds on ‖δ‖∞ there (found on the same inputs as the output's).
-        open: fraction of its outputs whose sign the proof leaves open; every one costs.
+        name: name of the map.
+        found: a lower bound, from the inputs that were found for the network's output.
+        proved: an upper bound.
+        open: fraction of the map's outputs whose sign the proof leaves open. Each of them widens the bracket.
     """
 
     name: str
@@ -33,11 +35,18 @@ class NetworkCertificate:
     .. math:: found \;≤\; \sup_{lo ≤ x ≤ hi} \| \hat f(x) − f(x) \|_∞ \;≤\; proved
 
     Attributes:
-        low, high: of every input entry. shape: of one input. proved, found: rigorous, outward rounded.
-        norm_bound: what theory.md's layer bounds compose to (kernel errors, ‖K̂‖∞ and largest activations alone).
-        observed: largest difference on the given images, None without.
-        worst: float32, the input at which ``found`` was found. limits: one entry per use of a linear map.
-        unknowns: at most so many are shared by the affine forms. seconds: wall time.
+        low: least value of an input entry.
+        high: greatest value of an input entry.
+        shape: shape of one input, without the batch axis.
+        proved: a rigorous upper bound.
+        found: a rigorous lower bound.
+        norm_bound: the upper bound that the layer bounds of :mod:`slth.theory.propagation` compose to; it knows the
+            kernel errors, ‖K̂‖∞ and the largest activations alone.
+        observed: a lower bound from the given images; None without images.
+        worst: the input at which ``found`` was found, float32.
+        limits: one bracket for each use of a linear map.
+        unknowns: largest number of unknowns that the affine forms share.
+        seconds: wall time.
     """
 
     low: float
@@ -54,11 +63,11 @@ class NetworkCertificate:
 
     @property
     def ratio(self) -> float:
-        """Proved / found: 1 would be the truth."""
+        """The ratio proved / found, which is 1 if both are the truth."""
         return self.proved / self.found if self.found else math.inf if self.proved else 1.0
 
     def describe(self) -> dict[str, Any]:
-        """The certificate as JSON; ``worst_input`` is base64 of little-endian float32."""
+        """The certificate as JSON, where ``worst_input`` is base64 of little-endian float32."""
         names = ("low", "high", "proved", "found", "norm_bound", "observed", "unknowns")
         return {
             **{name: getattr(self, name) for name in names},
@@ -72,14 +81,20 @@ class NetworkCertificate:
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementCertificate:
-    """For which examples target and ticket provably predict the same class, everywhere within L∞ distance ``radius``.
+    """The examples around which target and ticket provably predict the same class, within L∞ distance ``radius``.
 
     Attributes:
-        radius: of the balls, clipped to [low, high]. certified: bool (N,): one class, proved for both networks and all
-            inputs of the ball. disagree: bool (N,): proved to differ at the example itself.
-        observed: bool (N,): agree at the example itself in float64. classes: int64 (N,), the target's prediction there.
-        difference: float64 (N,), proved bound on ‖f̂ − f‖∞ over the ball (NaN where the ball was not looked at,
-            because the example itself is not certified). seconds: wall time.
+        radius: radius of the balls around the examples, in units of the input.
+        low: least value of an input entry; the balls are clipped to [low, high].
+        high: greatest value of an input entry.
+        certified: whether both networks provably predict one class for all inputs of the ball, bool (N,).
+        disagree: whether the networks provably predict different classes at the example itself, bool (N,).
+        observed: whether the networks predict the same class at the example itself in float64, bool (N,).
+        classes: the class that the target predicts at the example itself, int64 (N,).
+        difference: a proved bound on ‖f̂ − f‖∞ over the ball, float64 (N,); NaN where nothing was proved about the ball
+            because the example itself is not certified.
+        unknowns: largest number of unknowns that the affine forms share.
+        seconds: wall time.
     """
 
     radius: float
@@ -95,11 +110,11 @@ class AgreementCertificate:
 
     @property
     def fraction(self) -> float:
-        """Of the examples, the certified ones."""
+        """The fraction of the examples that are certified."""
         return float(self.certified.mean())
 
     def describe(self) -> dict[str, Any]:
-        """The certificate as JSON, example by example left out."""
+        """The certificate as JSON, with totals in place of single examples."""
         proved = self.difference[np.isfinite(self.difference)]
         return {
             "radius": self.radius,

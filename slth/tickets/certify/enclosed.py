@@ -1,4 +1,4 @@
-"""Weights of a ticket with their rounding enclosed: what a target's linear map and its folded ticket really apply."""
+"""Linear maps of a target and of its folded ticket, with weights whose rounding errors are enclosed."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ import torch
 
 from slth.networks.kept_module import KeptModule
 from slth.networks.linear_map import LinearMap
-from slth.tickets.certify.forms import TINY, UNIT, Form, Tensor, above, gamma, gamma_each
-from slth.tickets.certify.norms import entry_norm, euclidean, map_norm
+from slth.tickets.certify.forms import TINY, UNIT, Form, Tensor, gamma, gamma_each, round_up
+from slth.tickets.certify.norms import entry_norm, euclidean_norm, map_norm
 from slth.tickets.networks.folded import FoldedLayer, FoldedSum, MapOperation
 
 
 @dataclass(frozen=True, eq=False)
 class Enclosed:
-    """Numbers known to lie within ``radius`` of ``center``, float64 tensors of one shape."""
+    """Numbers that are known up to an error.
+
+    Attributes:
+        center: approximations of the numbers, float64.
+        radius: bounds on their errors, float64, of the same shape.
+    """
 
     center: Tensor
     radius: Tensor
 
     def __add__(self, other: Enclosed) -> Enclosed:
         center = self.center + other.center
-        return Enclosed(center, above(self.radius + other.radius + UNIT * center.abs()) * (1 + 4 * UNIT))
+        return Enclosed(center, round_up(self.radius + other.radius + UNIT * center.abs()) * (1 + 4 * UNIT))
 
     def __neg__(self) -> Enclosed:
         return Enclosed(-self.center, self.radius)
@@ -34,18 +39,18 @@ class Enclosed:
         return self + (-other)
 
     def half(self) -> Enclosed:
-        """Divided by two, which is exact."""
+        """The numbers divided by two, which is exact."""
         return Enclosed(self.center / 2, self.radius / 2)
 
     @functools.cached_property
-    def rows(self) -> Tensor:
-        """‖·‖₂ of what belongs to each output, rounded up."""
-        return euclidean(above(self.center.abs() + self.radius))
+    def row_norms(self) -> Tensor:
+        """The Euclidean norm of the entries that belong to each output, rounded up."""
+        return euclidean_norm(round_up(self.center.abs() + self.radius))
 
     @functools.cached_property
     def largest(self) -> float:
-        """Max |entry|, rounded up."""
-        return float(above(self.center.abs() + self.radius).max()) if self.center.numel() else 0.0
+        """The largest modulus of an entry, rounded up."""
+        return float(round_up(self.center.abs() + self.radius).max()) if self.center.numel() else 0.0
 
     @staticmethod
     def exact(values: np.ndarray) -> Enclosed:
@@ -55,8 +60,14 @@ class Enclosed:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """What the ticket has for inputs of some signs: ẑ = A â + E|â|, and A − K; E is None where it is not needed."""
+class SignedKernel:
+    """The kernels of the ticket for inputs of some signs: ẑ = A â + E|â|.
+
+    Attributes:
+        kernel: A.
+        skew: E; None where it is zero.
+        error: A − K.
+    """
 
     kernel: Enclosed
     skew: Enclosed | None
@@ -65,16 +76,16 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class EnclosedMap(MapOperation):
-    """A linear map of the target and what the ticket has in its place, both enclosed.
+    """A linear map of the target and its counterpart in the ticket, both enclosed.
 
     Attributes:
-        linear: the map.
+        linear: the linear map.
         weight: the target's K.
         bias: the target's b; None without a bias.
         positive: the ticket's K̂⁺.
         negative: the ticket's K̂⁻.
         ticket_bias: the ticket's b̂; None without a bias.
-        known_norms: operator norms that were computed already.
+        known_norms: operator norms that were already computed, by weight and shape of the input.
     """
 
     weight: Enclosed
@@ -85,22 +96,30 @@ class EnclosedMap(MapOperation):
     known_norms: dict[tuple[int, tuple[int, ...]], float] = field(default_factory=dict)
 
     @functools.cached_property
-    def sides(self) -> dict[str, Side]:
-        """By signs of the ticket's input: ``+``, ``-`` and ``+-``."""
+    def kernels_by_sign(self) -> dict[str, SignedKernel]:
+        """Signs that the ticket's input can have (``+``, ``-`` or ``+-``) → the ticket's kernels."""
         middle, skew = (self.positive + self.negative).half(), (self.positive - self.negative).half()
         return {
-            "+": Side(self.positive, None, self.positive - self.weight),
-            "-": Side(self.negative, None, self.negative - self.weight),
-            "+-": Side(middle, skew if skew.largest else None, middle - self.weight),
+            "+": SignedKernel(self.positive, None, self.positive - self.weight),
+            "-": SignedKernel(self.negative, None, self.negative - self.weight),
+            "+-": SignedKernel(middle, skew if skew.largest else None, middle - self.weight),
         }
 
     @functools.cached_property
     def bias_error(self) -> Enclosed | None:
-        """b̂ − b."""
+        """The error b̂ − b of the bias; None without a bias."""
         return None if self.ticket_bias is None or self.bias is None else self.ticket_bias - self.bias
 
     def norm(self, weight: Enclosed, shape: Sequence[int]) -> float:
-        """An upper bound on ‖operation‖₂ for inputs of this shape (without batch axis); ∞ where there is none."""
+        """An upper bound on the Euclidean operator norm of the map with a weight.
+
+        Args:
+            weight: the weight.
+            shape: shape of one input, without the batch axis.
+
+        Returns:
+            The bound; ∞ where none is known.
+        """
         key = id(weight), tuple(shape)
         if key not in self.known_norms:
             self.known_norms[key] = map_norm(self.linear, weight.center, shape) + entry_norm(weight.radius)
@@ -108,11 +127,18 @@ class EnclosedMap(MapOperation):
 
     @property
     def terms(self) -> int:
-        """Products in one output."""
+        """Number of products in one output."""
         return int(np.prod(self.linear.weight.shape[1:]))
 
     def apply(self, form: Form, weight: Enclosed) -> Form:
-        """The operation on a form: every unknown through the weight, the rest and all rounding through its moduli."""
+        """The image of a form under the map with a weight, without the bias.
+
+        The unknowns pass through the weight. The rest and all rounding errors pass through its moduli.
+
+        Args:
+            form: the form.
+            weight: the weight.
+        """
         spread = form.spread
         if len(spread):
             moved = self.operate(spread.flatten(0, 1), weight.center)
@@ -120,30 +146,36 @@ class EnclosedMap(MapOperation):
         center = self.operate(form.center, weight.center)
         magnitude = form.magnitude()
         cost = gamma(self.terms)
-        rest = self.operate(above(form.rest + cost * magnitude), weight.center.abs())
+        rest = self.operate(round_up(form.rest + cost * magnitude), weight.center.abs())
         if bool(weight.radius.any()):
             rest = rest + self.operate(magnitude, weight.radius)
         rest = rest * (1 + 2 * cost) + (TINY if bool(magnitude.any()) else 0.0)
         return Form(center, moved if len(spread) else center.new_zeros((0, *center.shape)), rest)
 
     def add_bias(self, form: Form, bias: Enclosed | None) -> Form:
-        """The form with a bias added."""
+        """A form with a bias added.
+
+        Args:
+            form: the form.
+            bias: the bias; None adds nothing.
+        """
         if bias is None:
             return form
         center = form.center + self.beside(bias.center)
         cost = self.beside(bias.radius) + 2 * UNIT * center.abs()
-        return Form(center, form.spread, above(form.rest + cost))
+        return Form(center, form.spread, round_up(form.rest + cost))
 
     def gain(self, weights: Sequence[Enclosed]) -> float:
-        """The largest Σ|entries| over outputs, each entry the larger of those of ``weights``; rounded up."""
+        """The largest row sum of moduli, where each entry is the largest among ``weights``; rounded up."""
         largest = torch.stack([weight.center.abs() + weight.radius for weight in weights]).amax(dim=0)
         return float(largest.flatten(1).sum(dim=1).max()) * (1 + gamma(self.terms))
 
 
 def enclose(folded: Mapping[str, FoldedLayer]) -> dict[str, EnclosedMap]:
-    """The enclosed maps of a folded ticket, by the target's names.
+    """Enclose the maps of a folded ticket; its candidates are exact products, so only their sums are rounded.
 
-    The candidates are exact products, so only their summation rounds.
+    Returns:
+        Name of a layer in the target → the enclosed map.
     """
     return {
         name: EnclosedMap(
@@ -159,7 +191,7 @@ def enclose(folded: Mapping[str, FoldedLayer]) -> dict[str, EnclosedMap]:
 
 
 def enclose_kept(module: KeptModule) -> EnclosedMap:
-    """A conv or linear layer that was left out of the search: the same in target and ticket."""
+    """Enclose a conv or linear layer that was left out of the search, which is the same in target and ticket."""
     conv = module.type != "Linear"
     options = {name: module.options[name] for name in ("stride", "padding", "dilation", "padding_mode") if conv}
     linear = LinearMap(
@@ -176,6 +208,6 @@ def enclose_kept(module: KeptModule) -> EnclosedMap:
 
 
 def _rounded(total: FoldedSum) -> Enclosed:
-    """A computed sum, and how far it may be off."""
+    """A computed sum with a bound on its rounding error."""
     radius = gamma_each(total.terms) * total.moduli
     return Enclosed(torch.from_numpy(total.values), torch.from_numpy(radius))

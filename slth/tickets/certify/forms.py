@@ -1,16 +1,17 @@
-r"""Affine forms with outward rounding: sets of activations, one per neuron, that share the input's unknowns.
+r"""Intervals and affine forms with outward rounding: sets that enclose the activations of a network.
 
-A form stands for all values
+An affine form has, for each neuron, all the values
 
-.. math:: c + \sum_{g} s_g ξ_g + r η, \qquad ξ ∈ [−1, 1]^G \text{ shared by all neurons},\ η ∈ [−1, 1] \text{ its own}
+.. math:: c + \sum_{g} s_g ξ_g + r η, \qquad ξ ∈ [−1, 1]^G,\ η ∈ [−1, 1]
 
-Everything is float64 and rounds to nearest, and every operation adds to r what its own rounding may have cost:
+All neurons share the unknowns ξ, and each neuron has its own η. Everything is float64 and rounds to nearest. Every
+operation adds to r the error that its own rounding can have caused:
 
-* a sum of n products, in whatever order, with or without fused multiply-add, is off by at most γ_n Σ|a||b|,
-  γ_n = n u/(1 − n u), u = 2⁻⁵³. torch computes float64 convolutions and matrix products on the CPU as such sums
-  (direct or by matrix multiplication: its Winograd and Fourier kernels are float32 only);
-* :func:`gamma` is twice that, which pays for computing the bound itself in floating point;
-* products that underflow are off by at most 2⁻¹⁰⁷⁵ each, for which TINY is added.
+* A sum of n products, in any order, with or without fused multiply-add, has an error of at most γ_n Σ|a||b|, with
+  γ_n = n u/(1 − n u) and u = 2⁻⁵³. On the CPU, torch computes float64 convolutions and matrix products as such sums,
+  directly or by matrix multiplication; its Winograd and Fourier kernels are for float32 only.
+* :func:`gamma` is twice γ_n, which covers the rounding of the bound itself.
+* A product that underflows has an error of at most 2⁻¹⁰⁷⁵, which TINY covers.
 """
 
 from __future__ import annotations
@@ -24,79 +25,88 @@ import torch
 
 Tensor = torch.Tensor
 
+# Relative error of a float64 operation that rounds to nearest.
 UNIT = 2.0**-53
+# More than all products of a layer can lose by underflow.
 TINY = 2.0**-1000
 
 
 def gamma(terms: int) -> float:
-    """2γ of a sum of ``terms`` products (and of a few more): its relative rounding error, with room."""
+    """A bound on the relative rounding error of a sum of ``terms`` products and a few operations more: about 2γ."""
     return 2.0 * (terms + 8) * UNIT
 
 
 def gamma_each(terms: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """:func:`gamma` of each entry."""
+    """:func:`gamma` of each entry of an array."""
     return np.asarray(2.0 * (terms + 8) * UNIT, dtype=np.float64)
 
 
-def below(x: Tensor) -> Tensor:
-    """At most the number that ``x`` is the float64 nearest to."""
+def round_down(x: Tensor) -> Tensor:
+    """A number that is at most the exact result of the operation whose float64 result is ``x``."""
     return x - 4 * UNIT * x.abs()
 
 
-def above(x: Tensor) -> Tensor:
-    """At least the number that ``x`` is the float64 nearest to."""
+def round_up(x: Tensor) -> Tensor:
+    """A number that is at least the exact result of the operation whose float64 result is ``x``."""
     return x + 4 * UNIT * x.abs()
 
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """An interval for each neuron: lo ≤ hi, float64 (B, …)."""
+    """An interval for each neuron of each example.
+
+    Attributes:
+        lo: lower ends, float64 (B, …).
+        hi: upper ends, float64 (B, …), hi ≥ lo.
+    """
 
     lo: Tensor
     hi: Tensor
 
-    def meet(self, other: Box) -> Box:
-        """What both say."""
+    def intersect(self, other: Box) -> Box:
+        """The intersection with another box."""
         return Box(torch.maximum(self.lo, other.lo), torch.minimum(self.hi, other.hi))
 
     def checked(self) -> Box:
-        """The same; two enclosures of one value always meet: were they disjoint, one of them would be wrong."""
+        """The box itself, asserted not to be empty: sound enclosures of the same value always intersect."""
         assert bool((self.lo <= self.hi).all()), "an empty interval: a transformer is unsound, or a value not finite"
         return self
 
     def __add__(self, other: Box) -> Box:
-        return Box(below(self.lo + other.lo), above(self.hi + other.hi))
+        return Box(round_down(self.lo + other.lo), round_up(self.hi + other.hi))
 
     def __sub__(self, other: Box) -> Box:
-        return Box(below(self.lo - other.hi), above(self.hi - other.lo))
+        return Box(round_down(self.lo - other.hi), round_up(self.hi - other.lo))
 
     @property
     def largest(self) -> Tensor:
-        """Max |x| over the interval."""
+        """The largest |x| of each interval."""
         return torch.maximum(self.lo.abs(), self.hi.abs())
 
     def form(self) -> Form:
-        """The interval as a form without shared unknowns."""
+        """The box as a form without shared unknowns."""
         center = (self.lo + self.hi) / 2
-        rest = above(torch.maximum(self.hi - center, center - self.lo))
+        rest = round_up(torch.maximum(self.hi - center, center - self.lo))
         return Form(center, center.new_zeros((0, *center.shape)), rest)
 
     def times(self, factor: Tensor | float) -> Box:
-        """Multiplied by a number for each neuron."""
+        """The box multiplied by a number, or by one number for each neuron."""
         ends = self.lo * factor, self.hi * factor
-        return Box(below(torch.minimum(*ends)) - TINY, above(torch.maximum(*ends)) + TINY)
+        return Box(round_down(torch.minimum(*ends)) - TINY, round_up(torch.maximum(*ends)) + TINY)
 
     def map(self, move: Callable[[Tensor], Tensor]) -> Box:
-        """An exact, monotone operation on both ends."""
+        """The box after an exact operation that is monotone in every entry."""
         return Box(move(self.lo), move(self.hi))
 
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """An affine form for each neuron.
+    """An affine form for each neuron of each example.
 
     Attributes:
-        center: c, float64 (B, …). spread: s, (G, B, …). rest: r ≥ 0, (B, …).
+        center: c, float64 (B, …).
+        spread: s, the coefficients of the shared unknowns, float64 (G, B, …).
+        rest: r ≥ 0, float64 (B, …).
     """
 
     center: Tensor
@@ -104,28 +114,28 @@ class Form:
     rest: Tensor
 
     def radius(self) -> Tensor:
-        """Σ|s_g| + r, rounded up."""
+        """Half the width of each neuron's interval: Σ|s_g| + r, rounded up."""
         if not len(self.spread):
             return self.rest
         return (self.spread.abs().sum(dim=0) + self.rest) * (1 + gamma(len(self.spread)))
 
     def box(self) -> Box:
-        """The interval of each neuron's values."""
+        """The interval of the values of each neuron."""
         radius = self.radius()
-        return Box(below(self.center - radius), above(self.center + radius))
+        return Box(round_down(self.center - radius), round_up(self.center + radius))
 
     def magnitude(self) -> Tensor:
-        """A bound on |c| + Σ|s_g| + r, which rounding errors are proportional to."""
-        return above(self.center.abs() + self.radius())
+        """An upper bound on |c| + Σ|s_g| + r, which rounding errors are proportional to."""
+        return round_up(self.center.abs() + self.radius())
 
-    def charge(self, factor: float) -> Form:
-        """The same with ``factor``·magnitude added to r: the cost of a rounded operation just made."""
-        return Form(self.center, self.spread, above(self.rest + factor * self.magnitude()))
+    def with_error(self, factor: float) -> Form:
+        """The form with ``factor``·magnitude added to r, the error of a rounded operation."""
+        return Form(self.center, self.spread, round_up(self.rest + factor * self.magnitude()))
 
     def __add__(self, other: Form) -> Form:
         left, right = aligned(self.spread, other.spread)
         total = Form(self.center + other.center, left + right, self.rest + other.rest)
-        return total.charge(gamma(2))
+        return total.with_error(gamma(2))
 
     def __sub__(self, other: Form) -> Form:
         return self + (-other)
@@ -134,24 +144,29 @@ class Form:
         return Form(-self.center, -self.spread, self.rest)
 
     def times(self, factor: Tensor | float) -> Form:
-        """Multiplied by a number for each neuron; exact where that is 0, 1 or −1."""
+        """The form multiplied by a number, or by one number for each neuron; exact where that is 0, 1 or −1."""
         factor = torch.as_tensor(factor, dtype=self.center.dtype)
         rounds = (factor != 0) & (factor.abs() != 1)
         scaled = Form(self.center * factor, self.spread * factor, self.rest * factor.abs())
         if not bool(rounds.any()):
             return scaled
         cost = torch.where(rounds, gamma(2) * scaled.magnitude() + TINY, 0.0)
-        return Form(scaled.center, scaled.spread, above(scaled.rest + cost))
+        return Form(scaled.center, scaled.spread, round_up(scaled.rest + cost))
 
     def plus(self, interval: Box) -> Form:
-        """With an unknown of its own from an interval added to each neuron."""
+        """The form with an unknown number from an interval added to each neuron."""
         middle = interval.form()
         center = self.center + middle.center
         cost = torch.where(middle.center == 0, 0.0, 2 * UNIT * center.abs())
-        return Form(center, self.spread, above(self.rest + middle.rest + cost))
+        return Form(center, self.spread, round_up(self.rest + middle.rest + cost))
 
     def keep_where(self, chosen: Tensor, other: Form) -> Form:
-        """This form where ``chosen`` is true, the other elsewhere."""
+        """This form for some neurons, another form for the others.
+
+        Args:
+            chosen: for which neurons this form is kept, bool (B, …).
+            other: the form of the other neurons.
+        """
         left, right = aligned(self.spread, other.spread)
         return Form(
             torch.where(chosen, self.center, other.center),
@@ -161,7 +176,7 @@ class Form:
 
 
 def aligned(*spreads: Tensor) -> list[Tensor]:
-    """Spreads with as many unknowns as the longest: those that come later do not occur in the others."""
+    """The spreads filled up with zeros to the number of unknowns of the longest."""
     most = max(len(spread) for spread in spreads)
     return [
         spread
@@ -172,17 +187,21 @@ def aligned(*spreads: Tensor) -> list[Tensor]:
 
 
 class Unknowns:
-    """Counts the shared unknowns ξ of a batch and gives out new ones, up to a limit that keeps memory bounded."""
+    """The shared unknowns ξ of a batch, up to a limit that bounds the memory of the forms.
+
+    Args:
+        limit: largest number of shared unknowns.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
 
     def share(self, form: Form) -> Form:
-        """The form with the largest r's turned into shared unknowns, so that later layers can cancel them."""
+        """The form with its largest entries of r turned into shared unknowns, which later layers can cancel."""
         count = len(form.rest)
         flat = form.rest.reshape(count, -1)
-        # Rounding errors need no unknown of their own.
+        # Entries as small as rounding errors are not worth an unknown.
         worth = flat > 1e-9 * form.magnitude().amax()
         fresh = min(self.limit - self.used, int(worth.sum(dim=1).max()) if flat.numel() else 0)
         if fresh <= 0:

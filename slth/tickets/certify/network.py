@@ -1,8 +1,8 @@
-"""The certificate of a network: what is proved of a ticket as a function, and how near the proof comes to the truth.
+"""The certificate of a network: a proved bracket around the largest difference between ticket and target.
 
-The ticket is taken as a real function, its kept channels summed (:mod:`slth.tickets.networks.folded`). Rounding inside
-the proof is included. A float32 evaluation of the ticket differs from that function by its own rounding, as any
-network's does.
+The ticket is taken as a function on real numbers, with its kept channels summed (:mod:`slth.tickets.networks.folded`).
+The rounding errors of the proof itself are enclosed. A float32 evaluation of the ticket differs from this function by
+its own rounding, as that of any network does.
 """
 
 from __future__ import annotations
@@ -41,26 +41,28 @@ def certify_network(
     max_memory: float = 1e9,
     seed: int = 0,
 ) -> NetworkCertificate:
-    r"""Bracket the largest difference between a ticket's and its target's outputs over all inputs in [low, high].
+    r"""Bracket the largest difference between the outputs of ticket and target over all inputs in [low, high].
 
     .. math:: \sup_{x \in [low, high]^{shape}} \| \hat f(x) − f(x) \|_∞
 
     Args:
         record: the ticket.
-        low: least value of an input entry; default: that of the ticket's ``input_range``.
-        high: greatest value of an input entry; default: that of the ticket's ``input_range``.
-        shape: of one input, without its batch axis; default: that of ``images``, or of the ticket's example input.
+        low: least value of an input entry; None for that of the ticket's ``input_range``.
+        high: greatest value of an input entry; None for that of the ticket's ``input_range``.
+        shape: shape of one input, without the batch axis; None for that of ``images``, or else of the ticket's example
+            input.
         images: data (N, …), on which the difference is observed and from which the search starts.
-        unknowns: number of unknowns that the affine forms share; default: what ``max_memory`` bytes hold. More is
-            tighter and slower.
+        unknowns: largest number of unknowns that the affine forms share; None for what ``max_memory`` bytes hold. More
+            unknowns prove a tighter bound and take longer.
         max_memory: bytes for the affine forms.
-        seed: of the search for the worst input.
+        seed: seed of the search for the worst input.
 
     Returns:
-        A :class:`NetworkCertificate`.
+        A :class:`~slth.tickets.certify.certificate.NetworkCertificate`.
 
     Raises:
-        InputError: a step without a sound transformer (named), several inputs or outputs, no range or shape.
+        InputError: a step has no sound transformer, the network has several inputs or outputs, or the range or the
+            shape is not known.
 
     Source: propagation
     """
@@ -99,23 +101,26 @@ def certify_network(
 
 
 def prove_network(record: Record, low: float, high: float, shape: tuple[int, ...], unknowns: int) -> Pair:
-    """The proof alone: the pair of outputs for all inputs of a box.
+    """Prove the upper bound alone.
 
     Args:
         record: the ticket.
         low: least value of an input entry.
         high: greatest value of an input entry.
-        shape: of one input, without its batch axis.
-        unknowns: number of unknowns that the affine forms share; fewer where this machine holds fewer.
+        shape: shape of one input, without the batch axis.
+        unknowns: largest number of unknowns that the affine forms share; fewer if memory does not hold as many.
+
+    Returns:
+        The pair of outputs for all inputs of the box.
     """
     propagation, box = Propagation(record.target, enclose(fold_record(record))), input_box(low, high, shape)
-    # A record from elsewhere may ask for more than this machine holds; fewer unknowns are sound too.
+    # A record may come from a larger machine. A proof with fewer unknowns is sound too.
     budget = unknowns_budget(propagation, box, available_memory() / 2)
     return propagation.run(box, Unknowns(min(unknowns, budget)))
 
 
 def largest_difference(record: Record, points: Tensor) -> float:
-    """A rigorous lower bound on the largest ‖f̂(x) − f(x)‖∞ over some inputs.
+    """Prove a lower bound on the largest ‖f̂(x) − f(x)‖∞ among some inputs.
 
     Args:
         record: the ticket.
@@ -126,7 +131,7 @@ def largest_difference(record: Record, points: Tensor) -> float:
 
 
 def _recorder(propagation: Propagation, found: list[tuple[str, float, float]]) -> Callable[[Step, Pair], None]:
-    """Writes down (name, ‖δ‖∞, fraction of open signs) after every linear map."""
+    """A visitor that appends (name, ‖δ‖∞, fraction of open signs) to ``found`` after every linear map."""
 
     def visit(step: Step, pair: Pair) -> None:
         if propagation.is_linear(step):

@@ -1,4 +1,4 @@
-"""A pair's way through a network: which step of the graph is which transformer, and which steps have none."""
+"""Propagation of a pair through the graph of a network, step by step."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ SUPPORTED = (
 
 
 class Propagation:
-    """A target and its folded ticket, ready to take pairs from the input to the output.
+    """A target with its folded ticket, through which pairs can be propagated.
 
     Args:
         target: the target.
-        folded: name of a linear map → what the ticket has in its place, enclosed.
+        folded: name of a linear map → the map and its counterpart in the ticket, enclosed.
 
     Raises:
-        InputError: steps that have no sound transformer (all of them named), several inputs or outputs.
+        InputError: a step has no sound transformer (the message names all such steps), or the network has several
+            inputs or outputs.
     """
 
     def __init__(self, target: Target, folded: Mapping[str, EnclosedMap]) -> None:
@@ -47,31 +48,34 @@ class Propagation:
                 self.folded[module.name] = enclose_kept(module)
             else:
                 self.built[module.name] = module.build().double().eval()
-        self.steps = _pool_first(target.steps, self.operation)
+        self.steps = _pool_before_relu(target.steps, self.operation)
         self._check()
 
     def operation(self, step: Step) -> Operation | None:
-        """The operation of a step; None for a linear map, an input, a constant or the output."""
+        """The registered operation of a step; None for a linear map, an input, a constant or the output."""
         if step.kind == "module":
             return None if step.call in self.folded else REGISTRY.get("module", self.modules[step.call].type)
         return REGISTRY.get(step.kind, step.call) if step.kind in ("function", "method") else None
 
     def is_linear(self, step: Step) -> bool:
-        """Whether a step applies a linear map: one of the ticket's, or one that was left out of the search."""
+        """Whether a step applies a linear map, be it replaced by the ticket or left out of the search."""
         return step.kind == "module" and step.call in self.folded
 
-    def gives_unknowns(self, step: Step) -> bool:
-        """Whether a step's relaxation adds unknowns of its own."""
+    def adds_unknowns(self, step: Step) -> bool:
+        """Whether the relaxation of a step adds unknowns."""
         operation = self.operation(step)
         return operation is not None and isinstance(operation.relaxation, ADDS_UNKNOWNS)
 
     def run(self, box: Box, unknowns: Unknowns, visit: Callable[[Step, Pair], None] | None = None) -> Pair:
-        """The pair at the output for all inputs in a box.
+        """Propagate all inputs of a box to the output.
 
         Args:
-            box: inputs (B, …).
+            box: the inputs (B, …).
             unknowns: the unknowns that forms may share.
-            visit: called with the step and its pair after every step.
+            visit: called after every step with the step and its pair.
+
+        Returns:
+            The pair at the output.
 
         Raises:
             InputError: the box does not fit the network, or a step has no sound transformer.
@@ -88,6 +92,7 @@ class Propagation:
             ) from cause
 
     def _run(self, pair: Pair, unknowns: Unknowns, visit: Callable[[Step, Pair], None] | None) -> Pair:
+        """Propagate the pair of the input; values are dropped after their last use."""
         last = {name: i for i, step in enumerate(self.steps) for name in step.references()}
         values: dict[str, Any] = {}
         for i, step in enumerate(self.steps):
@@ -103,25 +108,27 @@ class Propagation:
             for name in step.references():
                 if last[name] == i:
                     values.pop(name, None)
-        raise AssertionError("a network ends with an output")
+        raise AssertionError("the last step of a network is its output")
 
     def _check(self) -> None:
+        """Refuse a network with several inputs or outputs, or with steps that have no sound transformer."""
         inputs = [step for step in self.steps if step.kind == "input"]
         if len(inputs) != 1 or not isinstance(self.steps[-1].args[0], Ref):
             raise InputError("a certificate needs a network of one input and one output tensor. Wrap the network.")
-        wrong = [step for step in self.steps if not self._known(step)]
+        wrong = [step for step in self.steps if not self._is_supported(step)]
         if wrong:
             raise InputError(
-                f"no sound transformer for {', '.join(map(self._described, wrong))}. Supported: {SUPPORTED}, and "
+                f"no sound transformer for {', '.join(map(self._describe, wrong))}. Supported: {SUPPORTED}, and "
                 "registered operations with a relaxation."
             )
 
-    def _described(self, step: Step) -> str:
+    def _describe(self, step: Step) -> str:
+        """A step in words, for messages."""
         kind = f" {self.modules[step.call].type.lower()}" if step.kind == "module" else ""
         return f"{step.name} ({step.call}{kind})"
 
-    def _known(self, step: Step) -> bool:
-        """Whether a step has a transformer; settings that change what it computes are not overlooked."""
+    def _is_supported(self, step: Step) -> bool:
+        """Whether a step has a transformer that covers its settings."""
         operation = self.operation(step)
         if operation is None:
             return True
@@ -131,11 +138,12 @@ class Propagation:
             return len(step.args) + len(step.options) == 2 and set(step.options) <= {"input", "other"}
         if step.kind == "module":
             return True
-        if isinstance(operation.relaxation, MaxPool):  # with more settings it returns indices too
+        if isinstance(operation.relaxation, MaxPool):  # With a seventh argument it returns indices too.
             return len(step.args) <= 6 and not step.options.get("return_indices")
         return "dtype" not in step.options
 
     def _step(self, step: Step, args: tuple[Any, ...], options: dict[str, Any], unknowns: Unknowns) -> Any:
+        """The value of a step: a pair, or what does not depend on the input."""
         if step.kind == "constant":
             return torch.from_numpy(self.target.constants[step.call]).double()
         if self.is_linear(step):
@@ -147,10 +155,11 @@ class Propagation:
         if not call.pairs:
             return call.function(*args, **options)
         relaxation = operation.relaxation
-        assert relaxation is not None  # which _check saw to
+        assert relaxation is not None  # _check refuses other steps.
         return TRANSFORMERS[type(relaxation)](relaxation, call, unknowns)
 
     def _function(self, step: Step) -> Callable[..., Any]:
+        """The function on tensors that a step computes."""
         if step.kind == "module":
             return self.built[step.call]
         if step.kind == "function":
@@ -158,23 +167,26 @@ class Propagation:
         return lambda x, *args, **options: getattr(x, step.call)(*args, **options)
 
 
-def _pool_first(steps: tuple[Step, ...], operation: Callable[[Step], Operation | None]) -> tuple[Step, ...]:
-    """The steps with max-pooling before a ReLU that it alone reads: the same function, with fewer open signs."""
+def _pool_before_relu(steps: tuple[Step, ...], operation: Callable[[Step], Operation | None]) -> tuple[Step, ...]:
+    """The steps with each ReLU moved behind the max-pooling that alone reads it.
+
+    The network computes the same function, but fewer signs are open.
+    """
     readers: dict[str, int] = {}
     for step in steps:
         for name in step.references():
             readers[name] = readers.get(name, 0) + 1
 
-    def relaxes_by(step: Step, kind: type) -> bool:
+    def has_relaxation(step: Step, kind: type) -> bool:
         found = operation(step)
         return found is not None and isinstance(found.relaxation, kind)
 
     changed = list(steps)
     for i, step in enumerate(steps[:-1]):
         follows = steps[i + 1]
-        pools = relaxes_by(follows, MaxPool) and follows.args[:1] == (Ref(step.name),)
-        if pools and relaxes_by(step, Relu) and len(step.args) >= 1 and readers[step.name] == 1:
-            # The names stay with the places, so that later references still find the last of the two.
+        pools = has_relaxation(follows, MaxPool) and follows.args[:1] == (Ref(step.name),)
+        if pools and has_relaxation(step, Relu) and len(step.args) >= 1 and readers[step.name] == 1:
+            # The names stay at their places, so that later references still find the second of the two steps.
             changed[i] = replace(follows, name=step.name, args=(step.args[0], *follows.args[1:]))
             changed[i + 1] = replace(step, name=follows.name, args=(Ref(step.name), *step.args[1:]))
     return tuple(changed)

@@ -1,4 +1,4 @@
-"""A recorded certificate, proved again: from the ticket and the record alone, with no trust in who made it."""
+"""Proving a recorded certificate again, from the ticket alone, without trust in the record."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from slth.tickets.certify.forms import Tensor
 from slth.tickets.certify.network import largest_difference, prove_network
 from slth.tickets.record.record import Record
 
-# The proof's last bits depend on the order of float64 sums, and so on the machine: a bound within this of the record
-# is the recorded bound. (Each of them is rigorous by itself.)
+# Largest relative difference between a recorded bound and the recomputed one. Both are rigorous, but their last bits
+# depend on the order of float64 sums, which differs from machine to machine.
 TOLERANCE = 1e-6
 
 
 def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]:
     """Prove a recorded network certificate again.
 
-    ``proved`` is computed again with as many unknowns, ``found`` at the recorded worst input; no search is repeated.
+    ``proved`` is computed again with as many unknowns, and ``found`` at the recorded worst input, without a new search.
     ``observed`` is about data and is not checked.
 
     Args:
@@ -33,7 +33,7 @@ def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]
         claim: what :meth:`~slth.tickets.certify.certificate.NetworkCertificate.describe` returned.
 
     Returns:
-        One sentence for each thing that does not hold.
+        One sentence for each claim that does not hold.
     """
     try:
         shape = tuple(int(side) for side in claim["shape"])
@@ -41,12 +41,12 @@ def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]
         claimed = {name: float(claim[name]) for name in ("proved", "found", "norm_bound")}
         worst = np.frombuffer(base64.b64decode(claim["worst_input"], validate=True), dtype="<f4").reshape(1, *shape)
     except (KeyError, TypeError, ValueError, binascii.Error) as cause:
-        return (f"the certificate's record is not whole ({cause})",)
+        return (f"the certificate's record is incomplete ({cause})",)
     if not (0 <= unknowns <= 10**6 and -math.inf < low <= high < math.inf and all(side > 0 for side in shape)):
-        return ("the certificate's record names no box of inputs",)
+        return ("the certificate's record does not describe a box of inputs",)
     x = torch.from_numpy(worst.astype(np.float64))
     if not bool(((low <= x) & (x <= high)).all()):
-        return ("the certificate's worst input is outside its box",)
+        return ("the certificate's worst input lies outside its box",)
     try:
         result = prove_network(record, low, high, shape, unknowns)
         got = {
@@ -69,23 +69,23 @@ def recheck_agreement(record: Record, claim: Mapping[str, Any], images: Tensor) 
     Args:
         record: the ticket.
         claim: what :meth:`~slth.tickets.certify.certificate.AgreementCertificate.describe` returned.
-        images: the data it is about, float32 (N, …); the first of them are used.
+        images: the data that it is about, float32 (N, …); only the first ones, as many as the claim names, are used.
 
     Returns:
-        One sentence for each thing that does not hold.
+        One sentence for each claim that does not hold.
     """
     try:
         count, radius, unknowns = int(claim["examples"]), float(claim["radius"]), int(claim["unknowns"])
         low, high, certified = float(claim["low"]), float(claim["high"]), int(claim["certified"])
     except (KeyError, TypeError, ValueError) as cause:
-        return (f"the certificate's record is not whole ({cause})",)
+        return (f"the certificate's record is incomplete ({cause})",)
     if not 0 < count <= len(images):
-        return (f"the certificate is about {count} examples; {len(images)} are at hand",)
+        return (f"the certificate is about {count} examples; {len(images)} are given",)
     try:
         again = certified_agreement(record, images[:count], radius=radius, low=low, high=high, unknowns=unknowns)
     except InputError as cause:
-        return (f"the certificate's record does not fit: {cause}",)
+        return (f"the certificate's record does not fit the data: {cause}",)
     got = int(again.certified.sum())
     if got == certified:
         return ()
-    return (f"the certificate's {certified} certified examples of {count} (radius {radius:.4g}) recompute as {got}",)
+    return (f"the certificate states {certified} certified of {count} examples at radius {radius:.4g}; found {got}",)

@@ -1,7 +1,7 @@
-"""One transformer for each relaxation of the operations registry: how a pair passes through a step of the graph.
+"""The transformers: for each kind of relaxation, a function that carries pairs through a step of the graph.
 
-To teach certificates a new kind of relaxation, derive it from
-:class:`~slth.networks.operations.operation.Relaxation` and add its transformer to ``TRANSFORMERS``.
+To support a new kind of relaxation, derive a class from :class:`~slth.networks.operations.operation.Relaxation` and add
+its transformer to ``TRANSFORMERS``.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ from slth.networks.operations.operation import (
     Scaling,
     SizeOnly,
 )
-from slth.tickets.certify.differences import Pair, relu, smooth
+from slth.tickets.certify.activations import clamp, leaky_relu, relu, smooth
+from slth.tickets.certify.differences import Pair
 from slth.tickets.certify.forms import UNIT, Unknowns
-from slth.tickets.certify.operators import add, hard, leaky, lift, negative, pairs_in, scaled
+from slth.tickets.certify.operators import add, lift, negative, pairs_in, scaled
 from slth.tickets.certify.pooling import adaptive_spans, max_pool, strided_spans, window_table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Call:
-    """A step with the values of its arguments.
+    """A step of the graph with the values of its arguments.
 
     Attributes:
         step: the step.
-        function: what it computes, on tensors.
-        module: its module, for steps of kind ``module``.
-        args: positional arguments; pairs stand where activations do.
-        options: keyword arguments, likewise.
+        function: the function on tensors that the step computes.
+        module: the module of a step of kind ``module``; None for other steps.
+        args: positional arguments, with pairs in place of activations.
+        options: keyword arguments, with pairs in place of activations.
     """
 
     step: Step
@@ -61,10 +62,10 @@ class Call:
         return pairs_in((self.args, self.options))
 
     def settings(self, **defaults: Any) -> dict[str, Any]:
-        """Settings from the module or the call.
+        """The settings of the operation, from the module or from the call.
 
         Args:
-            **defaults: names of the settings with their defaults, in the order that the function takes them.
+            **defaults: names of the settings with their defaults, in the order in which the function takes them.
         """
         if self.step.kind == "module":
             return {name: getattr(self.module, name, value) for name, value in defaults.items()}
@@ -72,7 +73,7 @@ class Call:
         return defaults | given | {name: value for name, value in self.options.items() if name in defaults}
 
     def operands(self) -> tuple[Any, Any]:
-        """(left, right) of an operation of two arguments."""
+        """The two operands of a binary operation: (left, right)."""
         return self.args[0], self.args[1] if len(self.args) > 1 else self.options["other"]
 
 
@@ -106,8 +107,8 @@ def _scale(kind: Scaling, call: Call, unknowns: Unknowns) -> Pair:
     left, right = call.operands()
     if isinstance(left, Pair) == isinstance(right, Pair) or (kind.divides and isinstance(right, Pair)):
         raise InputError(
-            f"no sound transformer for {call.step.name} ({call.step.call}): activations can be scaled by numbers, not "
-            "by each other. Scale by a number or a constant tensor."
+            f"no sound transformer for {call.step.name} ({call.step.call}): a certificate can scale activations by "
+            "numbers, not by each other. Scale by a number or a constant tensor."
         )
     pair, factor = (left, right) if isinstance(left, Pair) else (right, left)
     return scaled(pair, 1 / torch.as_tensor(factor).double(), 2 * UNIT) if kind.divides else scaled(pair, factor)
@@ -117,15 +118,15 @@ def _relu(_: Relu, call: Call, unknowns: Unknowns) -> Pair:
     return relu(call.pairs[0], unknowns)
 
 
-def _leaky(kind: LeakyRelu, call: Call, unknowns: Unknowns) -> Pair:
+def _leaky_relu(kind: LeakyRelu, call: Call, unknowns: Unknowns) -> Pair:
     slope = call.settings(negative_slope=kind.slope)["negative_slope"]
-    return leaky(call.pairs[0], float(slope), unknowns)
+    return leaky_relu(call.pairs[0], float(slope), unknowns)
 
 
 def _clamp(kind: Clamp, call: Call, unknowns: Unknowns) -> Pair:
     ends = {"min_val": kind.low, "max_val": kind.high}
     ends = ends if kind.fixed else call.settings(**ends)
-    return hard(call.pairs[0], ends["min_val"], ends["max_val"], unknowns)
+    return clamp(call.pairs[0], ends["min_val"], ends["max_val"], unknowns)
 
 
 def _monotone(kind: Monotone, call: Call, unknowns: Unknowns) -> Pair:
@@ -153,6 +154,7 @@ def _max_pool(kind: MaxPool, call: Call, unknowns: Unknowns) -> Pair:
     return max_pool(pair, window_table(sides, outputs, spans), outputs, unknowns)
 
 
+# From a relaxation, a call and the shared unknowns to the result of the call.
 Transformer = Callable[[Any, Call, Unknowns], Any]
 TRANSFORMERS: Mapping[type[Relaxation], Transformer] = {
     Identity: _identity,
@@ -163,10 +165,10 @@ TRANSFORMERS: Mapping[type[Relaxation], Transformer] = {
     Negation: _negate,
     Scaling: _scale,
     Relu: _relu,
-    LeakyRelu: _leaky,
+    LeakyRelu: _leaky_relu,
     Clamp: _clamp,
     Monotone: _monotone,
     MaxPool: _max_pool,
 }
-# Relaxations with a corner or a curve: their error becomes new unknowns.
+# Relaxations of functions that are not affine. Their errors become new unknowns.
 ADDS_UNKNOWNS = (Relu, LeakyRelu, Clamp, Monotone, MaxPool)

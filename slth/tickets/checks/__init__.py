@@ -1,1 +1,1 @@
-"""Checks of a ticket: verification, accuracy and cost."""
+"""Checks of a ticket: exact verification, accuracy on data, and the cost of running it."""

@@ -1,4 +1,4 @@
-"""What a ticket costs to run beside its target: numbers held, floating-point operations, milliseconds."""
+"""The cost of running a ticket and its target: weights, floating-point operations and milliseconds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from slth.tickets.record.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """One network on one input.
+    """The cost of running one network on one input.
 
     Attributes:
-        name: which network: ``target`` or ``ticket``.
-        weights: numbers it holds.
-        flops: operations of its matrix products and convolutions; a multiplication and an addition count as two.
+        name: ``target`` or ``ticket``.
+        weights: floating-point numbers that the network holds.
+        flops: operations in its matrix products and convolutions; a multiplication with an addition counts as two.
         milliseconds: median wall time of one pass.
     """
 
@@ -34,18 +34,18 @@ class Cost:
 
 
 def measure_cost(record: Record, inputs: Sequence[torch.Tensor] | None = None, *, runs: int = 11) -> list[Cost]:
-    """The costs of the target and of the ticket on one input.
+    """Measure the cost of the target and of the ticket on one input.
 
     Args:
         record: the ticket.
-        inputs: with their batch axis; default: zeros of the shapes of the example the ticket was found with.
-        runs: timed passes, after one that is not timed.
+        inputs: inputs with their batch axis; None for zeros of the shapes of the ticket's example input.
+        runs: number of timed passes; the first pass is not timed.
 
     Returns:
-        The target's cost and the ticket's.
+        The cost of the target and that of the ticket.
 
     Raises:
-        InputError: no inputs, and no example when the ticket was found.
+        InputError: no inputs are given, and the ticket was found without an example input.
     """
     shapes = record.info.get("input_shapes")
     if inputs is None and shapes is None:
@@ -58,6 +58,7 @@ def measure_cost(record: Record, inputs: Sequence[torch.Tensor] | None = None, *
 
 
 def _cost(name: str, module: nn.Module, inputs: Sequence[torch.Tensor], runs: int) -> Cost:
+    """The cost of one network."""
     with torch.no_grad():
         with FlopCounterMode(display=False) as counter:
             module(*inputs)

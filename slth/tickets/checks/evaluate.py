@@ -1,4 +1,4 @@
-"""What a ticket does on data: its accuracy, and how often it predicts what its target predicts."""
+"""Evaluating a ticket on data: its accuracy, and how often it predicts the same class as its target."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from slth.tickets.networks.folded import folded_module
 from slth.tickets.record.control import random_kept
 from slth.tickets.record.record import Record
 
-# The unpruned parent is evaluated up to this many bytes of weights; a larger one only costs time.
+# An unpruned parent with more bytes of weights is not evaluated: it would only cost time.
 PARENT_BYTES = 5e8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One network on one data set: fractions of its examples.
+    """How one network predicts one data set.
 
     Attributes:
-        name: what it is. accuracy: predicts the label. agreement: predicts what the target predicts.
-        hidden_channels: random hidden channels it holds (0 for the target). seconds: wall time of the pass.
+        name: which network: ``target``, ``ticket`` or a control.
+        accuracy: fraction of the examples for which it predicts the label.
+        agreement: fraction of the examples for which it predicts the same class as the target.
+        hidden_channels: number of random hidden channels it holds; 0 for the target.
+        seconds: wall time to build the network and to predict.
     """
 
     name: str
@@ -39,7 +42,15 @@ class Score:
 
 
 def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.Tensor:
-    """Predicted classes, int64 (N,), in evaluation mode without gradients.
+    """Predict the class of every image, in evaluation mode and without gradients.
+
+    Args:
+        module: the network; it is put into evaluation mode.
+        images: float32 (N, …).
+        batch: number of images in a pass.
+
+    Returns:
+        Predicted classes, int64 (N,).
 
     Raises:
         InputError: the images do not fit the network.
@@ -56,32 +67,32 @@ def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.
 
 
 def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 0, folded: bool = False) -> list[Score]:
-    """Scores of the target, the ticket and, with ``controls``, of what the ticket must be told apart from.
+    """Score the target, the ticket and, with ``controls``, two random networks that the ticket should surpass.
 
-    The controls are a random ticket (as many usable hidden channels in every block and sign, drawn at random) and
-    the unpruned random parent, where that fits memory. Both should be near chance.
+    The controls are a random ticket (as many hidden channels in every block and sign, drawn at random) and the unpruned
+    random parent, unless it is large. Both should predict no better than chance.
 
     Args:
         record: the ticket.
         data: images and labels.
-        controls: whether the controls are evaluated too.
-        seed: of the random ticket.
-        folded: sum each block's kept candidates first: the same function at its target's cost, apart from float32
-            rounding, for tickets of so many channels that :meth:`slth.tickets.Ticket.to_module` is slow. The unpruned
-            parent is left out then.
+        controls: whether the controls are scored too.
+        seed: seed of the random ticket.
+        folded: whether to sum the kept candidates of each block first. This computes the same function, apart from
+            float32 rounding, at the cost of the target, and serves wide tickets for which
+            :meth:`slth.tickets.Ticket.to_module` is slow. The unpruned parent is then left out.
 
     Returns:
-        One :class:`Score` for each network, the target's first.
+        One :class:`Score` for each network, that of the target first.
 
     Raises:
-        InputError: images or labels that do not fit, or a ticket without its target.
+        InputError: the images or the labels do not fit the network, or the target's weights are not known.
     """
     parent, target = record.parent, record.target
     if not target.known:
-        raise InputError("the target's weights are not at hand: a ticket is evaluated beside it. Pass the target.")
+        raise InputError("the target's weights are missing; a ticket is scored beside its target. Pass the target.")
     reference = target.to_module()
     wanted = predict(reference, data.images)
-    # The last map need not be the last layer: that one may be left out, or be read by other steps.
+    # The classes are read from an output: the last linear map need not be the last layer of the network.
     check_labels(data, int(reference(data.images[:1]).shape[-1]))
     build = folded_module if folded else compact_module
     named = [("ticket", record)]
@@ -110,7 +121,15 @@ def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 
 
 
 def check_labels(data: Split, classes: int) -> None:
-    """Raise InputError when a label cannot be one of ``classes`` outputs."""
+    """Refuse labels that are not among the target's classes.
+
+    Args:
+        data: images and labels.
+        classes: number of classes, which are numbered from 0.
+
+    Raises:
+        InputError: a label is not a class.
+    """
     low, high = int(data.labels.min()), int(data.labels.max())
     if low < 0 or high >= classes:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Verification: regenerate the kept channels from the seed and recompute every error, with no trust in the file."""
+"""Verification of a ticket: regenerate its kept channels from the seed, recompute every error, and trust no report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from slth.tickets.record.record import Block, Record
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What a verification established. It is true only when every check was made and held.
+    """The result of a verification. It is true if no check failed.
 
     Attributes:
-        failures: one sentence for each check that did not hold.
-        channels: kept hidden channels that were regenerated.
-        instances: subset sums that were recomputed.
-        certified: one sentence for each recorded certificate that was proved again, or was not, and why.
+        failures: one sentence for each check that failed.
+        channels: number of kept hidden channels that were regenerated.
+        instances: number of subset-sum instances that were recomputed.
+        certified: one sentence for each kind of recorded certificate: that it was proved again, or why it was not.
     """
 
     failures: tuple[str, ...]
@@ -43,11 +43,11 @@ class Verification:
 
 
 def verify_record(record: Record, images: torch.Tensor | None = None) -> Verification:
-    """Check indices, regenerate the kept channels, recompute the errors and compare them with the reports.
+    """Check indices, regenerate the kept channels, recompute the errors, and compare them with the reports.
 
     Args:
         record: the ticket.
-        images: the data that a recorded certified agreement is about, float32 (N, …); None leaves it unchecked.
+        images: the data that a recorded certified agreement is about, float32 (N, …); with None it is not checked.
 
     Returns:
         A :class:`Verification`.
@@ -55,13 +55,13 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
     failures: list[str] = []
     parent, target = record.parent, record.target
     if not target.known:
-        failures.append("the target's weights are not at hand: pass the target, or keep its file beside the ticket's")
+        failures.append("the target's weights are missing: pass the target, or keep its file beside the ticket's")
     elif record.info.get("target_hash", target.hash()) != target.hash():
         failures.append("the target's weights do not have the recorded hash")
     if not len(parent.layers) == len(target.maps) == len(record.kept) == len(record.layers):
         failures.append("parent, target and record differ in their number of layers")
     if not failures and not _signs_hold(record):
-        failures.append("the stated range of inputs is not the one that the layers' signs follow from")
+        failures.append("the signs of the layers do not follow from the stated range of inputs")
     if failures:
         return Verification(failures=tuple(failures), channels=0, instances=0)
     hidden = instances = 0
@@ -74,24 +74,26 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
         found = account_layer(channels, blocks, measures)
         found["usable"] = sum(_usable(channel, report.usable) for channel in channels)
         for key, value in found.items():
-            # The squared sum behind relative_rms is plain floating point; everything else must agree exactly.
+            # relative_rms comes from a sum in ordinary floating point; everything else must agree exactly.
             recorded = getattr(report, key)
             same = math.isclose(recorded, value, rel_tol=1e-9) if key == "relative_rms" else recorded == value
             if not same:
                 failures.append(f"{report.name}: {key} is recorded as {recorded}, recomputed as {value}")
         hidden += found["channels"]
         instances += sum(one.instances for one in measures)
-    untrue, certified = _recheck(record, images) if not failures else ([], [])
-    return Verification(failures=(*failures, *untrue), channels=hidden, instances=instances, certified=tuple(certified))
+    unproved, certified = _recheck(record, images) if not failures else ([], [])
+    return Verification(
+        failures=(*failures, *unproved), channels=hidden, instances=instances, certified=tuple(certified)
+    )
 
 
 def _recheck(record: Record, images: torch.Tensor | None) -> tuple[list[str], list[str]]:
-    """(what does not hold of a recorded certificate, what does)."""
+    """Prove the recorded certificates again: sentences for what does not hold, and for what was done."""
     claims = record.info.get("certificate")
     if claims is None:
         return [], []
     if not isinstance(claims, Mapping) or not isinstance(claims.get("agreement"), list):
-        return ["the certificate's record is not whole"], []
+        return ["the certificate's record is incomplete"], []
     wrong: list[str] = []
     certified: list[str] = []
     if claims.get("network") is not None:
@@ -107,7 +109,7 @@ def _recheck(record: Record, images: torch.Tensor | None) -> tuple[list[str], li
 
 
 def _signs_hold(record: Record) -> bool:
-    """Whether every layer has the sign groups that inputs of the stated range need; True when none is stated."""
+    """Whether every layer has the signs that follow from the stated input range; True when no range is stated."""
     if "input_range" not in record.info:
         return True
     target, modules = record.target, {module.name: module for module in record.target.modules}
@@ -119,13 +121,13 @@ def _signs_hold(record: Record) -> bool:
 
 
 def _usable(channel: InputChannel, claimed: int) -> int:
-    """Parts of hidden channels whose sign can contribute; above ``claimed`` it need not be exact."""
+    """Number of usable units of an input channel; above ``claimed`` it need not be exact."""
     sizes = channel.group_sizes(limit=claimed)
     return sum(channel.parts * sizes[instance.sign] for instance in channel.instances)
 
 
 def _malformed(channels: Sequence[InputChannel], blocks: Sequence[Block]) -> str | None:
-    """What is wrong with a layer's shapes and indices, if anything."""
+    """What is wrong with the shapes and indices of a layer; None if they are right."""
     spec, linear = channels[0].parent.layers[channels[0].layer], channels[0].linear
     if not spec.fits(linear):
         return "the parent's layer does not have the target's shape"

@@ -1,1 +1,1 @@
-"""The ``.slth`` file, its code and its card."""
+"""The ``.slth`` file of a ticket, the code of its kept channels, and the card beside it."""

@@ -1,4 +1,4 @@
-"""The card beside a ticket: what it is, where it came from, how good it is and how to check that, in Markdown."""
+"""The card beside a ticket, in Markdown: what it is, how it was found, how good it is, and how to check that."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from typing import Any
 from slth.files import write_whole
 from slth.tickets.record.record import Record
 
-# What the card says of these is taken from the ticket's info: only the person who found it knows them.
+# Entries of the ticket's info that only the person who found it can state.
 STATED = ("task", "data", "licence")
 
 
 def write_card(record: Record, path: Path) -> Path:
-    """Write the card of a ticket beside its file, as ``name.md``.
+    """Write the card of a ticket beside its file, with the suffix ``.md``.
 
     Args:
         record: the ticket.
-        path: where it is saved.
+        path: the file that the ticket is saved to.
 
     Returns:
-        The card's path.
+        The path of the card.
     """
     return write_whole(path.with_suffix(".md"), card(record, path.name))
 
 
 def card(record: Record, name: str) -> str:
-    """The card's text, in Markdown.
+    """The text of the card, in Markdown.
 
     Args:
         record: the ticket.
-        name: the name of the ticket's file.
+        name: name of the ticket's file.
     """
     parent, info = record.parent, record.info
     weights = sum(layer.weights for layer in record.layers)
     random = sum(layer.random for layer in record.layers)
-    span = info.get("input_range", "not stated")
     lines = [
         f"# {name}: a strong lottery ticket",
         "",
@@ -49,8 +48,8 @@ def card(record: Record, name: str) -> str:
         f"- parent: seed {parent.seed}, {parent.law} law, {random:,} random weights, never stored",
         f"- kept: {record.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
         f"structure {record.structure}",
-        f"- inputs: {_span(span)}",
-        f"- certificate: {_certificate(info.get('certificate'))}",
+        f"- inputs: {_range_in_words(info.get('input_range', 'not stated'))}",
+        f"- certificate: {_certificate_in_words(info.get('certificate'))}",
         f"- found with slth {info.get('environment', {}).get('packages', {}).get('slth', '?')}, method "
         f"{info.get('method', '?')}",
         "",
@@ -71,8 +70,8 @@ def card(record: Record, name: str) -> str:
     return "\n".join(lines)
 
 
-def _certificate(record: Any) -> str:
-    """What is proved of the network, in a sentence."""
+def _certificate_in_words(record: Any) -> str:
+    """What the recorded certificate proves, in a sentence."""
     claims = ["kernel errors below are exact"]
     if isinstance(record, dict):
         network = record.get("network")
@@ -89,8 +88,10 @@ def _certificate(record: Any) -> str:
     return "; ".join(claims)
 
 
-def _span(span: Any) -> str:
-    """An input range in words; one for each input where there are several."""
-    if isinstance(span, dict):
-        return "; ".join(f"{name} {_span(one)}" for name, one in span.items())
-    return f"in [{span[0]:g}, {span[1]:g}]" if isinstance(span, tuple) else span or "of any sign"
+def _range_in_words(input_range: Any) -> str:
+    """An input range in words; if the inputs have names, the range of each."""
+    if isinstance(input_range, dict):
+        return "; ".join(f"{name} {_range_in_words(one)}" for name, one in input_range.items())
+    if isinstance(input_range, tuple):
+        return f"in [{input_range[0]:g}, {input_range[1]:g}]"
+    return input_range or "of any sign"

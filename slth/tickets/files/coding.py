@@ -1,13 +1,13 @@
-r"""Kept channels in as few bits as they need: one yes or no for each place, in an arithmetic code.
+r"""An arithmetic code for the kept channels of a layer, close to the fewest bits possible.
 
-An instance that keeps k of its n places chose one of :math:`\binom{n}{k}` subsets. Its places are coded one after the
-other, each with the probability that it is kept given those before it,
+An instance that keeps k of its n places chose one of :math:`\binom{n}{k}` subsets. The code has one yes or no for each
+place, coded with the probability that the place is kept, given the places before it in the same instance:
 
 .. math:: P(\text{kept}) = \frac{\alpha + \text{kept so far}}{\alpha + \beta + \text{seen so far}}
 
-anew for every instance: :math:`\log_2 \binom{n}{k}` bits and those that k itself needs under a beta-binomial law,
-whose α and β are chosen for each layer. The coder is a range coder of 32 bits with probabilities in 65536ths; all its
-numbers are integers or single IEEE operations, so every machine reads what any other wrote.
+This takes :math:`\log_2 \binom{n}{k}` bits, and the bits for k itself under a beta-binomial law. Its α and β are chosen
+for each layer. The coder is a range coder of 32 bits with probabilities in 65536ths. It uses integers and single IEEE
+operations only, so that every machine reads what any other machine wrote.
 
 Source: martin1979
 """
@@ -24,21 +24,22 @@ from scipy.special import betaln
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
-_TOP = np.uint64(1 << 24)
-_LOW = np.uint64(0xFFFFFFFF)
-_8 = np.uint64(8)
-_16 = np.uint64(16)
+# The coder's interval is narrowed place by place; a byte is moved out whenever its width falls below this.
+_LEAST_WIDTH = np.uint64(1 << 24)
+_FULL_WIDTH = np.uint64(0xFFFFFFFF)
+_BYTE = np.uint64(8)
+_PROBABILITY_BITS = np.uint64(16)
 
 
 def encode(positions: Places, sizes: Places) -> tuple[float, float, Bytes]:
-    """Code the kept places of some instances.
+    """Code the kept places of the instances of a layer.
 
     Args:
-        positions: kept places, int64, increasing; places are numbered through all instances one after the other.
+        positions: kept places, int64, increasing; places are numbered through all instances, one after the other.
         sizes: number of places of each instance, int64.
 
     Returns:
-        (α, β, bytes).
+        (α, β, code), the code as uint8 (n,).
 
     Raises:
         ValueError: the positions do not increase, or lie outside the instances.
@@ -46,10 +47,10 @@ def encode(positions: Places, sizes: Places) -> tuple[float, float, Bytes]:
     if len(positions) and ((np.diff(positions) <= 0).any() or positions[0] < 0 or positions[-1] >= sizes.sum()):
         raise ValueError(f"positions must increase from 0 to below {int(sizes.sum())}")
     counts = np.diff(np.searchsorted(positions, np.concatenate([[0], np.cumsum(sizes)])))
-    alpha, beta, bits = _prior(counts, sizes)
-    # Rounding the probabilities costs below a hundredth of a bit a place: this is room for twice that and more.
-    room = np.empty(int(bits / 4) + int(sizes.sum()) // 64 + 1024, dtype=np.uint8)
-    return alpha, beta, room[: _write(positions, sizes, alpha, beta, room)].copy()
+    alpha, beta, bits = _fit_prior(counts, sizes)
+    # Rounding the probabilities costs less than a hundredth of a bit for each place; the buffer holds more than that.
+    buffer = np.empty(int(bits / 4) + int(sizes.sum()) // 64 + 1024, dtype=np.uint8)
+    return alpha, beta, buffer[: _write_code(positions, sizes, alpha, beta, buffer)].copy()
 
 
 def decode(alpha: float, beta: float, data: Bytes, sizes: Places) -> Places:
@@ -65,31 +66,31 @@ def decode(alpha: float, beta: float, data: Bytes, sizes: Places) -> Places:
         Kept places, int64, increasing.
 
     Raises:
-        ValueError: α or β out of range, data of another type, too few bytes or too many.
+        ValueError: α or β is out of range, or the code is of another type or length.
     """
     if not (0 < alpha < 1e9 and 0 < beta < 1e9):
         raise ValueError(f"alpha and beta must lie in (0, 1e9); got {alpha} and {beta}")
     if data.ndim != 1 or data.dtype != np.uint8:
         raise ValueError(f"code must be uint8 of shape (n,); got {data.dtype} of shape {data.shape}")
     positions = np.empty(int(sizes.sum()), dtype=np.int64)
-    count, used = _read(data, sizes, float(alpha), float(beta), positions)
+    count, used = _read_code(data, sizes, float(alpha), float(beta), positions)
     if used != len(data):
         raise ValueError(f"code must have {used} bytes; got {len(data)}")
     return positions[:count].copy()
 
 
 def optimal_bits(total: int, kept: int) -> float:
-    """log2 of the number of ways to keep some of several things.
+    """The bits needed to choose some of several things: log2 of the binomial coefficient.
 
     Args:
-        total: how many there are.
-        kept: how many are kept.
+        total: number of things.
+        kept: number of things that are chosen.
     """
     return (math.lgamma(total + 1) - math.lgamma(kept + 1) - math.lgamma(total - kept + 1)) / math.log(2)
 
 
-def _prior(counts: Places, sizes: Places) -> tuple[float, float, float]:
-    """The α and β with the right mean that make the code shortest, of strengths α + β = 2, 4, 8, …, and its bits."""
+def _fit_prior(counts: Places, sizes: Places) -> tuple[float, float, float]:
+    """(α, β, bits) of the shortest code, among priors with the right mean and strength α + β = 2, 4, 8, …."""
     share = (float(counts.sum()) + 0.5) / (float(sizes.sum()) + 1.0)
     best, chosen = math.inf, (1.0, 1.0, 0.0)
     for power in range(1, 25):
@@ -108,17 +109,17 @@ def _probability(alpha, beta, kept, seen):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _write(positions, sizes, alpha, beta, out):  # type: ignore[no-untyped-def]
-    """Code every place into ``out``; the number of bytes. Carries run through the bytes already written."""
+def _write_code(positions, sizes, alpha, beta, out):  # type: ignore[no-untyped-def]
+    """Code every place into ``out`` and return the number of bytes; a carry runs back through the bytes written."""
     low = np.uint64(0)
-    width = _LOW
+    width = _FULL_WIDTH
     length = 0
     place = 0
     following = 0
     for i in range(sizes.size):
         kept = 0
         for seen in range(sizes[i]):
-            bound = (width >> _16) * _probability(alpha, beta, kept, seen)
+            bound = (width >> _PROBABILITY_BITS) * _probability(alpha, beta, kept, seen)
             if following < positions.size and positions[following] == place:
                 width = bound
                 following += 1
@@ -126,40 +127,40 @@ def _write(positions, sizes, alpha, beta, out):  # type: ignore[no-untyped-def]
             else:
                 low += bound
                 width -= bound
-                if low > _LOW:
-                    low &= _LOW
+                if low > _FULL_WIDTH:
+                    low &= _FULL_WIDTH
                     back = length - 1
                     while out[back] == 255:
                         out[back] = 0
                         back -= 1
                     out[back] += 1
-            while width < _TOP:
+            while width < _LEAST_WIDTH:
                 out[length] = low >> np.uint64(24)
                 length += 1
-                low = (low << _8) & _LOW
-                width <<= _8
+                low = (low << _BYTE) & _FULL_WIDTH
+                width <<= _BYTE
             place += 1
     for _ in range(4):
         out[length] = low >> np.uint64(24)
         length += 1
-        low = (low << _8) & _LOW
+        low = (low << _BYTE) & _FULL_WIDTH
     return length
 
 
 @numba.njit(nogil=True, cache=True)
-def _read(data, sizes, alpha, beta, positions):  # type: ignore[no-untyped-def]
-    """Fill ``positions``; how many there are, and how many bytes the writer must have written."""
+def _read_code(data, sizes, alpha, beta, positions):  # type: ignore[no-untyped-def]
+    """Fill ``positions``, and return their number and the number of bytes that the writer must have written."""
     code = np.uint64(0)
     for i in range(4):
-        code = (code << _8) | np.uint64(data[i] if i < data.size else 0)
-    width = _LOW
+        code = (code << _BYTE) | np.uint64(data[i] if i < data.size else 0)
+    width = _FULL_WIDTH
     used = 4
     place = 0
     count = 0
     for i in range(sizes.size):
         kept = 0
         for seen in range(sizes[i]):
-            bound = (width >> _16) * _probability(alpha, beta, kept, seen)
+            bound = (width >> _PROBABILITY_BITS) * _probability(alpha, beta, kept, seen)
             if code < bound:
                 width = bound
                 positions[count] = place
@@ -168,10 +169,10 @@ def _read(data, sizes, alpha, beta, positions):  # type: ignore[no-untyped-def]
             else:
                 code -= bound
                 width -= bound
-            while width < _TOP:
-                code = (code << _8) | np.uint64(data[used] if used < data.size else 0)
+            while width < _LEAST_WIDTH:
+                code = (code << _BYTE) | np.uint64(data[used] if used < data.size else 0)
                 used += 1
-                width <<= _8
+                width <<= _BYTE
             place += 1
         if used > data.size:
             break

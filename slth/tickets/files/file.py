@@ -1,103 +1,87 @@
-"""The ``.slth`` file: safetensors throughout. Nothing in it is ever executed.
+"""The ``.slth`` file of a ticket: safetensors throughout, of which nothing is ever executed.
 
 Tensors
-    ``kept.{i}`` uint8: the kept hidden channels of layer i, as positions among what could be kept (input channel by
-    input channel, sign by sign, part by part), coded as in :mod:`slth.tickets.files.coding`. ``stays.{path}``: trained
-    numbers of what the ticket does not replace (layers left out, normalisations); usually none.
+    ``kept.{i}`` uint8: the kept hidden channels of layer i, numbered as in :mod:`slth.tickets.files.places` and coded
+    as in :mod:`slth.tickets.files.coding`.
 
-    ``header`` uint8: zlib-compressed JSON of format_version, parent (seed, law, layers), target (steps, maps,
-    modules, hash), structure, codes (α and β of each layer), layers (the reports), info.
+    ``stays.{path}``: trained numbers of what the ticket does not replace, such as layers that were left out and
+    normalisations. Most tickets have none.
+
+    ``header`` uint8: zlib-compressed JSON of format_version, parent (seed, law, layers), target (steps, maps, modules,
+    hash), structure, codes (α and β of each layer), layers (the reports), info.
 
 The ``slth`` entry of the safetensors metadata is the SHA-256 over every tensor's name, type, shape and bytes. A file
-that does not match it is not loaded. It guards against damage, not against a forger: what a header claims, ``verify``
-recomputes. The same ticket gives the same file.
+that does not match it is not loaded. The digest guards against damage, not against a forger: ``verify`` recomputes what
+a header claims. The same ticket always gives the same file.
 
-The file holds none of the target's weights: the ticket is rebuilt from the seed. They go into a file of their own
-beside it (``name.target.safetensors``), which verification reads and whose hash the ticket's header states.
+The file holds none of the target's weights, because the ticket is rebuilt from the seed. The weights go into a file
+beside it (``name.target.safetensors``). Verification reads that file, and the ticket's header states the target's hash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zlib
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from slth.errors import InputError, SlthError, TicketFileError, UnregisteredError, check_choice, check_int
+from slth.errors import InputError, TicketFileError, UnregisteredError
 from slth.files import write_whole
-from slth.networks.example import as_recorded
-from slth.networks.linear_map import Array, conv_like
-from slth.networks.parent import Parent
-from slth.networks.structure import STRUCTURES
-from slth.networks.target import Target, assemble
+from slth.networks.target import Target
 from slth.tickets.files.card import write_card
 from slth.tickets.files.coding import encode
-from slth.tickets.files.places import places_of, read_blocks
-from slth.tickets.record.instance import input_channels
-from slth.tickets.record.record import LayerReport, Record
-
-FORMAT_VERSION = 2
-# Mixing weights that opening a file may regenerate: 2³² take a minute, more are a forged header.
-MAX_MIXING = 2**32
-# Weights of a target, each of which may have a selection of its own.
-MAX_WEIGHTS = 2**28
-# Bytes a header may unpack to: ResNet-20 takes 26 kB (4 kB packed).
-MAX_HEADER = 2**26
-# Exceptions raised on a malformed header.
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
-Tensors = dict[str, npt.NDArray[Any]]
-Weights = Mapping[str, tuple[Array, Array | None]]
+from slth.tickets.files.header import (
+    FORMAT_VERSION,
+    MALFORMED,
+    UNREADABLE,
+    Tensors,
+    Weights,
+    pack_header,
+    record_from_header,
+    unpack_header,
+)
+from slth.tickets.files.places import places_of
+from slth.tickets.record.record import Record
 
 
 def save_record(record: Record, path: str | Path) -> Path:
     """Write a ticket, its target and its card beside it, each whole or not at all.
 
     Args:
-        record: the record.
-        path: the ``.slth`` file.
+        record: the ticket's record.
+        path: the ``.slth`` file to write.
 
     Returns:
         ``path``.
 
     Raises:
-        InputError: a name that the card would take, or a folder that cannot be written to.
+        InputError: the file has the name of its card, or the folder cannot be written to.
     """
     path = Path(path)
     if path.suffix == ".md":
-        raise InputError(f"a ticket must not end in .md, which its card does; got {path}. Call it {path.stem}.slth.")
+        raise InputError(
+            f"a ticket's name must not end in .md, the suffix of its card; got {path}. Call it {path.stem}.slth."
+        )
     tensors: Tensors = {f"stays.{name}": values for name, values in record.target.kept_tensors().items()}
     codes = []
     for i, (channels, blocks) in enumerate(zip(record.channels, record.kept, strict=True)):
         alpha, beta, tensors[f"kept.{i}"] = encode(*places_of(channels, blocks))
-        codes.append({"alpha": alpha, "beta": beta})
-    header = {
-        "format_version": FORMAT_VERSION,
-        "parent": record.parent.describe(),
-        "target": {**record.target.describe(), "hash": record.info.get("target_hash", record.target.hash())},
-        "structure": record.structure,
-        "codes": codes,
-        "layers": [asdict(report) for report in record.layers],
-        "info": {key: value for key, value in record.info.items() if key != "target_hash"},
-    }
-    tensors["header"] = np.frombuffer(zlib.compress(json.dumps(header).encode(), 9), dtype=np.uint8)
+        codes.append((alpha, beta))
+    tensors["header"] = pack_header(record, codes)
     if record.target.known:
         _save_target(record.target, target_path(path))
-    write_whole(path, save_tensors(tensors, {"slth": _digest(tensors)}))
+    write_whole(path, save_tensors(tensors, {"slth": _content_digest(tensors)}))
     write_card(record, path)
     return path
 
 
 def target_path(path: Path) -> Path:
-    """Where the target of the ticket at ``path`` lies."""
+    """The file with the target's weights, beside the ticket at ``path``."""
     return path.with_suffix(".target.safetensors")
 
 
@@ -105,31 +89,32 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
     """Read a ``.slth`` file.
 
     Args:
-        path: the file.
-        target: the target's weights: their file, or (weight, bias) by layer name; default: the file beside the
-            ticket's, if it is there. Without one the ticket can be run, not verified.
+        path: the file to read.
+        target: the target's weights: their file, or name of a layer → (weight, bias). The default is the file beside
+            the ticket's, if there is one. Without the weights the ticket can be run, but not verified.
 
     Returns:
         The ticket's record.
 
     Raises:
-        TicketFileError: missing, truncated, altered, not a ticket, of another format version, or another's target.
+        TicketFileError: the file is missing, truncated, altered, not a ticket or of another format version; or the
+            target is not the one that the ticket was found for.
     """
     path = Path(path)
-    raw = _read(path, "a ticket file")
-    tensors = _tensors(path, raw)
-    if _stated_digest(path, raw) != _digest(tensors):
+    raw = _read_bytes(path, "a ticket file")
+    tensors = _parse_tensors(path, raw)
+    if _stated_digest(path, raw) != _content_digest(tensors):
         raise _damaged(path, "its content does not match its digest")
-    header = _header(path, tensors)
+    header = _parse_header(path, tensors)
     if target is None and target_path(path).is_file():
         target = target_path(path)
     given = _load_target(Path(target)) if isinstance(target, str | Path) else target
     try:
-        record = _build(header, tensors, given)
+        record = record_from_header(header, tensors, given)
     except UnregisteredError as cause:
         raise TicketFileError(f"{path.name} needs an operation that this program does not know: {cause}") from cause
-    except _MALFORMED as cause:
-        # Intact, yet not what this version writes: somebody else's file, or an edited one with a new digest.
+    except MALFORMED as cause:
+        # The digest is right, but this version writes no such header: the file is forged, or from another program.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
     if given is not None and record.target.hash() != record.info["target_hash"]:
         raise TicketFileError(
@@ -140,6 +125,7 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
 
 
 def _save_target(target: Target, path: Path) -> None:
+    """Write the target's weights."""
     tensors: Tensors = {}
     for linear in target.maps:
         tensors[f"{linear.name}.weight"] = linear.weight
@@ -149,21 +135,24 @@ def _save_target(target: Target, path: Path) -> None:
 
 
 def _load_target(path: Path) -> Weights:
-    tensors = _tensors(path, _read(path, "a target's safetensors file"))
+    """Read the target's weights; whether they are the right ones is checked later."""
+    tensors = _parse_tensors(path, _read_bytes(path, "a target's safetensors file"))
     names = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
     return {name: (tensors[f"{name}.weight"], tensors.get(f"{name}.bias")) for name in names}
 
 
-def _read(path: Path, what: str) -> bytes:
+def _read_bytes(path: Path, what: str) -> bytes:
+    """The content of a file; ``what`` it should be, for the message."""
     if not path.is_file():
-        raise TicketFileError(f"{what} was expected at {path}; nothing is there. Check the path.")
+        raise TicketFileError(f"{what} was expected at {path}; there is no file. Check the path.")
     try:
         return path.read_bytes()
     except OSError as cause:
         raise TicketFileError(f"cannot read {path}: {cause.strerror}. Check its permissions.") from cause
 
 
-def _tensors(path: Path, raw: bytes) -> Tensors:
+def _parse_tensors(path: Path, raw: bytes) -> Tensors:
+    """The tensors of a safetensors file."""
     try:
         return dict(load_tensors(raw))
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as cause:
@@ -171,7 +160,7 @@ def _tensors(path: Path, raw: bytes) -> Tensors:
 
 
 def _stated_digest(path: Path, raw: bytes) -> str:
-    """The digest that a file states, from the safetensors frame: 8 bytes of length, then JSON."""
+    """The digest that a file states in its safetensors frame: 8 bytes of length, then JSON."""
     try:
         frame = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
         return str(frame["__metadata__"]["slth"])
@@ -179,18 +168,13 @@ def _stated_digest(path: Path, raw: bytes) -> str:
         raise _damaged(path, "it states no digest") from cause
 
 
-def _header(path: Path, tensors: Tensors) -> dict[str, Any]:
+def _parse_header(path: Path, tensors: Tensors) -> dict[str, Any]:
+    """The header of a file, of this format version."""
     try:
-        reader = zlib.decompressobj()
-        text = reader.decompress(tensors["header"].tobytes(), MAX_HEADER)
-        if not reader.eof:
-            raise ValueError("it does not end")
-        header = dict(json.loads(text))
-        version = header["format_version"]
-        if not isinstance(version, int):
-            raise TypeError("format_version is not a number")
-    except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as cause:
+        header = unpack_header(tensors["header"])
+    except UNREADABLE as cause:
         raise _damaged(path, "its header cannot be read") from cause
+    version = header["format_version"]
     if version != FORMAT_VERSION:
         advice = "Update slth to open it." if version > FORMAT_VERSION else "Find the ticket again."
         raise TicketFileError(
@@ -199,49 +183,8 @@ def _header(path: Path, tensors: Tensors) -> dict[str, Any]:
     return header
 
 
-def _build(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Record:
-    def weights(one: dict[str, Any]) -> tuple[Array, Array | None]:
-        shape = tuple(check_int("shape", side, 1) for side in one["shape"])
-        groups = check_int("groups", one["groups"], 1)
-        if one["kind"] not in ("conv", "linear") or one["signs"] not in ("+", "-", "+-") or shape[0] % groups:
-            raise ValueError(f"{one['name']} is no linear map of {groups} groups")
-        if given is None:  # broadcast: a claimed shape takes no memory
-            unknown = np.broadcast_to(np.float32(np.nan), shape)
-            return unknown, np.broadcast_to(np.float32(np.nan), shape[:1]) if one["bias"] else None
-        weight, bias = given[one["name"]]
-        found = [(array.shape, array.dtype) for array in (weight, bias) if array is not None]
-        if found != [(shape, np.float32), (shape[:1], np.float32)][: 1 + one["bias"]]:
-            raise ValueError(f"the target's {one['name']} is not float32 of shape {shape}")
-        return weight, bias
-
-    kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
-    target = Target.from_description(header["target"], weights, kept)
-    assemble(target, lambda linear: conv_like(linear, linear.channels[0]))  # names and options; no memory
-    parent = Parent.from_description(header["parent"])
-    structure = check_choice("structure", header["structure"], tuple(STRUCTURES))
-    if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
-        raise ValueError("the parent's layers are not those of the target")
-    mixing = sum(layer.width * len(layer.channels) for layer in parent.layers)
-    if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
-        raise ValueError(f"{mixing} mixing weights for {target.weight_count} weights")
-    info = dict(header["info"])
-    if "input_range" in info:
-        info["input_range"] = as_recorded(info["input_range"])
-    channels = input_channels(parent, target, structure)
-    return Record(
-        parent=parent,
-        target=target,
-        structure=structure,
-        kept=tuple(
-            read_blocks(layer, code["alpha"], code["beta"], tensors[f"kept.{i}"])
-            for i, (layer, code) in enumerate(zip(channels, header["codes"], strict=True))
-        ),
-        layers=tuple(LayerReport(**report) for report in header["layers"]),
-        info={**info, "target_hash": str(header["target"]["hash"])},
-    )
-
-
-def _digest(tensors: Tensors) -> str:
+def _content_digest(tensors: Tensors) -> str:
+    """The SHA-256 over every tensor's name, type, shape and bytes."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = tensors[name]
@@ -251,6 +194,7 @@ def _digest(tensors: Tensors) -> str:
 
 
 def _damaged(path: Path, why: str) -> TicketFileError:
+    """The error for a file that is not an intact ticket."""
     return TicketFileError(
         f"{path.name} is not an intact ticket: {why}. Copy or download it again, or find the ticket anew."
     )

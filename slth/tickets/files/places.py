@@ -1,7 +1,7 @@
-"""Kept hidden channels as places among everything that could be kept, which is what the file codes.
+"""The places of a layer's kept hidden channels among all that could be kept; the file codes these places.
 
-The places of a layer are numbered input channel by input channel, sign by sign, part by part; within a part they follow
-the order of the sign group.
+The places of a layer are numbered input channel by input channel, sign by sign, part by part. Within an instance they
+follow the order of its group of hidden channels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from slth.tickets.files.coding import Bytes, Places, decode, optimal_bits
 from slth.tickets.record.instance import InputChannel, Instance
 from slth.tickets.record.record import Block, Record
 
-# Places that a layer's code may have; the coder reads some 150 million a second (measured at a density of 4 %).
+# Places that the code of a layer may have. The coder reads about 150 million a second (measured at a density of 4 %).
 MAX_PLACES = 2**31
 
 
@@ -23,10 +23,10 @@ def places_of(channels: Sequence[InputChannel], blocks: Sequence[Block]) -> tupl
 
     Args:
         channels: the input channels of the layer.
-        blocks: what is kept of each.
+        blocks: the hidden channels that are kept of each.
 
     Returns:
-        (places, int64 increasing; number of places of each instance and part, int64).
+        (positions, sizes): the kept places, int64, increasing; and the number of places of each instance, int64.
     """
     positions, sizes, start = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], 0
     for channel, block in zip(channels, blocks, strict=True):
@@ -44,13 +44,13 @@ def places_of(channels: Sequence[InputChannel], blocks: Sequence[Block]) -> tupl
 
 
 def read_blocks(channels: Sequence[InputChannel], alpha: float, beta: float, code: Bytes) -> tuple[Block, ...]:
-    """What a layer keeps, from its code.
+    """Read what a layer keeps from its code.
 
     Args:
         channels: the input channels of the layer.
         alpha: α of the code.
         beta: β of the code.
-        code: uint8 (n,).
+        code: the code, uint8 (n,).
 
     Returns:
         One block for each input channel.
@@ -75,13 +75,13 @@ def read_blocks(channels: Sequence[InputChannel], alpha: float, beta: float, cod
         parts[instance.channel.index].append(part)
         start = stop
     return tuple(
-        _block(np.concatenate(ours), np.concatenate(part), channel.parts)
-        for channel, ours, part in zip(channels, rows, parts, strict=True)
+        _block(np.concatenate(row), np.concatenate(part), channel.parts)
+        for channel, row, part in zip(channels, rows, parts, strict=True)
     )
 
 
 def ideal_bits(record: Record) -> float:
-    """Σ over the ticket's instances of log2 C(n, k): what the choice of its kept channels takes at least."""
+    """The fewest bits that the choice of the kept channels can take: the sum of log2 C(n, k) over all instances."""
     total = 0.0
     for channels, blocks in zip(record.channels, record.kept, strict=True):
         for channel, block in zip(channels, blocks, strict=True):
@@ -93,10 +93,11 @@ def ideal_bits(record: Record) -> float:
 
 
 def _instance_sizes(channel: InputChannel) -> list[tuple[Instance, int]]:
-    """The instances of an input channel with the sizes of their groups, counted without holding a group."""
+    """The signs of an input channel with the sizes of their groups, counted without holding a group in memory."""
     sizes = channel.group_sizes()
     return [(instance, sizes[instance.sign]) for instance in channel.instances]
 
 
 def _block(rows: Places, part: Places, parts: int) -> Block:
+    """A block from hidden channels and the part that each belongs to."""
     return Block(rows[np.lexsort((rows, part))], np.bincount(part, minlength=parts))

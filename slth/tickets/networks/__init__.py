@@ -1,1 +1,1 @@
-"""A ticket as a network: compact, explicit, or written for other programs."""
+"""A ticket as a network: compact, explicit, folded, or exported for other programs."""

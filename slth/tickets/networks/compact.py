@@ -1,4 +1,4 @@
-"""The ticket as a network: only kept channels, nothing masked."""
+"""The compact network of a ticket: it holds the kept hidden channels only, and needs no masks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,24 @@ from slth.tickets.record.record import Block, Record
 
 Numbers = npt.NDArray[np.float32]
 
-# Hidden activations of a batch are computed in parts of at most this many bytes. A part then stays near the cache
-# and its memory is re-used, which is twice as fast as one large batch, and a batch of any size fits memory.
+# A batch is computed in parts whose hidden activations take at most this many bytes. A part stays near the cache and
+# its memory is used again, which is twice as fast as one large batch. A batch of any size then fits memory.
 PART_BYTES = 24e6
+# A part for matrix products has at least this many examples, because each part reads the whole weight matrix.
+LEAST_EXAMPLES = 64
 
 
 class PrunedConv(nn.Module):
-    """relu of a grouped 1×1 convolution (one filter a kept channel), then a d×d convolution.
+    """A grouped 1×1 convolution with one filter for each kept channel, a ReLU, and a d×d convolution.
 
-    ``source`` (K,) says which input channel feeds each kept hidden channel; ``mixing`` (K, 1, …) is the grouped
-    convolution's weight. With one input a filter it is an elementwise product, and is computed as one.
-    The bias block is a constant, kept as its two factors: Σ relu(u_t)·V_t is added after the convolution.
+    Every filter of the grouped convolution has one input, so it is computed as an elementwise product. The bias block
+    is a constant, kept as its two factors: Σ relu(u_t)·V_t is added after the d×d convolution.
+
+    Args:
+        linear: the linear map that the module replaces.
+        source: number of the input channel that feeds each kept hidden channel, int64 (K,).
+        mixing: weights of the grouped convolution, float32 (K,).
+        kernels: weight of the d×d convolution, float32 (c_out, K/groups, d, …).
     """
 
     source: torch.Tensor
@@ -38,70 +45,87 @@ class PrunedConv(nn.Module):
         super().__init__()
         ones = [1] * max(len(linear.kernel), 1)
         self.register_buffer("source", torch.from_numpy(source))
-        self.mixing = _frozen(mixing.reshape(-1, *ones))
+        self.mixing = _untrainable(mixing.reshape(-1, *ones))
         self.conv = conv_like(linear, len(source))
-        self.conv.weight = _frozen(kernels.reshape(self.conv.weight.shape))
+        self.conv.weight = _untrainable(kernels.reshape(self.conv.weight.shape))
         self.bias: PrunedBias | None = None
         self.flat = linear.kind == "linear"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # A linear layer's (N, c) lacks the convolution's pixel, a single image the batch axis.
-        lacks = (-1 if self.flat else 0) if x.ndim == self.mixing.ndim else None
-        x = x if lacks is None else x.unsqueeze(lacks)
-        out = torch.cat([self._part(part) for part in _parts(x, len(self.source) * math.prod(x.shape[2:]))])
+        """The outputs (N, c_out, …) of inputs (N, c_in, …)."""
+        # The (N, c) of a linear layer lacks the pixel axis of a convolution; a single image lacks the batch axis.
+        lacking_axis = (-1 if self.flat else 0) if x.ndim == self.mixing.ndim else None
+        x = x if lacking_axis is None else x.unsqueeze(lacking_axis)
+        out = torch.cat([self._convolve(part) for part in _parts(x, len(self.source) * math.prod(x.shape[2:]))])
         if self.bias is not None:
             out = out + self.bias().reshape(-1, *self.mixing.shape[1:])
-        return out if lacks is None else out.squeeze(lacks)
+        return out if lacking_axis is None else out.squeeze(lacking_axis)
 
-    def _part(self, x: torch.Tensor) -> torch.Tensor:
+    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs without the bias, of a part of the batch."""
         hidden = x.index_select(1, self.source)
-        return self.conv(hidden.mul_(self.mixing).relu_())
+        out: torch.Tensor = self.conv(hidden.mul_(self.mixing).relu_())
+        return out
 
 
 class PrunedLinear(nn.Module):
-    """The same for a linear layer: hidden_t = relu(u_t · x[source_t]), then a dense matrix."""
+    """The same for a linear layer: hidden_t = relu(u_t · x[source_t]), then a dense matrix.
+
+    Args:
+        source: number of the input channel that feeds each kept hidden channel, int64 (K,).
+        mixing: weights u, float32 (K,).
+        kernels: the dense matrix, float32 (c_out, K).
+    """
 
     source: torch.Tensor
 
     def __init__(self, source: ChannelIndices, mixing: torch.Tensor, kernels: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("source", torch.from_numpy(source))
-        self.mixing = _frozen(mixing)
-        self.weight = _frozen(kernels)
+        self.mixing = _untrainable(mixing)
+        self.weight = _untrainable(kernels)
         self.bias: PrunedBias | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        inner = len(self.source) * math.prod(x.shape[1:-1])
-        # At least 64 examples a part: the whole weight matrix is read for each of them.
-        out = torch.cat([self._part(part) for part in _parts(x, inner, least=64)])
+        """The outputs (N, …, c_out) of inputs (N, …, c_in)."""
+        size = len(self.source) * math.prod(x.shape[1:-1])
+        out = torch.cat([self._multiply(part) for part in _parts(x, size, least=LEAST_EXAMPLES)])
         return out if self.bias is None else out + self.bias()
 
-    def _part(self, x: torch.Tensor) -> torch.Tensor:
+    def _multiply(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs without the bias, of a part of the batch."""
         hidden = x.index_select(-1, self.source).mul_(self.mixing).relu_()
         return functional.linear(hidden, self.weight)
 
 
 def _parts(x: torch.Tensor, hidden: int, least: int = 1) -> tuple[torch.Tensor, ...]:
-    """The batch in parts whose hidden activations (``hidden`` float32 numbers an example) fit PART_BYTES."""
-    if torch.compiler.is_exporting():  # an exported graph takes any batch, whole
+    """The batch in parts of ``least`` or more examples, each with ``hidden`` float32 activations, within PART_BYTES."""
+    if torch.compiler.is_exporting():  # An exported graph takes a batch of any size as a whole.
         return (x,)
-    return x.split(max(least, int(PART_BYTES / (4 * max(hidden, 1)))))
+    parts: tuple[torch.Tensor, ...] = x.split(max(least, int(PART_BYTES / (4 * max(hidden, 1)))))
+    return parts
 
 
 class PrunedBias(nn.Module):
-    """The kept channels of the constant input: Σ_t relu(u_t·1)·V_t ∈ R^c_out."""
+    """The kept channels of the bias channel, whose input is one: Σ_t relu(u_t·1)·V_t ∈ R^c_out.
+
+    Args:
+        mixing: weights u, float32 (K,).
+        kernels: slices V as columns, float32 (c_out, K).
+    """
 
     def __init__(self, mixing: torch.Tensor, kernels: torch.Tensor) -> None:
         super().__init__()
-        self.mixing = _frozen(mixing)
-        self.weight = _frozen(kernels)
+        self.mixing = _untrainable(mixing)
+        self.weight = _untrainable(kernels)
 
     def forward(self) -> torch.Tensor:
+        """The bias (c_out,)."""
         return functional.linear(functional.relu(self.mixing), self.weight)
 
 
 def compact_module(record: Record) -> GraphNetwork:
-    """The network of the kept hidden channels, weights regenerated from the parent's seed.
+    """The network of the kept hidden channels, with weights regenerated from the parent's seed.
 
     See :meth:`slth.tickets.Ticket.to_module`.
     """
@@ -112,8 +136,8 @@ def compact_module(record: Record) -> GraphNetwork:
 
     def build(linear: LinearMap) -> nn.Module:
         regenerated = [_regenerate(channel, block) for channel, block in zip(*layers[linear.name], strict=True)]
-        source, mixing, slices = _level(linear, regenerated[: linear.channels[0]])
-        # (groups, K, c_out/groups, d, …) → the (c_out, K, d, …) that a convolution wants
+        source, mixing, slices = _with_equal_groups(linear, regenerated[: linear.channels[0]])
+        # From (groups, K, c_out/groups, d, …) to the (c_out, K, d, …) of a convolution.
         shape = linear.groups, len(source) // linear.groups, linear.channels[1] // linear.groups, *linear.kernel
         kernels = slices.reshape(shape).swapaxes(1, 2).reshape(linear.channels[1], shape[1], *linear.kernel)
         parts = (source, torch.from_numpy(mixing), torch.from_numpy(np.ascontiguousarray(kernels)))
@@ -128,11 +152,11 @@ def compact_module(record: Record) -> GraphNetwork:
 
 
 def keep_all(parent: Parent, target: Target) -> Record:
-    """A record that keeps every hidden channel: ``compact_module`` of it is the unpruned parent.
+    """A record that keeps every hidden channel; :func:`compact_module` turns it into the unpruned parent.
 
     Args:
         parent: the random network.
-        target: the network whose graph it takes.
+        target: the network whose graph the parent takes.
 
     Returns:
         A record without reports, of structure ``channel``.
@@ -145,7 +169,7 @@ def keep_all(parent: Parent, target: Target) -> Record:
 
 
 def _regenerate(channel: InputChannel, block: Block) -> tuple[Numbers, Numbers]:
-    """(u, V) of a block's hidden channels, V zero where a part does not keep it: float32 (m,), (m, D)."""
+    """(u, V) of a block's used hidden channels, V zero in the parts that do not keep them: float32 (m,), (m, D)."""
     used = block.used
     slices = channel.slices(used)
     if len(block.counts) > 1:
@@ -154,11 +178,13 @@ def _regenerate(channel: InputChannel, block: Block) -> tuple[Numbers, Numbers]:
     return channel.mixing(used), slices
 
 
-def _level(linear: LinearMap, blocks: list[tuple[Numbers, Numbers]]) -> tuple[ChannelIndices, Numbers, Numbers]:
-    """(source, mixing, slices) of all blocks, channel after channel.
+def _with_equal_groups(
+    linear: LinearMap, blocks: list[tuple[Numbers, Numbers]]
+) -> tuple[ChannelIndices, Numbers, Numbers]:
+    """(source, mixing, slices) of all blocks, one input channel after the other.
 
-    Groups are filled up with zeros to the same number of hidden channels, at least one: torch's convolutions want
-    groups of equal size, and know no convolution of nothing.
+    Every group is filled up with zeros to the same number of hidden channels, at least one: torch's convolutions need
+    groups of equal size, and at least one channel in each.
     """
     c_in = linear.channels[0]
     inside = c_in // linear.groups
@@ -171,5 +197,6 @@ def _level(linear: LinearMap, blocks: list[tuple[Numbers, Numbers]]) -> tuple[Ch
     return np.repeat(np.arange(c_in), counts + missing), np.concatenate(mixing), np.concatenate(slices)
 
 
-def _frozen(values: torch.Tensor) -> nn.Parameter:
+def _untrainable(values: torch.Tensor) -> nn.Parameter:
+    """A parameter without a gradient."""
     return nn.Parameter(values, requires_grad=False)

@@ -1,8 +1,9 @@
-"""The parent written out, and the ticket as masks over it: for small widths, to look at and to check against."""
+"""The parent with every hidden channel written out, and the ticket as masks over it; for small widths and for tests."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -25,10 +26,15 @@ Masks = dict[str, dict[str, torch.Tensor]]
 
 
 class ExplicitPair(nn.Module):
-    """A layer pair of the parent with every hidden channel: 1×1 convolution, ReLU, d×d convolution.
+    """A layer pair of the parent with every hidden channel: a 1×1 convolution, a ReLU and a d×d convolution.
 
-    The 1×1 weight is a full (width·c_in, c_in) matrix whose entries outside the channel blocks are zero; a
-    bias is a separate (width,) column of mixing weights that sees the constant one.
+    The 1×1 weight is a full (width·c_in, c_in) matrix whose entries outside the channel blocks are zero. A bias is a
+    separate (width,) column of mixing weights, whose input is one.
+
+    Args:
+        linear: the linear map that the pair replaces.
+        parent: the random network.
+        layer: index of the linear map.
     """
 
     def __init__(self, linear: LinearMap, parent: Parent, layer: int) -> None:
@@ -43,20 +49,21 @@ class ExplicitPair(nn.Module):
         kernel = np.ascontiguousarray(slices.reshape(shape).swapaxes(1, 2)).reshape(spec.c_out, shape[1], *spec.kernel)
         self.mixing = nn.Parameter(torch.from_numpy(mixing), requires_grad=False)
         self.kernel = nn.Parameter(torch.from_numpy(kernel), requires_grad=False)
-        # The convolution without its weight: pruning replaces self.kernel by a product, which must be what is applied.
-        self.convolve = partial(functional_call, conv_like(linear, len(slices)))
+        # The convolution gets its weight at every call: pruning replaces self.kernel by a product with the mask.
+        self.convolve: Callable[..., torch.Tensor] = partial(functional_call, conv_like(linear, len(slices)))
         if spec.bias:
             bias_kernel = parent.slices(layer, spec.c_in, rows).T.copy()
             self.bias = nn.Parameter(torch.from_numpy(parent.mixing(layer, spec.c_in)), requires_grad=False)
             self.bias_kernel = nn.Parameter(torch.from_numpy(bias_kernel), requires_grad=False)
         self.has_bias = spec.bias
-        # A linear layer has its channels on the last axis, a convolution on the second.
-        self.last = linear.kind == "linear" and linear.groups == 1
-        self.flat = linear.kind == "linear" and not self.last
+        # A linear layer has its channels on the last axis, a convolution has them on the second.
+        self.channels_last = linear.kind == "linear" and linear.groups == 1
+        self.flat = linear.kind == "linear" and not self.channels_last
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs of inputs (N, c_in, …), or (…, c_in) for a linear layer."""
         bias = self.bias_kernel @ functional.relu(self.bias) if self.has_bias else torch.zeros(())
-        if self.last:
+        if self.channels_last:
             return functional.linear(functional.relu(functional.linear(x, self.mixing)), self.kernel) + bias
         flat = self.flat and x.ndim == 2
         x = x.unsqueeze(-1) if flat else x
@@ -67,19 +74,27 @@ class ExplicitPair(nn.Module):
 
 
 def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -> GraphNetwork:
-    """The parent with every hidden channel as a module; with ``mask``, pruned by ``torch.nn.utils.prune``.
+    """The parent with every hidden channel, as a network.
+
+    Args:
+        parent: the random network.
+        target: the network whose graph the parent takes.
+        mask: the masks of :func:`make_masks`, which ``torch.nn.utils.prune`` applies; None for the unpruned parent.
+
+    Returns:
+        The network, in evaluation mode.
 
     Raises:
         MemoryEstimateError: it would not fit memory.
     """
-    # Pruning keeps the weights, the mask and their product, all float32.
+    # Pruning holds the weights, the mask and their product, all float32.
     copies = 1 if mask is None else 3
     needed = copies * sum(4.0 * (_mixing_size(layer) + layer.weight_count) for layer in parent.layers)
     check_memory(
         "the explicit parent",
         needed,
         None,
-        "Use a small width, or to_module(), which holds kept channels only.",
+        "Use a small width, or to_module(), which holds the kept channels only.",
     )
     index = {linear.name: i for i, linear in enumerate(target.maps)}
 
@@ -94,13 +109,13 @@ def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -
 
 
 def make_masks(record: Record) -> Masks:
-    """0/1 masks over the explicit parent; see :meth:`slth.tickets.Ticket.masks`."""
+    """The 0/1 masks of a ticket over the explicit parent; see :meth:`slth.tickets.Ticket.masks`."""
     needed = sum(1.0 * (_mixing_size(layer) + layer.weight_count) for layer in record.parent.layers)
     check_memory(
         "the masks",
         needed,
         None,
-        "They are for small widths; use ticket.kept, which lists the kept channels.",
+        "Masks are for small widths; use ticket.kept, which lists the kept channels.",
     )
     result: Masks = {}
     for layer, channels, blocks in zip(record.parent.layers, record.channels, record.kept, strict=True):
@@ -124,11 +139,12 @@ def make_masks(record: Record) -> Masks:
 
 
 def _entries(channel: InputChannel, block: Block) -> npt.NDArray[np.bool_]:
-    """Bool (width, D): which entries of the d×d layer an input channel's block keeps."""
+    """Which entries of the d×d layer the block of an input channel keeps: bool (width, D)."""
     kept = np.zeros((channel.width, len(block.counts)), dtype=bool)
     kept[block.used] = block.mask()
     return np.repeat(kept, channel.part_size, axis=1)
 
 
 def _mixing_size(layer: ParentLayer) -> float:
+    """Size of the full matrix of the 1×1 layer, estimated from above."""
     return float(layer.width) * layer.c_in**2 + math.prod(layer.kernel)

@@ -1,4 +1,4 @@
-"""A ticket for other programs: ONNX, a torch.export archive, or plain tensors, each checked before it is kept."""
+"""Exporting a ticket for other programs: ONNX, a torch.export archive or plain tensors, each checked before writing."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ from slth.networks.graph import GraphNetwork
 from slth.tickets.networks.compact import compact_module
 from slth.tickets.record.record import Record
 
-# An exported network may differ from the ticket's module by the order of its float32 sums, and by no more than this,
-# relative to the largest output.
+# Largest difference allowed between an exported network and the ticket's module, relative to the largest output. They
+# may differ in the order of their float32 sums only.
 TOLERANCE = 1e-4
-# Examples of the check; two, since some exporters treat a batch of one by itself.
-_BATCH = 2
+# Examples in the check. Two, because some exporters treat a batch of one as a special case.
+_CHECK_BATCH = 2
 
 
 def export_ticket(record: Record, path: str | Path, form: str, *, shapes: list[tuple[int, ...]] | None = None) -> float:
-    """Write the compact network to ``path`` in another program's form, whole or not at all.
+    """Write the compact network to ``path`` in a form that other programs read, whole or not at all.
 
     Args:
         record: the ticket.
         path: the file to write.
         form: ``onnx`` (needs slth[export]), ``torch-export`` (``torch.export.load`` reads it) or ``safetensors``
             (the state dict of ``to_module()``).
-        shapes: of the inputs, without batch axis; default: those the ticket was found with. The batch stays free.
+        shapes: shapes of the inputs, without the batch axis; None for those of the example that the ticket was found
+            with. The exported network takes batches of any size.
 
     Returns:
-        The largest difference between what was written, run by its own runtime, and the ticket, relative to the
-        largest output.
+        The largest difference between the outputs of the exported network, run by its own runtime, and those of the
+        ticket, relative to the largest output.
 
     Raises:
-        InputError: an unknown form, no shapes, a missing package. SlthError: what was written computes something else.
+        InputError: the form is unknown, the shapes are not known, or a package is missing.
+        SlthError: the exported network computes something else; nothing was written.
     """
     if form not in FORMS:
         raise InputError(f"form must be one of {', '.join(FORMS)}; got {form!r}.")
@@ -53,9 +55,9 @@ def export_ticket(record: Record, path: str | Path, form: str, *, shapes: list[t
         raise InputError("the ticket does not know its input's shape: it was found without example_input. Pass shapes.")
     module = compact_module(record)
     generator = torch.Generator().manual_seed(0)
-    inputs = tuple(torch.rand(_BATCH, *shape, generator=generator) for shape in chosen)
+    inputs = tuple(torch.rand(_CHECK_BATCH, *shape, generator=generator) for shape in chosen)
     with torch.no_grad():
-        wanted = _flat(module(*inputs))
+        wanted = _output_arrays(module(*inputs))
     data, got = FORMS[form](module, inputs)
     largest = max(float(np.abs(one).max()) for one in wanted)
     gap = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) / (largest or 1.0)
@@ -69,11 +71,12 @@ def export_ticket(record: Record, path: str | Path, form: str, *, shapes: list[t
 
 
 def _onnx(module: GraphNetwork, inputs: tuple[torch.Tensor, ...]) -> tuple[bytes, list[Any]]:
+    """An ONNX file, and the outputs that onnxruntime computes from it."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        _need(package)
+        _require(package)
     import onnxruntime
 
-    # The exporter logs a line for every optional package that is not there.
+    # The exporter logs a line for every optional package that is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
@@ -84,7 +87,7 @@ def _onnx(module: GraphNetwork, inputs: tuple[torch.Tensor, ...]) -> tuple[bytes
             dynamo=True,
             verbose=False,
             external_data=False,
-            dynamic_shapes=_free(inputs),
+            dynamic_shapes=_free_batch(inputs),
         )
         assert program is not None
         path = Path(folder) / "ticket.onnx"
@@ -96,23 +99,25 @@ def _onnx(module: GraphNetwork, inputs: tuple[torch.Tensor, ...]) -> tuple[bytes
 
 
 def _torch_export(module: GraphNetwork, inputs: tuple[torch.Tensor, ...]) -> tuple[bytes, list[Any]]:
+    """A torch.export archive, and the outputs of the network that is loaded from it."""
     for values in (*module.parameters(), *module.buffers()):
         values.data = values.data.clone()  # the archive refuses the odd strides that numpy gives axes of length one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(module, inputs, dynamic_shapes=_free(inputs))
+        program = torch.export.export(module, inputs, dynamic_shapes=_free_batch(inputs))
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     again = torch.export.load(io.BytesIO(buffer.getvalue())).module()
     with torch.no_grad():
-        return buffer.getvalue(), _flat(again(*inputs))
+        return buffer.getvalue(), _output_arrays(again(*inputs))
 
 
 def _safetensors(module: GraphNetwork, inputs: tuple[torch.Tensor, ...]) -> tuple[bytes, list[Any]]:
+    """The state dict as safetensors, and the outputs of the network with the tensors read back."""
     data = safetensors.torch.save({name: value.contiguous() for name, value in module.state_dict().items()})
     module.load_state_dict(safetensors.torch.load(data))
     with torch.no_grad():
-        return data, _flat(module(*inputs))
+        return data, _output_arrays(module(*inputs))
 
 
 FORMS: dict[str, Callable[[GraphNetwork, tuple[torch.Tensor, ...]], tuple[bytes, list[Any]]]] = {
@@ -122,20 +127,21 @@ FORMS: dict[str, Callable[[GraphNetwork, tuple[torch.Tensor, ...]], tuple[bytes,
 }
 
 
-def _free(inputs: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
-    """Dynamic shapes for a network of ``*args``: the batch axis may be anything the graph allows."""
+def _free_batch(inputs: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
+    """Dynamic shapes for a network of ``*args``: the batch axis may have any length that the graph allows."""
     return (tuple({0: torch.export.Dim.AUTO} for _ in inputs),)
 
 
-def _flat(value: Any) -> list[Any]:
+def _output_arrays(value: Any) -> list[Any]:
     """The tensors that a network returned, in order, as arrays."""
     if isinstance(value, torch.Tensor):
         return [value.detach().numpy()]
     parts = value.values() if isinstance(value, dict) else value
-    return [one for part in parts for one in _flat(part)]
+    return [one for part in parts for one in _output_arrays(part)]
 
 
-def _need(package: str) -> None:
+def _require(package: str) -> None:
+    """Refuse to export when a package is not installed."""
     try:
         importlib.import_module(package)
     except ImportError as cause:

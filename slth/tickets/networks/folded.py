@@ -1,6 +1,6 @@
-r"""The folded ticket: the kept candidates of every block summed, a function of the target's size.
+r"""The folded ticket: the same function at the size of the target, with the kept candidates of every block summed.
 
-Hidden channel t computes relu(u_t x). Those with u_t > 0 see x⁺ = max(x, 0) alone, the others x⁻ = max(−x, 0), so
+Hidden channel t computes relu(u_t x). If u_t > 0 this depends on x⁺ = max(x, 0) alone, otherwise on x⁻ = max(−x, 0), so
 
 .. math:: \hat z = \hat K^+ x^+ − \hat K^- x^- + \hat b, \qquad
           \hat K^± = ± \sum_{t:\, ± u_t > 0} |u_t| V_t, \qquad \hat b = \sum_{t:\, u_t > 0} |u_t| V^b_t
@@ -39,8 +39,8 @@ class FoldedSum:
 
     Attributes:
         values: Σ|u_t|V_t, float64, summed in an order that is not specified.
-        moduli: Σ|u_t||V_t|, float64: the rounding error of ``values`` is a small multiple of it.
-        terms: number of summands behind each entry, int64, of a shape that broadcasts to that of ``values``.
+        moduli: Σ|u_t||V_t|, float64. It bounds the rounding error of ``values`` up to a small factor.
+        terms: number of summands in each entry, int64, of a shape that broadcasts to that of ``values``.
     """
 
     values: Sums
@@ -50,13 +50,13 @@ class FoldedSum:
 
 @dataclass(frozen=True, eq=False)
 class FoldedLayer:
-    """What a ticket has in the place of one linear map, folded.
+    """What a ticket has in place of one linear map, folded.
 
     Attributes:
         linear: the linear map.
-        positive: the sum over hidden channels with u_t > 0, in the shape of the weight.
-        negative: the same over u_t < 0; its sign is not yet turned.
-        bias: the sum of the bias channel, in the shape of the bias; None without a bias.
+        positive: the sum over hidden channels with u_t > 0, of the shape of the weight.
+        negative: the sum over hidden channels with u_t < 0, so −K̂⁻, of the shape of the weight.
+        bias: the sum of the bias channel, of the shape of the bias; None without a bias.
     """
 
     linear: LinearMap
@@ -67,7 +67,7 @@ class FoldedLayer:
 
 @dataclass(frozen=True, eq=False)
 class MapOperation:
-    """The linear operation of a map, with any weight: its stride, padding, dilation and groups.
+    """The operation of a linear map (its stride, padding, dilation and groups), applicable with any weight.
 
     Attributes:
         linear: the linear map.
@@ -85,7 +85,7 @@ class MapOperation:
 
         Args:
             x: inputs (N, c_in, …).
-            weight: of the shape of the map's weight.
+            weight: a weight of the shape of the map's own.
 
         Returns:
             Outputs (N, c_out, …).
@@ -94,12 +94,12 @@ class MapOperation:
         if linear.kind == "linear" and linear.groups == 1:
             return functional.linear(x, weight)
         flat = linear.kind == "linear" and x.ndim == 2
-        tied = weight.unsqueeze(-1) if linear.kind == "linear" else weight
-        out: torch.Tensor = functional_call(self.conv, {"weight": tied}, (x.unsqueeze(-1) if flat else x,))
+        weight = weight.unsqueeze(-1) if linear.kind == "linear" else weight
+        out: torch.Tensor = functional_call(self.conv, {"weight": weight}, (x.unsqueeze(-1) if flat else x,))
         return out.squeeze(-1) if flat else out
 
     def beside(self, bias: torch.Tensor) -> torch.Tensor:
-        """A bias (c_out,) in the shape that adds to an output."""
+        """A bias (c_out,) in a shape that broadcasts to the output."""
         last = self.linear.kind == "linear" and self.linear.groups == 1
         return bias if last else bias.reshape(-1, *[1] * len(self.linear.kernel))
 
@@ -108,7 +108,7 @@ class FoldedModule(nn.Module):
     """A folded layer as a module: what the compact module computes, without its hidden channels.
 
     Args:
-        folded: the layer.
+        folded: the folded layer.
     """
 
     def __init__(self, folded: FoldedLayer) -> None:
@@ -128,16 +128,16 @@ class FoldedModule(nn.Module):
 
 
 def fold_record(record: Record) -> dict[str, FoldedLayer]:
-    """Every layer of a ticket folded, kept channels regenerated from the parent's seed.
+    """Fold every layer of a ticket; its kept channels are regenerated from the parent's seed.
 
     Returns:
-        The target's name of the layer → the folded layer.
+        Name of a layer in the target → the folded layer.
 
     Raises:
-        InputError: the target's weights are not at hand.
+        InputError: the target's weights are not known.
     """
     if not record.target.known:
-        raise InputError("the target's weights are not at hand: pass the target, or keep its file beside the ticket's.")
+        raise InputError("the target's weights are missing: pass the target, or keep its file beside the ticket's.")
     return {
         linear.name: _fold(linear, channels, blocks)
         for linear, channels, blocks in zip(record.target.maps, record.channels, record.kept, strict=True)
@@ -151,8 +151,11 @@ def folded_module(
 
     Args:
         record: the ticket.
-        folded: what :func:`fold_record` returned, if it is at hand.
-        dtype: of its weights.
+        folded: the layers that :func:`fold_record` returned for it; None to fold them here.
+        dtype: type of the weights.
+
+    Returns:
+        The network, in evaluation mode.
     """
     layers = fold_record(record) if folded is None else folded
     network = assemble(record.target, lambda linear: FoldedModule(layers[linear.name]))
@@ -162,12 +165,12 @@ def folded_module(
 def build_pair(
     record: Record, folded: Mapping[str, FoldedLayer], dtype: torch.dtype
 ) -> tuple[GraphNetwork, GraphNetwork]:
-    """Target and folded ticket as networks of one precision, to run side by side.
+    """The target and the folded ticket as networks of the same precision, to be run side by side.
 
     Args:
         record: the ticket.
-        folded: what :func:`fold_record` returned.
-        dtype: of the weights of both.
+        folded: the layers that :func:`fold_record` returned for it.
+        dtype: type of the weights of both networks.
 
     Returns:
         (target, folded ticket).
@@ -176,13 +179,14 @@ def build_pair(
 
 
 def _fold(linear: LinearMap, channels: Sequence[InputChannel], blocks: Sequence[Block]) -> FoldedLayer:
-    sums = [_sums(channel, block) for channel, block in zip(channels, blocks, strict=True)]
+    """One layer of the ticket, folded."""
+    sums = [_sums_by_sign(channel, block) for channel, block in zip(channels, blocks, strict=True)]
     c_in = linear.channels[0]
     terms = np.array([len(block.used) for block in blocks])
 
     def weight(sign: str) -> FoldedSum:
         values, moduli = (as_weight(linear, np.stack([one[sign][i] for one in sums[:c_in]])) for i in range(2))
-        # Every entry of an input channel's slice has as many summands.
+        # Every entry of an input channel's slice has the same number of summands.
         counts = as_weight(linear, np.repeat(terms[:c_in, None].astype(np.float64), linear.dimension, axis=1))
         return FoldedSum(values, moduli, counts.astype(np.int64))
 
@@ -190,8 +194,8 @@ def _fold(linear: LinearMap, channels: Sequence[InputChannel], blocks: Sequence[
     return FoldedLayer(linear, weight("+"), weight("-"), bias)
 
 
-def _sums(channel: InputChannel, block: Block) -> dict[str, tuple[Sums, Sums]]:
-    """By sign of u_t: Σ|u_t|V_t and Σ|u_t||V_t| over the kept hidden channels, float64 (D,) each."""
+def _sums_by_sign(channel: InputChannel, block: Block) -> dict[str, tuple[Sums, Sums]]:
+    """Sign of u_t → Σ|u_t|V_t and Σ|u_t||V_t| over the kept hidden channels of that sign, float64 (D,) each."""
     return {
         sign: (kept.sum(axis=0), np.abs(kept).sum(axis=0)) for sign, kept in kept_candidates(channel, block).items()
     }

@@ -1,1 +1,1 @@
-"""The record of a ticket: what was found, as pure data, and what is measured on it."""
+"""The record of a ticket: what the search found, as pure data, and what can be measured on it."""

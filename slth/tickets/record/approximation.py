@@ -1,4 +1,4 @@
-"""The kernels that a ticket amounts to: the sums of its kept candidates."""
+"""The weights that a ticket approximates its target with: sums of kept candidates."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def approximated_weight(record: Record, layer: int, sign: str = "+") -> npt.NDAr
         sign: ``+`` or ``-``.
 
     Returns:
-        float64, the shape of the target's weight.
+        float64, of the shape of the target's weight.
 
     Raises:
-        InputError: a layer the ticket does not have, or a sign the layer's input cannot have.
+        InputError: the ticket has no such layer, or the layer's input cannot have the sign.
     """
     if not 0 <= layer < len(record.target.maps):
         raise InputError(f"layer must lie between 0 and {len(record.target.maps) - 1}; got {layer}.")
@@ -40,11 +40,11 @@ def approximated_weight(record: Record, layer: int, sign: str = "+") -> npt.NDAr
 
 
 def as_weight(linear: LinearMap, columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Put the contributions of all input channels into the shape of the map's weight.
+    """Arrange the slices of all input channels in the shape of the map's weight.
 
     Args:
         linear: the linear map.
-        columns: float64 (c_in, D), one row for each input channel.
+        columns: the slices, float64 (c_in, D), one row for each input channel.
 
     Returns:
         float64 (c_out, c_in/groups, d, …).
@@ -55,14 +55,14 @@ def as_weight(linear: LinearMap, columns: npt.NDArray[np.float64]) -> npt.NDArra
 
 
 def kept_candidates(channel: InputChannel, block: Block) -> dict[str, npt.NDArray[np.float64]]:
-    """Candidates |u_t|·V_t of a block's used hidden channels, by the sign of u_t.
+    """The kept candidates |u_t|·V_t of one input channel, grouped by the sign of u_t.
 
     Args:
         channel: the input channel.
-        block: what is kept of it.
+        block: the hidden channels that are kept of it.
 
     Returns:
-        Sign → float64 (used, D), zero where the sign is another one or a part does not keep the hidden channel.
+        Sign → float64 (used, D), zero in the rows of the other sign and where a part does not keep the hidden channel.
     """
     used, mask = block.used, block.mask()
     positive = (channel.mixing(used) > 0)[:, None]

@@ -1,4 +1,4 @@
-"""The control of a ticket: as much kept, but drawn at random."""
+"""The random control of a ticket: it keeps equally many hidden channels, drawn at random."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from slth.tickets.record.record import Block, Kept, Record
 
 
 def random_kept(record: Record, seed: int = 0) -> Kept:
-    """Draw the same number of usable units in every part and sign at random.
+    """Draw hidden channels at random, in every part and sign as many as the ticket keeps.
 
     Args:
-        record: the ticket whose numbers are kept.
-        seed: of the draw.
+        record: the ticket.
+        seed: seed of the draw.
 
     Returns:
-        Blocks of the same sizes; a ticket with them should predict no better than chance.
+        Blocks of the same sizes as the ticket's. A ticket with them should predict no better than chance.
     """
     rng = np.random.default_rng([seed, 7])
     layers = []

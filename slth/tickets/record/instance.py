@@ -1,7 +1,7 @@
-r"""Subset-sum instances: what the hidden channels of one input channel are to sum to, for inputs of one sign.
+r"""Subset-sum instances: one for each layer, input channel, sign of the input and part.
 
-The d×d layer of a linear map has one slice for each input channel. The structure cuts the slice into parts: the whole
-slice (``channel``), its d×d kernels (``kernel``) or its entries (``weight``). For each part p and each sign of input
+The weight of a linear map has one slice for each input channel. The structure cuts the slice into parts: the whole
+slice (``channel``), its d×d kernels (``kernel``) or its entries (``weight``). The instance of part p and a sign is
 
 .. math:: \min_{S_p} \Big\| \sum_{t \in S_p} |u_t| V_{t,p} \mp K_p \Big\|_\infty
 
@@ -21,10 +21,10 @@ from slth.networks.parent import Parent
 from slth.networks.target import Target
 from slth.rss.relax import thin, thinned_size
 
-# Of a large sign group this many times D of the smallest |u| are generated: the relax method takes 4D as its core
-# and 16D densely, by norm; a norm differs from |u|·√D by a small factor.
+# In a large sign group, the SCREEN_RATIO·D hidden channels of smallest |u| are all generated. The relax method needs
+# the 16D candidates of smallest norm; a norm is |u|·√D up to a small factor, so 24D of smallest |u| include them.
 SCREEN_RATIO = 24
-# Bytes a worker holds at its peak, per candidate entry: float32 slices, float64 candidates, one working copy.
+# Bytes that a worker holds at its peak for each candidate entry: float64 candidates, float32 slices, a working copy.
 BYTES_PER_ENTRY = 8 + 4 + 8
 
 ChannelIndices = npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class InputChannel:
         parent: the random network.
         layer: index of the linear map, in the order of the target.
         linear: the linear map.
-        index: number of the input channel; c_in stands for the bias channel.
+        index: number of the input channel; c_in is the bias channel.
         structure: ``channel``, ``kernel`` or ``weight``.
     """
 
@@ -51,7 +51,7 @@ class InputChannel:
 
     @property
     def is_bias(self) -> bool:
-        """Whether this is the bias channel, which is constantly one."""
+        """Whether this is the bias channel, whose input is always one."""
         return self.index == self.linear.channels[0]
 
     @property
@@ -61,22 +61,22 @@ class InputChannel:
 
     @property
     def part_size(self) -> int:
-        """Dimension D of one instance: entries of one part."""
+        """Dimension D of one instance: the number of entries in a part."""
         return self.linear.part_size(self.structure, self.index)
 
     @property
     def parts(self) -> int:
-        """Number of parts of the slice; each has a selection of its own."""
+        """Number of parts of the slice; each part has its own selection."""
         return self.parent.layers[self.layer].dimension(self.index) // self.part_size
 
     @property
     def search_bytes(self) -> float:
-        """What a worker holds at its peak to search this input channel, estimated from above."""
-        # A sign group has width/2 ± a few deviations, of which the screen lets this many through; the mixing weights
-        # of both signs are needed whole, with the bookkeeping of sorting them.
+        """Bytes that a worker holds at its peak when it searches this input channel, estimated from above."""
+        # A sign group has width/2 members, give or take a few standard deviations; `rows` of them pass the screen.
+        # The mixing weights of the whole width are needed as well, together with the indices that sort them.
         rows = thinned_size(0.55 * self.width + 200, SCREEN_RATIO * self.part_size)
         size = rows * self.parts * self.part_size * BYTES_PER_ENTRY + 48.0 * self.width
-        # Gram matrices of the core (4D candidates) and their update.
+        # The solver also holds Gram matrices of its core, which has 4D candidates, and their update.
         return size + 3 * 8 * (4.0 * self.part_size) ** 2
 
     @property
@@ -86,40 +86,40 @@ class InputChannel:
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
-        """One instance for each sign that the input can have. The bias channel's input is one, so never negative."""
+        """The instances of each sign that the input can have; the bias channel's input is one, never negative."""
         return tuple(Instance(channel=self, sign=sign) for sign in ("+" if self.is_bias else self.linear.signs))
 
     def mixing(self, rows: ChannelIndices) -> npt.NDArray[np.float32]:
-        """Mixing weights u of hidden channels ``rows``: float32 (m,)."""
+        """Mixing weights u of the hidden channels ``rows``: float32 (m,)."""
         return self.parent.mixing(self.layer, self.index, rows)
 
     def slices(self, rows: ChannelIndices) -> npt.NDArray[np.float32]:
-        """Slices V of hidden channels ``rows`` of the d×d layer: float32 (m, parts·part_size)."""
+        """Slices V of the hidden channels ``rows``, from the d×d layer: float32 (m, parts·part_size)."""
         return self.parent.slices(self.layer, self.index, rows)
 
     def candidates(self, rows: ChannelIndices) -> Candidates:
-        """Candidate vectors |u|·V of hidden channels ``rows``: float64 (m, parts·part_size), exact products."""
+        """Candidate vectors |u|·V of the hidden channels ``rows``: float64 (m, parts·part_size), exact products."""
         return self.parent.candidates(self.layer, self.index, rows)
 
     def group_sizes(self, limit: int | None = None) -> dict[str, int]:
         """Number of hidden channels of each sign, counted in chunks so that any width fits memory.
 
         Args:
-            limit: stop counting once both numbers are above it; None counts all.
+            limit: counting stops once both numbers exceed it; None counts all.
 
         Returns:
-            Sign → number, for both signs, whether the input needs them or not.
+            Sign → number. Both signs are counted, whether the input can have them or not.
         """
         return dict(zip("+-", self.parent.count_signs(self.layer, self.index, limit), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Instance:
-    """The subset sums of one layer, input channel and sign: one for each part, over one group of hidden channels.
+    """The instances of one layer, input channel and sign, one for each part, over the same group of hidden channels.
 
     Attributes:
         channel: the input channel.
-        sign: ``+`` or ``-``: of the input, and of the mixing weights of the group.
+        sign: ``+`` or ``-``, the sign of the input and of the mixing weights in the group.
     """
 
     channel: InputChannel
@@ -127,24 +127,24 @@ class Instance:
 
     @property
     def goals(self) -> Candidates:
-        """What the kept candidates are to sum to: float64 (parts, part_size); −K for negative inputs."""
+        """The sums that the kept candidates must reach: float64 (parts, part_size); −K for negative inputs."""
         return self.channel.goals if self.sign == "+" else -self.channel.goals
 
     def group(self) -> ChannelIndices:
-        """Hidden channels whose mixing weight has the sign, in order: int64, about half of the width."""
+        """The hidden channels whose mixing weight has the sign: int64, increasing, about half of the width."""
         return self.channel.parent.sign_group(self.channel.layer, self.channel.index, self.sign)
 
     def group_at(self, ranks: ChannelIndices) -> ChannelIndices:
-        """Hidden channels at some places of the group, in chunks so that any width fits memory.
+        """The hidden channels at some places of the group, found in chunks so that any width fits memory.
 
         Args:
             ranks: places in the group, int64, increasing.
 
         Returns:
-            int64, as long as ``ranks``.
+            Hidden channels, int64, as many as ``ranks``.
 
         Raises:
-            ValueError: the group has fewer members.
+            ValueError: a place is beyond the end of the group.
         """
         return self.channel.parent.rows_of_ranks(self.channel.layer, self.channel.index, self.sign, ranks)
 
@@ -153,11 +153,11 @@ class Instance:
         return mixing > 0 if self.sign == "+" else mixing < 0
 
     def screened(self, group: ChannelIndices) -> ChannelIndices:
-        """The members of the group that are worth generating, chosen by |u| alone: int64, in order.
+        """The members of the group that are worth generating, chosen by |u| alone: int64, increasing.
 
-        A candidate's norm is about |u|·√D. The error of a selection is set by the smallest candidates. The large ones
-        only bring the target within their reach, for which some of every size do as well as all of them
-        (:func:`slth.rss.relax.thin`). The rest is never generated.
+        A candidate's norm is about |u|·√D. The smallest candidates set the error of a selection. The large ones only
+        bring the target within reach of the small ones, and for that a few of every size do as well as all of them
+        (:func:`slth.rss.relax.thin`). The others are never generated.
         """
         places = thin(len(group), SCREEN_RATIO * self.channel.part_size)
         if len(places) == len(group):
@@ -166,7 +166,7 @@ class Instance:
         return np.sort(group[order[places]])
 
     def candidates(self, rows: ChannelIndices) -> Candidates:
-        """Candidate vectors of hidden channels ``rows``; see :meth:`InputChannel.candidates`."""
+        """Candidate vectors of the hidden channels ``rows``; see :meth:`InputChannel.candidates`."""
         return self.channel.candidates(rows)
 
 

@@ -1,4 +1,4 @@
-"""Errors of a ticket, measured: kept channels are regenerated from the seed and compared with the target exactly."""
+"""The errors of a ticket: its kept channels are regenerated from the seed and compared with the target exactly."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Measure:
     """The error of one input channel.
 
     Attributes:
-        error: the largest L∞ error of its instances, rounded up; in weight units.
-        squares: squared errors summed over entries and instances, in ordinary float64.
-        instances: number of subset sums that were compared.
+        error: the largest L∞ error of its instances, rounded up; in units of the weights.
+        squares: squared errors, summed over entries and instances in ordinary float64.
+        instances: number of instances that were compared.
     """
 
     error: float
@@ -32,12 +32,12 @@ class Measure:
 def measure_channel(channel: InputChannel, block: Block) -> Measure:
     """Regenerate the kept hidden channels of one input channel and compare their sums with the target.
 
-    The candidates are exact products of float32 weights, and their sums are compared with the target in exact
-    arithmetic; the squared sum is ordinary float64.
+    The candidates are exact products of float32 weights. Their sums are compared with the target in exact arithmetic;
+    only the sum of squared errors is ordinary float64.
 
     Args:
         channel: the input channel.
-        block: what is kept of it.
+        block: the hidden channels that are kept of it.
 
     Returns:
         Its :class:`Measure`.
@@ -64,15 +64,15 @@ def measure_channel(channel: InputChannel, block: Block) -> Measure:
 def account_layer(
     channels: Sequence[InputChannel], blocks: Sequence[Block], measures: Sequence[Measure]
 ) -> dict[str, Any]:
-    """The fields of a :class:`LayerReport` that can be recomputed: all but ``usable`` and the time it took.
+    """The fields of a :class:`~slth.tickets.record.record.LayerReport`, without ``usable`` and ``seconds``.
 
     Args:
         channels: the input channels of one layer, the bias channel last.
-        blocks: what is kept of each.
+        blocks: the hidden channels that are kept of each.
         measures: the errors of each.
 
     Returns:
-        Field → value.
+        Name of a field → its value.
     """
     first = channels[0]
     linear, spec = first.linear, first.parent.layers[first.layer]

@@ -1,4 +1,4 @@
-"""The record of a ticket: what is kept of the parent and how good it is, as frozen data."""
+"""The record of a ticket: which hidden channels of the parent it keeps, and how well they approximate the target."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from slth.tickets.record.instance import ChannelIndices, Channels, input_channel
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The kept hidden channels of one input channel, for each part of its slice of the d×d layer.
+    """The kept hidden channels of one input channel, for each part of its slice.
 
     A part is what the structure keeps or removes as a whole: the one slice for ``channel``, each output's kernel for
-    ``kernel``, each entry for ``weight``. Every part has a selection of its own.
+    ``kernel``, each entry for ``weight``. Every part has its own selection.
 
     Attributes:
-        rows: int64 (Σ counts,), numbers of hidden channels, increasing within each part.
-        counts: int64 (parts,), how many of ``rows`` belong to each part.
+        rows: numbers of the kept hidden channels, int64 (Σ counts,), part after part, increasing within each part.
+        counts: how many of ``rows`` belong to each part, int64 (parts,).
     """
 
     rows: ChannelIndices
@@ -37,18 +37,18 @@ class Block:
 
     @property
     def used(self) -> ChannelIndices:
-        """Hidden channels that some part keeps, increasing; all others are removed whole."""
+        """The hidden channels that at least one part keeps, increasing; all others are removed as a whole."""
         return self.rows if len(self.counts) == 1 else np.unique(self.rows)
 
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Bool (len(used), parts): which parts keep which of the used hidden channels."""
+        """Which of the used hidden channels each part keeps: bool (len(used), parts)."""
         used = self.used
         mask = np.zeros((len(used), len(self.counts)), dtype=bool)
         mask[np.searchsorted(used, self.rows), self.part_numbers()] = True
         return mask
 
     def part_numbers(self) -> ChannelIndices:
-        """The part that each entry of ``rows`` belongs to: int64, as long as ``rows``."""
+        """The number of the part that each entry of ``rows`` belongs to: int64, as long as ``rows``."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     @staticmethod
@@ -57,7 +57,7 @@ class Block:
         return Block(np.concatenate(parts).astype(np.int64), np.array([len(part) for part in parts], dtype=np.int64))
 
 
-# One tuple for each layer; in it one block for each input channel, the bias channel last.
+# A tuple for each layer, with one block for each of its input channels, the bias channel last.
 Kept = tuple[tuple[Block, ...], ...]
 
 
@@ -66,18 +66,19 @@ class LayerReport:
     """What was found for one layer.
 
     Attributes:
-        name: the target's name of the layer.
+        name: name of the layer in the target.
         kind: ``conv`` or ``linear``.
-        dimension: D of one instance.
-        width: hidden channels per input channel.
-        usable: channels (kernels or weights, as the structure says) whose hidden channel's sign can contribute.
-        kept: how many of the usable ones are kept.
-        channels: hidden channels that stay.
-        weights: random numbers that stay, in both layers of the pair.
+        dimension: D of one instance, without the bias channel.
+        width: hidden channels per input channel, both signs together.
+        usable: units that could be kept: pairs of a part and a hidden channel whose sign the input can have. A unit
+            is a channel, a kernel or a weight, as the structure says.
+        kept: how many of the usable units are kept.
+        channels: hidden channels of which at least one unit is kept.
+        weights: random numbers that are kept, in both layers of the pair.
         random: random numbers that the parent has, in both layers of the pair.
-        error: max over input channels and signs of ‖Σ kept candidates ∓ K‖∞, rounded up; in weight units.
+        error: max of ‖Σ kept candidates ∓ K‖∞ over input channels and signs, rounded up; in units of the weights.
         bias_error: the same for the bias channel; None without a bias.
-        relative_rms: root mean square of the kernel error over that of the kernel, for both signs.
+        relative_rms: root mean square of the kernel error over that of the kernel, both signs together.
         seconds: time spent on the layer, summed over threads.
     """
 
@@ -105,7 +106,7 @@ class LayerReport:
 
     @property
     def density(self) -> float:
-        """Kept fraction of what could be kept."""
+        """The kept fraction of the usable units."""
         return self.kept / self.usable if self.usable else 0.0
 
 
@@ -113,15 +114,15 @@ class LayerReport:
 class Record:
     """A structured subnetwork of a random parent that approximates a target, found without training.
 
-    The record is pure data. :class:`slth.tickets.Ticket` is a record with everything that can be done with it.
+    The record is pure data. :class:`slth.tickets.Ticket` adds what can be done with it.
 
     Attributes:
-        parent: the random network (a specification: nothing random is stored).
-        target: the network it approximates.
+        parent: the random network, as a specification: its weights follow from the seed and are not stored.
+        target: the network that the ticket approximates.
         structure: what is kept or removed as a whole: ``channel`` (hidden channels), ``kernel`` or ``weight``.
         kept: kept[layer][channel] is the :class:`Block` of that input channel.
-        layers: one report per layer.
-        info: where the ticket came from: environment, method, input range, certificates.
+        layers: one report for each layer.
+        info: how the ticket was found (environment, method, input range), and its certificates.
 
     Source: dacunha2023
     """
@@ -135,7 +136,7 @@ class Record:
 
     @property
     def kept_channels(self) -> int:
-        """Hidden channels that stay, all layers together."""
+        """Number of kept hidden channels, all layers together."""
         return sum(layer.channels for layer in self.layers)
 
     @cached_property

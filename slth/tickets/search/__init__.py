@@ -1,1 +1,1 @@
-"""The search for a ticket: subset-sum instances spread over the cores."""
+"""The search for a ticket: it solves one subset-sum instance for each input channel, sign and part."""

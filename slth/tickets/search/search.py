@@ -1,4 +1,4 @@
-"""The search: one task for each input channel, spread over the cores."""
+"""The search for a ticket: one task for each input channel, run on several threads."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from slth.tickets.search.parts import solve_parts
 
 @dataclass(frozen=True)
 class ChannelResult:
-    """What was found for one input channel.
+    """What the search found for one input channel.
 
     Attributes:
-        block: what is kept.
-        usable: channels, kernels or weights whose hidden channel's sign can contribute.
+        block: the hidden channels that are kept.
+        usable: units (channels, kernels or weights) whose hidden channel has a sign that the input can have.
         measure: the errors of the block.
-        seconds: time spent on it.
+        seconds: time spent on the input channel.
     """
 
     block: Block
@@ -54,21 +54,21 @@ def search(
         parent: the random network to choose from.
         target: the network to approximate.
         structure: ``channel``, ``kernel`` or ``weight``.
-        method: of :func:`slth.rss.solve`.
+        method: solver of :func:`slth.rss.solve`, or ``auto``.
         workers: number of threads; the result does not depend on it.
-        max_memory: bytes to stay within; None for 80 % of free memory.
-        progress: who is told every finished input channel, a task for each layer.
-        info: what the record says of where it came from.
+        max_memory: bytes that the search may use; None for 80 % of free memory.
+        progress: the listener that is told of every finished input channel, with one task for each layer.
+        info: how the ticket was found, to be recorded.
 
     Returns:
         The :class:`~slth.tickets.record.record.Record` of what was found.
 
     Raises:
-        MemoryEstimateError: the search would not fit memory; nothing was done.
+        MemoryEstimateError: the search would not fit memory. It was not started.
     """
     channels = input_channels(parent, target, structure)
     refuse_if_too_large(channels, workers, max_memory)
-    # The most expensive first, so that no core waits for one of them at the end.
+    # The most expensive tasks come first, so that no thread is left with a long one at the end.
     tasks = sorted((one for layer in channels for one in layer), key=lambda one: -one.parts * one.part_size)
     names = [f"{layer[0].linear.name} (D = {layer[0].part_size})" for layer in channels]
     with follow(progress, dict(zip(names, map(len, channels), strict=True)), unit="channels") as listener:
@@ -91,15 +91,15 @@ def search(
 
 
 def refuse_if_too_large(channels: Channels, workers: int, max_memory: float | None) -> None:
-    """Refuse a search whose largest input channel, once for each worker, exceeds what may be used.
+    """Refuse a search that would not fit memory when every worker searches the most expensive input channel.
 
     Args:
         channels: the input channels of every layer.
         workers: number of threads.
-        max_memory: bytes; None for 80 % of free memory.
+        max_memory: bytes that the search may use; None for 80 % of free memory.
 
     Raises:
-        MemoryEstimateError: it does not fit.
+        MemoryEstimateError: the search does not fit.
     """
     worst = max((layer[0] for layer in channels), key=lambda channel: channel.search_bytes)
     check_memory(
@@ -111,11 +111,11 @@ def refuse_if_too_large(channels: Channels, workers: int, max_memory: float | No
 
 
 def search_channel(channel: InputChannel, method: str) -> ChannelResult:
-    """Choose hidden channels for one input channel, and measure the choice.
+    """Choose hidden channels for one input channel, and measure the errors of the choice.
 
     Args:
         channel: the input channel.
-        method: of :func:`slth.rss.solve`.
+        method: solver of :func:`slth.rss.solve`, or ``auto``.
 
     Returns:
         Its :class:`ChannelResult`.
@@ -127,7 +127,7 @@ def search_channel(channel: InputChannel, method: str) -> ChannelResult:
         goals, rows = instance.goals, instance.group()
         usable += len(rows) * len(goals)
         if not len(rows) or not goals.any():
-            continue  # nothing to choose from, or a goal of zero: the empty selection is exact
+            continue  # There is nothing to choose from, or the empty selection is exact.
         rows = instance.screened(rows)
         selections = solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed)
         for part, selected in enumerate(selections):
@@ -138,6 +138,7 @@ def search_channel(channel: InputChannel, method: str) -> ChannelResult:
 
 
 def _report(channels: Sequence[InputChannel], found: Sequence[ChannelResult]) -> LayerReport:
+    """The report of one layer, from the results of its input channels."""
     return LayerReport(
         usable=sum(one.usable for one in found),
         seconds=sum(one.seconds for one in found),

@@ -1,0 +1,143 @@
+"""The header of a ``.slth`` file: the description of a record as JSON, packed by zlib, and the record read from it.
+
+A header may come from anybody. What it claims is bounded before memory or time is spent on it, and nothing in it is
+ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slth.errors import SlthError, check_choice, check_int
+from slth.networks.example import as_recorded
+from slth.networks.linear_map import Array, conv_like
+from slth.networks.parent import Parent
+from slth.networks.structure import STRUCTURES
+from slth.networks.target import Target, assemble
+from slth.tickets.files.coding import Bytes
+from slth.tickets.files.places import read_blocks
+from slth.tickets.record.instance import input_channels
+from slth.tickets.record.record import LayerReport, Record
+
+FORMAT_VERSION = 2
+# Mixing weights that opening a file may regenerate. 2³² take a minute; a header that claims more is forged.
+MAX_MIXING = 2**32
+# Weights of a target. Each of them may have its own selection.
+MAX_WEIGHTS = 2**28
+# Bytes that a header may unpack to. That of ResNet-20 has 26 kB (4 kB packed).
+MAX_HEADER = 2**26
+# Exceptions raised when a packed header cannot be read.
+UNREADABLE = (zlib.error, ValueError, KeyError, TypeError, RecursionError)
+# Exceptions raised when a header that can be read does not describe a record.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
+
+Tensors = dict[str, npt.NDArray[Any]]
+Weights = Mapping[str, tuple[Array, Array | None]]
+
+
+def pack_header(record: Record, codes: Sequence[tuple[float, float]]) -> Bytes:
+    """Describe a record and pack the description.
+
+    Args:
+        record: the record.
+        codes: (α, β) of the code of each layer.
+
+    Returns:
+        The packed header, uint8 (n,).
+    """
+    header = {
+        "format_version": FORMAT_VERSION,
+        "parent": record.parent.describe(),
+        "target": {**record.target.describe(), "hash": record.info.get("target_hash", record.target.hash())},
+        "structure": record.structure,
+        "codes": [{"alpha": alpha, "beta": beta} for alpha, beta in codes],
+        "layers": [asdict(report) for report in record.layers],
+        "info": {key: value for key, value in record.info.items() if key != "target_hash"},
+    }
+    return np.frombuffer(zlib.compress(json.dumps(header).encode(), 9), dtype=np.uint8)
+
+
+def unpack_header(packed: Bytes) -> dict[str, Any]:
+    """Unpack a header.
+
+    Returns:
+        The header, with an integer ``format_version``.
+
+    Raises:
+        ValueError: it cannot be read; the other exceptions in UNREADABLE likewise.
+    """
+    reader = zlib.decompressobj()
+    text = reader.decompress(packed.tobytes(), MAX_HEADER)
+    if not reader.eof:
+        raise ValueError(f"a header must unpack to at most {MAX_HEADER} bytes")
+    header = dict(json.loads(text))
+    if not isinstance(header["format_version"], int):
+        raise TypeError("format_version is not a number")
+    return header
+
+
+def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights | None) -> Record:
+    """Build the record that a header describes.
+
+    Args:
+        header: the unpacked header.
+        tensors: the tensors of the file.
+        given: the target's weights by name of a layer; None when they are not known.
+
+    Returns:
+        The record, without a check that the weights have the hash that the header states.
+
+    Raises:
+        UnregisteredError: the target has an operation that is not registered.
+        ValueError: the header does not describe a record; the other exceptions in MALFORMED likewise.
+    """
+    kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
+    target = Target.from_description(header["target"], lambda linear: _map_weights(linear, given), kept)
+    assemble(target, lambda linear: conv_like(linear, linear.channels[0]))  # checks names and options, in no memory
+    parent = Parent.from_description(header["parent"])
+    structure = check_choice("structure", header["structure"], tuple(STRUCTURES))
+    if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
+        raise ValueError("the parent's layers are not those of the target")
+    mixing = sum(layer.width * len(layer.channels) for layer in parent.layers)
+    if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
+        raise ValueError(f"it claims {mixing} mixing weights for a target of {target.weight_count} weights")
+    info = dict(header["info"])
+    if "input_range" in info:
+        info["input_range"] = as_recorded(info["input_range"])
+    channels = input_channels(parent, target, structure)
+    return Record(
+        parent=parent,
+        target=target,
+        structure=structure,
+        kept=tuple(
+            read_blocks(layer, code["alpha"], code["beta"], tensors[f"kept.{i}"])
+            for i, (layer, code) in enumerate(zip(channels, header["codes"], strict=True))
+        ),
+        layers=tuple(LayerReport(**report) for report in header["layers"]),
+        info={**info, "target_hash": str(header["target"]["hash"])},
+    )
+
+
+def _map_weights(described: dict[str, Any], given: Weights | None) -> tuple[Array, Array | None]:
+    """The weight and bias of a linear map from its description; NaN of the claimed shape when they are not known."""
+    shape = tuple(check_int("shape", side, 1) for side in described["shape"])
+    groups = check_int("groups", described["groups"], 1)
+    right = described["kind"] in ("conv", "linear") and described["signs"] in ("+", "-", "+-")
+    if not right or shape[0] % groups:
+        raise ValueError(f"{described['name']} is not a linear map of {groups} groups")
+    if given is None:  # A broadcast array of any claimed shape takes no memory.
+        unknown = np.broadcast_to(np.float32(np.nan), shape)
+        return unknown, np.broadcast_to(np.float32(np.nan), shape[:1]) if described["bias"] else None
+    weight, bias = given[described["name"]]
+    found = [(array.shape, array.dtype) for array in (weight, bias) if array is not None]
+    single = np.dtype(np.float32)
+    if found != [(shape, single), (shape[:1], single)][: 1 + described["bias"]]:
+        raise ValueError(f"the target's {described['name']} is not float32 of shape {shape}")
+    return weight, bias
