@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +47,23 @@ def test_the_front_door_offers_what_it_names() -> None:
         assert getattr(slth, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = slth.nothing
+
+
+def test_one_name_has_one_meaning() -> None:
+    """No two modules define a class or a type of the same name."""
+    homes: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in ast.parse((ROOT / module).read_text(encoding="utf-8")).body:
+            assigned = node.targets if isinstance(node, ast.Assign) else ()
+            names = [target.id for target in assigned if isinstance(target, ast.Name)]
+            names += [node.name] if isinstance(node, ast.ClassDef) else []
+            for name in names:
+                if re.fullmatch(r"[A-Z][a-z]\w*", name):
+                    homes.setdefault(name, []).append(module)
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
+def test_modules_have_no_twins() -> None:
+    """No package has a module beside one of its plural."""
+    for module in MODULES:
+        assert f"{module.removesuffix('.py')}s.py" not in MODULES, module

@@ -18,7 +18,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "neighbour_of_a_user.py").write_text("NUMBER = 3\n")
     (tmp_path / "mine.py").write_text(
         "from neighbour_of_a_user import NUMBER\nimport sys\n"
-        "def make(factor=1):\n    from neighbour_of_a_user import NUMBER as again\n    return factor * (NUMBER + again)\n"
+        "def make(factor=1):\n"
+        "    from neighbour_of_a_user import NUMBER as again\n    return factor * (NUMBER + again)\n"
         "def leave():\n    sys.exit(4)\n"
         "def fail():\n    raise KeyError('one\\ntwo')\n"
         "NOT_A_FUNCTION = 3\n"

@@ -28,7 +28,7 @@ Delta = Annotated[float, typer.Option(help="Failure probability.")]
 Z = Annotated[float, typer.Option("--z", help="Size of target entries, in a candidate's standard deviations.")]
 
 # The bounds that a network's table shows of each layer: a necessary one, a measured one, and two that suffice.
-COLUMNS = ("first_moment", "relax_scaling", "becchetti2022", "dacunha2023")
+TABLE_BOUNDS = ("first_moment", "relax_scaling", "becchetti2022", "dacunha2023")
 
 
 @bounds_app.command("list", epilog="Example: slth bounds list --json")
@@ -164,7 +164,7 @@ def network(
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
     for one in layers:
-        entries = bounds.for_layer(one, constant=constant, keys=COLUMNS)
+        entries = bounds.for_layer(one, constant=constant, keys=TABLE_BOUNDS)
         cells = []
         for entry in entries:
             refusal = entry.note if entry.bound is None else "; ".join(entry.bound.violations)
@@ -172,7 +172,7 @@ def network(
             if refusal:
                 notes.append(f"{one.name}, {entry.key}: {refusal}")
         rows.append((one.name, f"{one.dimension:,}", f"{one.tolerance:.2g}", *cells))
-    table(("layer", "D", "ε each", *COLUMNS), rows)
+    table(("layer", "D", "ε each", *TABLE_BOUNDS), rows)
     for note in notes:
         typer.echo(note)
     typer.echo(

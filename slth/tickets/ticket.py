@@ -27,7 +27,7 @@ from slth.tickets.files.header import Weights
 from slth.tickets.networks.compact import compact_module
 from slth.tickets.networks.explicit import make_masks
 from slth.tickets.networks.folded import folded_module
-from slth.tickets.record.control import random_kept
+from slth.tickets.record.random_kept import random_kept
 from slth.tickets.record.record import Kept, Record
 from slth.tickets.search.search import search
 

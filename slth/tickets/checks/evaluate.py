@@ -15,7 +15,7 @@ from slth.data import Split
 from slth.errors import InputError
 from slth.tickets.networks.compact import compact_module, keep_all
 from slth.tickets.networks.folded import folded_module
-from slth.tickets.record.control import random_kept
+from slth.tickets.record.random_kept import random_kept
 from slth.tickets.record.record import Record
 
 # An unpruned parent with more bytes of weights is not evaluated: it would only cost time.

@@ -22,7 +22,7 @@ from slth.networks.target import Target, assemble
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.record import Block, Record
 
-Masks = dict[str, dict[str, torch.Tensor]]
+ParentMasks = dict[str, dict[str, torch.Tensor]]
 
 
 class ExplicitPair(nn.Module):
@@ -73,7 +73,7 @@ class ExplicitPair(nn.Module):
         return out.squeeze(-1) if flat else out
 
 
-def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -> GraphNetwork:
+def explicit_parent(parent: Parent, target: Target, mask: ParentMasks | None = None) -> GraphNetwork:
     """The parent with every hidden channel, as a network.
 
     Args:
@@ -108,7 +108,7 @@ def explicit_parent(parent: Parent, target: Target, mask: Masks | None = None) -
     return assemble(target, build)
 
 
-def make_masks(record: Record) -> Masks:
+def make_masks(record: Record) -> ParentMasks:
     """The 0/1 masks of a ticket over the explicit parent; see :meth:`slth.tickets.Ticket.masks`."""
     needed = sum(1.0 * (_mixing_size(layer) + layer.weight_count) for layer in record.parent.layers)
     check_memory(
@@ -117,7 +117,7 @@ def make_masks(record: Record) -> Masks:
         None,
         "Masks are for small widths; use ticket.kept, which lists the kept channels.",
     )
-    result: Masks = {}
+    result: ParentMasks = {}
     for layer, channels, blocks in zip(record.parent.layers, record.channels, record.kept, strict=True):
         hidden = np.zeros((layer.c_in, layer.width), dtype=bool)
         for c in range(layer.c_in):
