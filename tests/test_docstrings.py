@@ -28,7 +28,7 @@ def lacking(path: Path) -> Iterator[str]:
             for part in node.body:
                 if isinstance(part, Function):
                     yield from _check(path, part, f"{node.name}.{part.name}", aliases)
-            fields = [part.target.id for part in node.body if isinstance(part, ast.AnnAssign) and _is_field(part)]
+            fields = [name for part in node.body if (name := _field_name(part))]
             if fields and _is_dataclass(node):
                 missing = _missing(ast.get_docstring(node) or "", "Attributes", fields)
                 if missing:
@@ -75,8 +75,10 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
     )
 
 
-def _is_field(node: ast.AnnAssign) -> bool:
-    return isinstance(node.target, ast.Name) and node.target.id != "model_config" and not node.target.id.startswith("_")
+def _field_name(node: ast.stmt) -> str:
+    """The name of a public field that a statement declares; empty for any other statement."""
+    name = node.target.id if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else ""
+    return "" if name == "model_config" or name.startswith("_") else name
 
 
 def sources(folders: tuple[str, ...] = PACKAGES) -> list[Path]:
@@ -84,12 +86,12 @@ def sources(folders: tuple[str, ...] = PACKAGES) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
-def test_every_argument_and_field_has_an_entry_of_its_own():
+def test_every_argument_and_field_has_an_entry_of_its_own() -> None:
     wrong = [line.replace(f"{ROOT}/", "") for path in sources() for line in lacking(path)]
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_reader_sees_what_is_missing(tmp_path):
+def test_the_reader_sees_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "new.py"
     path.write_text(
         'def good(a, b):\n    """Add.\n\n    Args:\n        a: one.\n        b: two.\n    """\n'
