@@ -1,4 +1,4 @@
-"""What a forger of tickets can do: read a file's tensors and header, change them, and write every digest anew."""
+"""What a forger of tickets can do: read the tensors and the header of a file, change them, and write new digests."""
 
 from __future__ import annotations
 

@@ -37,24 +37,24 @@ def test_one_linear_layer_is_bracketed_exactly() -> None:
 
 
 def exact_output(ticket: Ticket, x: list[Fraction]) -> tuple[list[Fraction], list[Fraction]]:
-    """Target and ticket of linear-ReLU-linear, kept channel by kept channel, in rational arithmetic."""
+    """The outputs of linear-ReLU-linear for target and ticket, kept channel by kept channel, in rational arithmetic."""
 
     def layer(i: int, x: list[Fraction]) -> tuple[list[Fraction], list[Fraction]]:
         linear, parent = ticket.target.maps[i], ticket.parent
         assert linear.bias is not None
         bias = [Fraction(float(b)) for b in linear.bias]
-        ours = [
+        target_out = [
             sum((Fraction(float(w)) * v for w, v in zip(row, x, strict=True)), b)
             for row, b in zip(linear.weight, bias, strict=True)
         ]
-        theirs = [Fraction(0)] * len(bias)
+        ticket_out = [Fraction(0)] * len(bias)
         for c in linear.instances:
             rows = ticket.kept[i][c].rows
             value = Fraction(1) if c == linear.channels[0] else x[c]
             for u, v in zip(parent.mixing(i, c, rows), parent.slices(i, c, rows), strict=True):
                 hidden = max(Fraction(float(u)) * value, Fraction(0))
-                theirs = [t + hidden * Fraction(float(w)) for t, w in zip(theirs, v, strict=True)]
-        return ours, theirs
+                ticket_out = [t + hidden * Fraction(float(w)) for t, w in zip(ticket_out, v, strict=True)]
+        return target_out, ticket_out
 
     def relu(values: list[Fraction]) -> list[Fraction]:
         return [max(v, Fraction(0)) for v in values]
@@ -70,12 +70,12 @@ def test_rounding_is_enclosed() -> None:
     points = torch.randn(10, 3, dtype=torch.float64)
     pair = propagation.run(Box(points, points), Unknowns(0))
     for i, point in enumerate(points.tolist()):
-        ours, theirs = exact_output(ticket, [Fraction(v) for v in point])
+        target_out, ticket_out = exact_output(ticket, [Fraction(v) for v in point])
         for j in range(2):
             for exact, box in (
-                (ours[j], pair.target_box),
-                (theirs[j], pair.ticket_box),
-                (theirs[j] - ours[j], pair.delta_box),
+                (target_out[j], pair.target_box),
+                (ticket_out[j], pair.ticket_box),
+                (ticket_out[j] - target_out[j], pair.delta_box),
             ):
                 assert Fraction(float(box.lo[i, j])) <= exact <= Fraction(float(box.hi[i, j]))
                 assert float(box.hi[i, j] - box.lo[i, j]) < 1e-12
@@ -95,7 +95,7 @@ def test_folded_sums_enclose_the_exact_sums() -> None:
 
 
 def test_operations_on_forms_round_outwards() -> None:
-    """An affine form of exact rationals, through sums, multiples and a linear map, against rational arithmetic."""
+    """A sum of an affine form and a multiple of it encloses what rational arithmetic gives."""
     rng = np.random.default_rng(0)
     center, spread, rest = (
         torch.from_numpy(v) for v in (rng.normal(size=(1, 3)), rng.normal(size=(4, 1, 3)), rng.random((1, 3)))
@@ -115,7 +115,7 @@ def test_operations_on_forms_round_outwards() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"padding": 2}, {"stride": 2, "padding": 1}, {"dilation": 2}, {"groups": 2}])
 def test_operator_norms_are_upper_bounds_and_close(options: dict[str, Any]) -> None:
-    """Against the singular values of the convolution written out as a matrix."""
+    """They are compared with the singular values of the convolution written out as a matrix."""
     torch.manual_seed(2)
     linear = extract(nn.Conv2d(4, 6, 3, **options)).maps[0]
     weight = torch.from_numpy(linear.weight).double()

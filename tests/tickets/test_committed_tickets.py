@@ -37,8 +37,8 @@ def test_the_same_search_finds_a_committed_ticket_again(name: str) -> None:
         law=committed.parent.law, structure=committed.structure,
     )  # fmt: skip
     assert again.parent == committed.parent
-    for ours, theirs in zip(again.kept, committed.kept, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
+    for blocks, committed_blocks in zip(again.kept, committed.kept, strict=True):
+        for one, other in zip(blocks, committed_blocks, strict=True):
             assert np.array_equal(one.rows, other.rows)
             assert np.array_equal(one.counts, other.counts)
     for report, recorded in zip(again.layers, committed.layers, strict=True):

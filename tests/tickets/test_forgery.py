@@ -1,4 +1,4 @@
-"""A forger who writes every digest anew: nothing of his is run or built, and no claim beyond reason is believed."""
+"""Forged files with new digests: nothing in them is run or built, and no unreasonable claim is believed."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def test_a_forger_who_writes_every_digest_is_refused(
 
 
 def test_the_forger_s_hash_is_right(tiny_file: Path, put: Put) -> None:
-    """A forger may rename a step: that is a target of its own, and a ticket for it."""
+    """A forger may rename a step: the file then is a valid ticket for another target."""
     assert load_ticket(put(forge(tiny_file, lambda header: None))).verify()
     renamed = load_ticket(put(forge(tiny_file, lambda header: step(header, "output").update(name="end"))))
     assert renamed.verify()
 
 
 def outsize(header: Header, **changes: Any) -> None:
-    """Let a header claim sizes beyond reason."""
+    """Let a header claim unreasonable sizes."""
     for name, value in changes.items():
         if name == "outputs":
             header["target"]["maps"][1]["shape"][0] = header["parent"]["layers"][1]["c_out"] = value

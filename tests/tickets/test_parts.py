@@ -1,4 +1,4 @@
-"""A selection for each part: optimal for single weights, solved by themselves for kernels."""
+"""One selection for each part: optimal for single weights, and independent of the other parts for kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slth.tickets.search.parts import EXHAUSTIVE, solve_parts
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 12])
 @pytest.mark.parametrize("method", ["auto", "exact"])
 def test_single_weights_get_their_optimum(count: int, method: str) -> None:
-    """Against exact brute force over all selections, parts of different columns."""
+    """Each selection is compared with exact brute force over all selections."""
     rng = np.random.default_rng(count)
     for _ in range(6 if count > 8 else 12):
         candidates = rng.normal(size=(count, 1)) * rng.normal(size=(count, 3))
@@ -30,7 +30,7 @@ def test_single_weights_get_their_optimum(count: int, method: str) -> None:
 
 
 def test_parts_are_solved_by_themselves() -> None:
-    """Kernels: each has the columns of its own, and a goal of zero keeps nothing."""
+    """Each kernel is solved from its own columns, and a goal of zero keeps nothing."""
     rng = np.random.default_rng(7)
     candidates, goals = rng.normal(size=(10, 12)), rng.uniform(-1, 1, (3, 4))
     goals[1] = 0

@@ -103,7 +103,7 @@ def test_module_masks_and_approximation_agree(ticket: Ticket) -> None:
 
 
 def test_masks_remove_what_the_structure_says(ticket: Ticket) -> None:
-    """Whole filters of the 1×1 layer always; of the d×d layer entries, d×d kernels or channels."""
+    """Masks always remove whole filters of the 1×1 layer; of the d×d layer, entries, kernels or channels."""
     masks = ticket.masks()
     for linear, report in zip(ticket.target.maps, ticket.layers, strict=True):
         mask = masks[linear.name]
@@ -212,7 +212,10 @@ def test_the_parent_is_the_same_for_all_structures() -> None:
 
 
 def test_scales_reach_the_largest_kernel_or_weight() -> None:
-    """Root mean square of the largest part over min(10, 0.03·n/√D), n = width/2; for channels 0.1, and of all parts."""
+    """The scale is RMS / min(10, r·n/√D) with n = width/2.
+
+    For kernels and weights, RMS is that of the largest part and r = 0.03; for channels, that of all and r = 0.1.
+    """
     target = extract(network())
     weight = target.maps[1].weight.astype(np.float64)  # (3, 6, 2, 2)
     largest = {
@@ -250,7 +253,7 @@ def test_an_unknown_structure_is_refused() -> None:
 
 
 def test_finer_structures_are_nearer() -> None:
-    """The same width: a selection for each weight beats one for each kernel beats one for all."""
+    """At the same width, a selection for each weight is nearer than one for each kernel, and that than one for all."""
     errors = [find_ticket(network(), width=400, structure=structure).layers[0].relative_rms for structure in STRUCTURES]
     assert errors[0] < errors[1] / 10
     assert errors[1] < errors[2] / 2

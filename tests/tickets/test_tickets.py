@@ -1,4 +1,4 @@
-"""Tickets against the explicit parent, their bound, and the search that finds them."""
+"""Tickets as networks: they equal the masked parent, obey their error bounds, and hold nothing but kept channels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def relative(got: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("signs", RANGES)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_ticket_is_the_masked_parent(network: str, signs: str) -> None:
-    """Kernel pruning: the compact network equals the whole parent times the 0/1 masks, whatever the inputs' sign."""
+    """The compact network equals the whole parent times the 0/1 masks, for inputs of any sign."""
     ticket = find_ticket(NETWORKS[network](), width=160, input_range=RANGES[signs], seed=2)
     assert ticket.verify()
     assert ticket.kept_channels
@@ -93,7 +93,7 @@ def test_masks_keep_whole_channels_and_block_the_others(signs: str) -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_module_holds_the_kept_channels_and_nothing_else(network: str) -> None:
-    """Parameters: K·(1 + D) for K kept channels of a layer, no zero among them, nothing to train."""
+    """A layer with K kept channels has K·(1 + D) parameters. None of them is zero, and none can be trained."""
     ticket = find_ticket(NETWORKS[network](), width=40)
     expected = 0
     for linear, blocks in zip(ticket.target.maps, ticket.kept, strict=True):

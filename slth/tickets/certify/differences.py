@@ -30,8 +30,8 @@ class Pair:
         target: the form of a.
         delta: the form of δ, in the same unknowns.
         target_box: intervals of a from all known bounds, at least as tight as those of the form.
-        ticket_box: intervals of â, likewise.
-        delta_box: intervals of δ, likewise.
+        ticket_box: intervals of â from all known bounds.
+        delta_box: intervals of δ from all known bounds, at least as tight as those of the form.
         euclidean: Euclidean bounds on a and δ; None if none are known.
         norm_bound: the bound on ‖δ‖∞ that the layer bounds of :mod:`slth.theory.propagation` compose to.
     """

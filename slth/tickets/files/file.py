@@ -144,7 +144,7 @@ def _load_target(path: Path) -> Weights:
 def _read_bytes(path: Path, what: str) -> bytes:
     """The content of a file; ``what`` it should be, for the message."""
     if not path.is_file():
-        raise TicketFileError(f"{what} was expected at {path}; there is no file. Check the path.")
+        raise TicketFileError(f"{what} was expected at {path}; nothing is there. Check the path.")
     try:
         return path.read_bytes()
     except OSError as cause:

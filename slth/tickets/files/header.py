@@ -71,7 +71,7 @@ def unpack_header(packed: Bytes) -> dict[str, Any]:
         The header, with an integer ``format_version``.
 
     Raises:
-        ValueError: it cannot be read; the other exceptions in UNREADABLE likewise.
+        ValueError: the header cannot be read. Any other exception in UNREADABLE means the same.
     """
     reader = zlib.decompressobj()
     text = reader.decompress(packed.tobytes(), MAX_HEADER)
@@ -96,7 +96,7 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
 
     Raises:
         UnregisteredError: the target has an operation that is not registered.
-        ValueError: the header does not describe a record; the other exceptions in MALFORMED likewise.
+        ValueError: the header does not describe a record. Any other exception in MALFORMED means the same.
     """
     kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
     target = Target.from_description(header["target"], lambda linear: _map_weights(linear, given), kept)
