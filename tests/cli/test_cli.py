@@ -148,7 +148,7 @@ def test_bad_files_and_folders(
     slth: Command, ticket_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = [
-        (["ticket", "verify", tmp_path / "none.slth"], "there is no file"),
+        (["ticket", "verify", tmp_path / "none.slth"], "nothing is there"),
         (["ticket", "evaluate", ticket_file, "--data", "nosuch"], "no 'nosuch' found"),
         (["ticket", "find", "--width", "10", "--out", tmp_path / "x.slth"], "got neither"),
         (["ticket", "find", "--width", "10", "--arch", "mlp", "--out", tmp_path / "x.slth"], "--weights"),
