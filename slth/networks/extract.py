@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.example import Range, check_example
+from slth.networks.example import Range, as_recorded, check_example
 from slth.networks.folding import as_constant, as_float32, fold_norm, norm_as_map
 from slth.networks.graph import Ref, Step, rename_references
 from slth.networks.kept_module import KeptModule
@@ -79,6 +79,8 @@ def extract(
         maps=tuple(replace(linear, signs=signs[name]) for name, linear in maps.items() if name not in kept),
         modules=tuple(kept.values()),
         constants=constants,
+        input_range=as_recorded(input_range),
+        bound=True,
     )
     try:
         target.hash()

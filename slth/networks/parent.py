@@ -111,7 +111,10 @@ class Parent:
                 "It counts hidden channels per input channel.",
             )
             for value in (layer.scale, layer.bias_scale if layer.bias else 1.0):
-                if check_positive(f"scale of {layer.name}", value) != float(np.float32(value)):
+                check_positive(f"scale of {layer.name}", value)
+                with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is refused below
+                    nearest = float(np.float32(value))
+                if value != nearest:
                     raise InputError(f"scale of {layer.name} must be a float32 number; got {value!r}. Round it.")
 
     def mixing(self, layer: int, channel: int, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:

@@ -30,12 +30,18 @@ class Target:
             as with shared weights, is listed once.
         modules: the modules that stay.
         constants: name → parameter or buffer that a step reads directly; these stay too.
+        input_range: (lo, hi) of the inputs, or name of an input → its (lo, hi), as the signs of the maps were computed
+            for; None when inputs can have any sign. It is not part of the description.
+        bound: whether the graph is known to belong to the weights: it was extracted with them, or their file states
+            the hash of both. It is not part of the description.
     """
 
     steps: tuple[Step, ...]
     maps: tuple[LinearMap, ...]
     modules: tuple[KeptModule, ...] = ()
     constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    input_range: Any = None
+    bound: bool = False
 
     @property
     def weight_count(self) -> int:

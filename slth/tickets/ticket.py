@@ -12,7 +12,7 @@ from torch import nn
 
 from slth.environment import environment
 from slth.errors import InputError, check_choice, check_int
-from slth.networks.example import Range, as_recorded
+from slth.networks.example import Range
 from slth.networks.extract import extract
 from slth.networks.graph import GraphNetwork
 from slth.networks.parent_sizes import make_parent
@@ -218,9 +218,7 @@ def find_ticket(
     else:
         target = extract(model, example_input=example_input, input_range=input_range, only=only, skip=skip)
     parent = make_parent(target, width=width, seed=seed, law=law, scale=scale, structure=structure)
-    info: dict[str, Any] = {"method": method, "environment": environment()}
-    if not extracted:  # only its extractor knows the range of an extracted target
-        info["input_range"] = as_recorded(input_range)
+    info: dict[str, Any] = {"method": method, "environment": environment(), "input_range": target.input_range}
     if example_input is not None:
         examples = example_input if isinstance(example_input, tuple) else (example_input,)
         info["input_shapes"] = [list(one.shape[1:]) for one in examples]

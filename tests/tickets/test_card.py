@@ -60,11 +60,12 @@ def test_the_card_states_the_inputs(input_range: Any, words: str, tmp_path: Path
     assert f"- inputs: {words}" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
 
 
-def test_a_target_s_range_is_not_made_up(tmp_path: Path) -> None:
-    """Only the extractor of a target knows it: "of any sign" would be wrong for a target that takes pixels."""
+def test_a_target_brings_its_own_range(tmp_path: Path) -> None:
+    """The range that a target was extracted for is recorded: the signs of its layers follow from it."""
     ticket = find_ticket(extract(nn.Linear(2, 2), input_range=(0, 1)), width=10)
-    assert "- inputs: not stated" in lines(ticket)
-    assert "- inputs: not stated" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
+    assert "- inputs: in [0, 1]" in lines(ticket)
+    assert "- inputs: in [0, 1]" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
+    assert "- inputs: of any sign" in lines(find_ticket(extract(nn.Linear(2, 2)), width=10))
 
 
 def test_what_stays_as_it_was_trained_is_stated() -> None:

@@ -16,6 +16,7 @@ from safetensors.numpy import load
 
 from slth.errors import TicketFileError
 from slth.tickets import Ticket, load_ticket
+from slth.tickets.checks.verification import UNBOUND
 from slth.tickets.files.file import target_path
 from slth.tickets.files.header import MAX_HEADER
 
@@ -87,8 +88,17 @@ def test_a_forger_who_writes_every_digest_is_refused(
 def test_the_forger_s_hash_is_right(tiny_file: Path, put: Put) -> None:
     """A forger may rename a step: the file then is a valid ticket for another target."""
     assert load_ticket(put(forge(tiny_file, lambda header: None))).verify()
-    renamed = load_ticket(put(forge(tiny_file, lambda header: step(header, "output").update(name="end"))))
-    assert renamed.verify()
+    file = put(forge(tiny_file, lambda header: step(header, "output").update(name="end")))
+    with pytest.raises(TicketFileError, match=r"describe different networks: the target's file states the hash"):
+        load_ticket(file)
+    # Only where nobody states the hash of the target, the file passes for a ticket for another one, and says so.
+    weights = load(target_path(tiny_file).read_bytes())
+    given = {name.removesuffix(".weight"): (values, weights.get(name.replace(".weight", ".bias")))
+             for name, values in weights.items() if name.endswith(".weight")}  # fmt: skip
+    renamed = load_ticket(file, given).verify()
+    assert renamed
+    assert UNBOUND in renamed.unchecked
+    assert renamed.target_hash != load_ticket(tiny_file).verify().target_hash
 
 
 def outsize(header: Header, **changes: Any) -> None:

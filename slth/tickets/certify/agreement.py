@@ -9,7 +9,7 @@ import torch
 from slth.errors import InputError, check_positive
 from slth.progress import Progress, follow
 from slth.tickets.certify.boxes import ball_box, input_range, run_points, unknowns_budget
-from slth.tickets.certify.certificate import AgreementCertificate
+from slth.tickets.certify.certificate import AgreementCertificate, hash_images
 from slth.tickets.certify.differences import Pair
 from slth.tickets.certify.enclosed import enclose
 from slth.tickets.certify.forms import Box, Form, Tensor, Unknowns
@@ -99,6 +99,7 @@ def certified_agreement(
         difference=difference.numpy(),
         unknowns=unknowns or 0,
         seconds=time.perf_counter() - began,
+        images_sha256=hash_images(images),
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class AgreementCertificate:
             because the example itself is not certified.
         unknowns: largest number of unknowns that the affine forms share.
         seconds: wall time.
+        images_sha256: SHA-256 of the examples, as :func:`hash_images` computes it.
     """
 
     radius: float
@@ -107,6 +110,7 @@ class AgreementCertificate:
     difference: npt.NDArray[np.float64]
     unknowns: int
     seconds: float
+    images_sha256: str = ""
 
     @property
     def fraction(self) -> float:
@@ -121,6 +125,7 @@ class AgreementCertificate:
             "low": self.low,
             "high": self.high,
             "examples": len(self.certified),
+            "images_sha256": self.images_sha256,
             "certified": int(self.certified.sum()),
             "fraction": self.fraction,
             "observed": float(self.observed.mean()),
@@ -130,3 +135,9 @@ class AgreementCertificate:
             "unknowns": self.unknowns,
             "seconds": round(self.seconds, 2),
         }
+
+
+def hash_images(images: torch.Tensor) -> str:
+    """SHA-256 over the shape and the float32 numbers of some images, (N, …)."""
+    values = np.ascontiguousarray(images.detach().cpu().numpy(), dtype="<f4")
+    return hashlib.sha256(f"{values.shape}:".encode() + values.tobytes()).hexdigest()

@@ -13,6 +13,7 @@ import torch
 
 from slth.errors import InputError
 from slth.tickets.certify.agreement import certified_agreement
+from slth.tickets.certify.certificate import hash_images
 from slth.tickets.certify.forms import Tensor
 from slth.tickets.certify.network import largest_difference, prove_network
 from slth.tickets.record.record import Record
@@ -81,6 +82,8 @@ def recheck_agreement(record: Record, claim: Mapping[str, Any], images: Tensor) 
         return (f"the certificate's record is incomplete ({cause})",)
     if not 0 < count <= len(images):
         return (f"the certificate is about {count} examples; {len(images)} are given",)
+    if "images_sha256" in claim and claim["images_sha256"] != hash_images(images[:count]):
+        return (f"the certificate is about other images than the first {count} that were given",)
     try:
         again = certified_agreement(record, images[:count], radius=radius, low=low, high=high, unknowns=unknowns)
     except InputError as cause:

@@ -16,6 +16,10 @@ from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.measure import account_layer, measure_channel
 from slth.tickets.record.record import Block, Record
 
+# Examples of the dry run; two, because some operations treat a batch of one in another way.
+DRY_BATCH = 2
+UNBOUND = "the target's file states no hash: compare the target's hash with one that you trust"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
@@ -26,12 +30,17 @@ class Verification:
         channels: number of kept hidden channels that were regenerated.
         instances: number of subset-sum instances that were recomputed.
         certified: one sentence for each kind of recorded certificate: that it was proved again, or why it was not.
+        unchecked: one sentence for each thing that the ticket claims and that was not checked.
+        target_hash: SHA-256 over everything that decides the target's function: its graph, options, signs, weights and
+            tensors that stay. Compare it with the hash that you trust.
     """
 
     failures: tuple[str, ...]
     channels: int
     instances: int
     certified: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    target_hash: str = ""
 
     @property
     def ok(self) -> bool:
@@ -62,6 +71,11 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
         failures.append("parent, target and record differ in their number of layers")
     if not failures and not _signs_hold(record):
         failures.append("the signs of the layers do not follow from the stated range of inputs")
+    unchecked = [] if target.bound else [UNBOUND]
+    if not failures:
+        broken, untried = _dry_run(record)
+        failures += broken
+        unchecked += untried
     if failures:
         return Verification(failures=tuple(failures), channels=0, instances=0)
     hidden = instances = 0
@@ -81,43 +95,69 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
                 failures.append(f"{report.name}: {key} is recorded as {recorded}, recomputed as {value}")
         hidden += found["channels"]
         instances += sum(one.instances for one in measures)
-    unproved, certified = _recheck(record, images) if not failures else ([], [])
+    unproved, certified, unseen = _recheck(record, images) if not failures else ([], [], [])
     return Verification(
-        failures=(*failures, *unproved), channels=hidden, instances=instances, certified=tuple(certified)
+        failures=(*failures, *unproved),
+        channels=hidden,
+        instances=instances,
+        certified=tuple(certified),
+        unchecked=(*unchecked, *unseen),
+        target_hash=target.hash(),
     )
 
 
-def _recheck(record: Record, images: torch.Tensor | None) -> tuple[list[str], list[str]]:
-    """Prove the recorded certificates again: sentences for what does not hold, and for what was done."""
+def _recheck(record: Record, images: torch.Tensor | None) -> tuple[list[str], list[str], list[str]]:
+    """Prove the recorded certificates again: sentences for what does not hold, what was done, what was not checked."""
     claims = record.info.get("certificate")
     if claims is None:
-        return [], []
+        return [], [], []
     if not isinstance(claims, Mapping) or not isinstance(claims.get("agreement"), list):
-        return ["the certificate's record is incomplete"], []
+        return ["the certificate's record is incomplete"], [], []
     wrong: list[str] = []
     certified: list[str] = []
+    unchecked: list[str] = []
     if claims.get("network") is not None:
         wrong += recheck_network(record, claims["network"])
         certified.append("the network's certificate is proved again")
+        if isinstance(claims["network"], Mapping) and claims["network"].get("observed") is not None:
+            unchecked.append("the largest difference observed on data is a record, which is not checked")
     for claim in claims["agreement"]:
         if images is None:
             certified.append("certified agreement was not checked: it needs the data")
+            unchecked.append("certified agreement was not checked: it needs the data")
             break
         wrong += recheck_agreement(record, claim, images)
         certified.append("certified agreement is proved again")
-    return wrong, list(dict.fromkeys(certified))
+        if isinstance(claim, Mapping) and "images_sha256" not in claim:
+            unchecked.append("the record of certified agreement does not say which images it is about")
+    return wrong, list(dict.fromkeys(certified)), list(dict.fromkeys(unchecked))
 
 
 def _signs_hold(record: Record) -> bool:
-    """Whether every layer has the signs that follow from the stated input range; True when no range is stated."""
-    if "input_range" not in record.info:
-        return True
+    """Whether every layer has the signs that follow from the input range; without a range inputs have any sign."""
     target, modules = record.target, {module.name: module for module in record.target.modules}
     try:
-        signs = map_signs(target.steps, record.info["input_range"], modules, target.constants)
+        signs = map_signs(target.steps, record.info.get("input_range"), modules, target.constants)
     except (InputError, KeyError):
         return False
     return all(linear.signs == signs.get(linear.name) for linear in target.maps)
+
+
+def _dry_run(record: Record) -> tuple[list[str], list[str]]:
+    """Run the target's graph without numbers: sentences for what fails, and for what could not be tried."""
+    shapes = record.info.get("input_shapes")
+    if not shapes:
+        return [], ["the network was not run: the ticket does not know the shape of its inputs"]
+    try:
+        network = record.target.to_module().to("meta")
+        inputs = [torch.empty(DRY_BATCH, *(int(side) for side in shape), device="meta") for shape in shapes]
+        with torch.no_grad():
+            network(*inputs)
+    except NotImplementedError:
+        return [], ["the network was not run: one of its operations cannot run without numbers"]
+    except Exception as cause:  # whatever torch raises: the graph comes from a file
+        return [f"the network cannot run on inputs of the recorded shape: {(str(cause).splitlines() or [''])[0]}"], []
+    return [], []
 
 
 def _usable(channel: InputChannel, claimed: int) -> int:

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors import SafetensorError
@@ -108,7 +109,8 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
     header = _parse_header(path, tensors)
     if target is None and target_path(path).is_file():
         target = target_path(path)
-    given = _load_target(Path(target)) if isinstance(target, str | Path) else target
+    place = Path(target) if isinstance(target, str | Path) else None
+    given, stated = _load_target(place) if place is not None else (cast("Weights | None", target), None)
     try:
         record = record_from_header(header, tensors, given)
     except UnregisteredError as cause:
@@ -116,12 +118,23 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
     except MALFORMED as cause:
         # The digest is right, but this version writes no such header: the file is forged, or from another program.
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
-    if given is not None and record.target.hash() != record.info["target_hash"]:
+    if given is None:
+        return record
+    hash_ = record.target.hash()
+    shown = place.name if place is not None else "the target that was given"
+    if stated is not None and stated != hash_:
         raise TicketFileError(
-            f"the target given for {path.name} must have the hash {record.info['target_hash'][:16]}… that the ticket "
-            f"states; it has {record.target.hash()[:16]}…. Pass the target that the ticket was found for."
+            f"{path.name} and {shown} describe different networks: the target's file states the hash {stated[:16]}…, "
+            f"the ticket's graph with these weights has {hash_[:16]}…. One of them was changed, or they do not belong "
+            "together."
         )
-    return record
+    if hash_ != record.info["target_hash"]:
+        raise TicketFileError(
+            f"{shown} is not the target of {path.name}: the ticket states the hash "
+            f"{record.info['target_hash'][:16]}…, this one has {hash_[:16]}…. Pass the target that the ticket was "
+            "found for."
+        )
+    return replace(record, target=replace(record.target, bound=stated is not None))
 
 
 def _save_target(target: Target, path: Path) -> None:
@@ -134,11 +147,13 @@ def _save_target(target: Target, path: Path) -> None:
     write_whole(path, save_tensors(tensors, {"slth_target": target.hash()}))
 
 
-def _load_target(path: Path) -> Weights:
-    """Read the target's weights; whether they are the right ones is checked later."""
-    tensors = _parse_tensors(path, _read_bytes(path, "a target's safetensors file"))
+def _load_target(path: Path) -> tuple[Weights, str | None]:
+    """Read the target's weights and the hash that their file states, if any; whether they fit is checked later."""
+    raw = _read_bytes(path, "a target's safetensors file")
+    tensors = _parse_tensors(path, raw)
     names = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
-    return {name: (tensors[f"{name}.weight"], tensors.get(f"{name}.bias")) for name in names}
+    weights = {name: (tensors[f"{name}.weight"], tensors.get(f"{name}.bias")) for name in names}
+    return weights, _stated(raw, "slth_target")
 
 
 def _read_bytes(path: Path, what: str) -> bytes:
@@ -160,12 +175,20 @@ def _parse_tensors(path: Path, raw: bytes) -> Tensors:
 
 
 def _stated_digest(path: Path, raw: bytes) -> str:
-    """The digest that a file states in its safetensors frame: 8 bytes of length, then JSON."""
+    """The digest that a ticket's file states."""
+    stated = _stated(raw, "slth")
+    if stated is None:
+        raise _damaged(path, "it states no digest")
+    return stated
+
+
+def _stated(raw: bytes, key: str) -> str | None:
+    """An entry of the metadata in a safetensors frame: 8 bytes of length, then JSON. None if it is not there."""
     try:
         frame = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-        return str(frame["__metadata__"]["slth"])
-    except (ValueError, KeyError, TypeError, RecursionError) as cause:
-        raise _damaged(path, "it states no digest") from cause
+        return str(frame["__metadata__"][key])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _parse_header(path: Path, tensors: Tensors) -> dict[str, Any]:

@@ -38,6 +38,11 @@ UNREADABLE = (zlib.error, ValueError, KeyError, TypeError, RecursionError)
 # Exceptions raised when a header that can be read does not describe a record.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
 
+CONV_OPTIONS = ("stride", "padding", "dilation", "padding_mode")
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+# Largest stride, dilation or padding; more than any image has pixels on a side.
+MAX_SIDE = 2**20
+
 Tensors = dict[str, npt.NDArray[Any]]
 Weights = Mapping[str, tuple[Array, Array | None]]
 
@@ -132,6 +137,7 @@ def _map_weights(described: dict[str, Any], given: Weights | None) -> tuple[Arra
     right = described["kind"] in ("conv", "linear") and described["signs"] in ("+", "-", "+-")
     if not right or shape[0] % groups:
         raise ValueError(f"{described['name']} is not a linear map of {groups} groups")
+    _check_options(described, len(shape) - 2)
     if given is None:  # A broadcast array of any claimed shape takes no memory.
         unknown = np.broadcast_to(np.float32(np.nan), shape)
         return unknown, np.broadcast_to(np.float32(np.nan), shape[:1]) if described["bias"] else None
@@ -141,3 +147,24 @@ def _map_weights(described: dict[str, Any], given: Weights | None) -> tuple[Arra
     if found != [(shape, single), (shape[:1], single)][: 1 + described["bias"]]:
         raise ValueError(f"the target's {described['name']} is not float32 of shape {shape}")
     return weight, bias
+
+
+def _check_options(described: dict[str, Any], axes: int) -> None:
+    """Raise ValueError unless the options of a linear map are those of a convolution that torch can run."""
+    options, name = described["options"], described["name"]
+    if described["kind"] == "linear":
+        if options:
+            raise ValueError(f"the linear layer {name} must have no options; got {options}")
+        return
+    if set(options) - set(CONV_OPTIONS):
+        raise ValueError(f"{name} has options that no convolution has: {sorted(set(options) - set(CONV_OPTIONS))}")
+    for option, least in (("stride", 1), ("dilation", 1), ("padding", 0)):
+        value = options.get(option, [least] * axes)
+        if option == "padding" and value in ("same", "valid"):
+            continue
+        if not isinstance(value, list) or len(value) != axes:
+            raise ValueError(f"{option} of {name} must be {axes} numbers; got {value!r}")
+        for side in value:
+            check_int(f"{option} of {name}", side, least, MAX_SIDE)
+    if options.get("padding_mode", "zeros") not in PADDING_MODES:
+        raise ValueError(f"padding_mode of {name} must be one of {', '.join(PADDING_MODES)}")
