@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.show import Json, table
+from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def certify(
         ticket.info["certificate"] = record
         ticket.save(file)
     if as_json:
-        typer.echo(json.dumps(record, indent=2))
+        echo_json(record)
         return
     if bracket is not None:
         _print_network(bracket)
@@ -82,7 +81,7 @@ def _print_network(bracket: NetworkCertificate) -> None:
         [(one.name, f"{one.found:.3g}", f"{one.proved:.3g}", f"{one.open:.0%}") for one in bracket.limits],
     )
     observed = "" if bracket.observed is None else f"; observed on data {bracket.observed:.3g}"
-    typer.echo(
+    echo(
         f"largest output difference over [{bracket.low:g}, {bracket.high:g}]: between {bracket.found:.4g} (found) and "
         f"{bracket.proved:.4g} (proved), ratio {bracket.ratio:.3g}{observed}; "
         f"norms alone prove {bracket.norm_bound:.3g} ({bracket.seconds:.1f} s)"

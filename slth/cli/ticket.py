@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slth.cli.certify import certify
-from slth.cli.show import Json, table
+from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,9 +105,9 @@ def verify(
     images = None if data is None else datasets.load(data, split).images
     result = load_ticket(file, target).verify(images)
     if as_json:
-        typer.echo(json.dumps({"ok": result.ok, **asdict(result)}, indent=2))
+        echo_json({"ok": result.ok, **asdict(result)})
     elif result:
-        typer.echo(
+        echo(
             f"verified: {result.channels:,} kept channels regenerated from the seed, "
             f"{result.instances:,} subset sums recomputed, every error as recorded"
             + "".join(f"; {claim}" for claim in result.certified)
@@ -116,7 +115,7 @@ def verify(
     if not result:
         if not as_json:
             for failure in result.failures:
-                typer.echo(f"error: {failure}", err=True)
+                echo(f"error: {failure}", err=True)
         raise typer.Exit(1)
 
 
@@ -143,7 +142,7 @@ def evaluate(
         chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
     scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
     if as_json:
-        typer.echo(json.dumps({"examples": len(chosen), "scores": [asdict(score) for score in scores]}, indent=2))
+        echo_json({"examples": len(chosen), "scores": [asdict(score) for score in scores]})
         return
     table(
         ("network", "accuracy", "agrees with target", "hidden channels", "seconds"),
@@ -189,7 +188,7 @@ def export(
     for form, path in wanted.items():
         if path is not None:
             gap = export_ticket(ticket, path, form, shapes=shapes)
-            typer.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
+            echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
 
 
 def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
@@ -213,7 +212,7 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
             "costs": [asdict(one) for one in costs],
             "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
         }
-        typer.echo(json.dumps(record, indent=2))
+        echo_json(record)
         return
     table(
         ("layer", "D", "width", "kept", "density", "largest error", "relative RMS", "core seconds"),
@@ -238,13 +237,13 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
         )
     random = sum(layer.random for layer in ticket.layers)
     count = ticket.target.weight_count
-    typer.echo(
+    echo(
         f"{file.name}: parent seed {parent.seed}, law {parent.law}, {random:,} random weights; structure "
         f"{ticket.structure}: {ticket.kept_channels:,} hidden channels and "
         f"{sum(layer.weights for layer in ticket.layers):,} random weights kept for {count:,} target weights"
         + (f" ({ticket.target.coverage:.1%} of the network)" if ticket.target.kept_count else "")
     )
-    typer.echo(
+    echo(
         f"{size:,} bytes, {8 * size / count:.1f} bits a target weight; log2 of the choices made is "
         f"{ideal / 8:,.0f} bytes, {ideal / count:.1f} bits"
     )
