@@ -10,6 +10,7 @@ import typer
 
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError, check_int
+from slth.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from slth.theory.bounds import Entry, Layer
@@ -189,12 +190,11 @@ def plot(
     constant: Annotated[float, typer.Option(help="Assumed for every unspecified constant.")] = 1.0,
 ) -> None:
     """Draw the number of candidates of one subset sum against its tolerance."""
-    if out.suffix != ".png" or not out.parent.is_dir():
-        raise InputError(f"--out must be a .png file in a folder that exists; got {out}.")
+    if check_writable(out, "--out").suffix != ".png":
+        raise InputError(f"--out must be a .png file; got {out}. For example: --out {out.with_suffix('.png').name}")
     check_int("D", dimension, 1, hint="It is the dimension of one subset sum.")
     from slth.apps.bound_curves import PLOT_EPS, bound_curves
     from slth.figures import width_against_eps
-    from slth.files import write_whole
     from slth.report import png
 
     curves = bound_curves(dimension, z, constant, progress=True)

@@ -9,6 +9,7 @@ import typer
 
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
+from slth.files import check_writable
 
 if TYPE_CHECKING:
     from slth.tickets import AgreementCertificate, NetworkCertificate
@@ -38,6 +39,8 @@ def certify(
 
     radii = parse_radii(radius)
     ticket = tickets.load_ticket(file, target)
+    if save:
+        check_writable(file, "FILE, which --save writes to,")
     low, high = parse_range(input_range) or (None, None)
     images = None if data is None else datasets.load(data, split).images[:limit]
     if images is None and not network:

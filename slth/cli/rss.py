@@ -11,6 +11,7 @@ import typer
 
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
+from slth.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     pass
@@ -40,11 +41,10 @@ def solve(
     import numpy as np
 
     from slth import rss
-    from slth.files import write_whole
     from slth.rss.instance_file import read_instance
 
-    if out is not None and (out.suffix != ".npz" or not out.parent.is_dir()):
-        raise InputError(f"--out must be a .npz file in a folder that exists; got {out}.")
+    if out is not None and check_writable(out, "--out").suffix != ".npz":
+        raise InputError(f"--out must end in .npz; got {out}. For example: --out {out.with_suffix('.npz').name}")
     problem = read_instance(instance, norm)
     solution = rss.solve(
         problem, method, eps=eps, time_limit=time_limit, seed=seed, threads=threads, max_memory=max_memory

@@ -15,6 +15,7 @@ from rich import progress as rich_progress
 
 from slth.cli.show import Json, console, echo, echo_json, echo_news, table
 from slth.errors import InputError
+from slth.files import check_writable
 from slth.progress import Progress, Silent
 
 study_app = typer.Typer(help="Sweeps over width, dimension, structure, …, that resume and scale.", no_args_is_help=True)
@@ -95,6 +96,9 @@ def export(
 
     if csv is None and parquet is None:
         raise InputError("nothing to write. Name a file with --csv FILE or --parquet FILE.")
+    for option, path in (("--csv", csv), ("--parquet", parquet)):
+        if path is not None:
+            check_writable(path, option)
     for path, write in ((csv, export_csv), (parquet, export_parquet)):
         if path is not None:
             echo(f"{write(folder, path):,} rows written: {path}")

@@ -11,6 +11,7 @@ import typer
 from slth.cli.certify import certify
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
+from slth.files import check_writable
 
 if TYPE_CHECKING:
     from slth.tickets import Ticket
@@ -61,11 +62,12 @@ def find(
     """Find the ticket of a trained network in a random parent; save it, its target and its card."""
     from slth.cli.arguments import load_target, parse_range, parse_width
     from slth.tickets import find_ticket
+    from slth.tickets.files.file import target_path
 
-    if out.suffix != ".slth":
+    if check_writable(out, "--out").suffix != ".slth":
         raise InputError(f"--out must end in .slth; got {out}. For example: --out {out.with_suffix('.slth').name}")
-    if not out.parent.is_dir():
-        raise InputError(f"--out must be in a folder that exists; {out.parent} does not. Make it first.")
+    for beside in (target_path(out), out.with_suffix(".md")):
+        check_writable(beside, "--out, with the target and the card beside it,")
     widths, span = parse_width(width), parse_range(input_range)
     network, example = load_target(arch=arch, weights=weights, model=model)
     ticket = find_ticket(
@@ -183,8 +185,11 @@ def export(
     wanted = {"onnx": onnx, "torch-export": torch_export, "safetensors": safetensors}
     if not any(wanted.values()):
         raise InputError("nothing to write; expected --onnx, --torch-export or --safetensors with a file name.")
-    ticket = load_ticket(file)
+    for form, path in wanted.items():
+        if path is not None:
+            check_writable(path, f"--{form}")
     shapes = [parse_shape(text) for text in shape or ()]
+    ticket = load_ticket(file)
     for form, path in wanted.items():
         if path is not None:
             gap = export_ticket(ticket, path, form, shapes=shapes)

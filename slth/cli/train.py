@@ -9,6 +9,7 @@ import typer
 
 from slth.cli.show import Json, echo, echo_json, echo_news, table
 from slth.errors import InputError
+from slth.files import check_folder
 
 Pairs = Annotated[
     list[str] | None,
@@ -65,7 +66,7 @@ def train(
 
     from slth.cli.arguments import parse_pairs
     from slth.experiments.contest.contestant import Contestant
-    from slth.experiments.contest.solo import check_device, run_one
+    from slth.experiments.contest.solo import check_device, read_result, run_one
     from slth.progress import Bars, Progress, Several
 
     try:
@@ -79,6 +80,8 @@ def train(
         said = first["msg"].removeprefix("Value error, ")
         raise InputError(f"--{first['loc'][0]}: {said}; got {first['input']!r}.") from cause
 
+    if read_result(out) is None:  # a finished run is only shown
+        check_folder(out, "--out")
     parts: list[Progress] = [] if as_json else [Bars(write=echo_news, transient=True)]
     if tensorboard is not None:
         from slth.baselines.tensorboard import TensorBoard
