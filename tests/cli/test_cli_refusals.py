@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -147,3 +149,27 @@ def test_a_certificate_that_cannot_be_recorded(
     assert code == 1
     assert err.startswith("error: FILE, which --save writes to, must name a file")
     assert "Permission denied" in err
+
+
+@pytest.mark.parametrize("stated", [None, (1.0, 0.0), (-math.inf, math.inf), (0.0, math.inf)])
+def test_a_certificate_without_a_range_names_the_option(
+    stated: tuple[float, float] | None,
+    digits_ticket: Ticket,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the work began")
+
+    info = {**digits_ticket.info, "input_range": stated}
+    file = dataclasses.replace(digits_ticket, info=info).save(tmp_path / "t.slth")
+    for worker in ("slth.data.load", "slth.tickets.certify_network"):
+        monkeypatch.setattr(worker, work)
+    code, _, err = run(capsys, monkeypatch, "ticket", "certify", str(file), "--data", "digits")
+    assert code == 1
+    assert "Pass --input-range lo,hi, such as 0,1 for pixels" in err
+    assert len(err.splitlines()) == 1
+    for given in ("1,0", "0,inf", "nan,1"):
+        code, _, err = run(capsys, monkeypatch, "ticket", "certify", str(file), "--input-range", given)
+        assert (code, err) == (1, f"error: --input-range must be lo,hi with lo ≤ hi, both finite; got {given}.\n")
