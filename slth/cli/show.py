@@ -63,13 +63,14 @@ def echo_json(value: Any, *, indent: int | None = 2, own_text: bool = False) -> 
     typer.echo(json.dumps(value, indent=indent, ensure_ascii=not own_text))
 
 
-def echo_news(line: str) -> None:
-    """Print a line of news above the bars of the console.
+def echo_news(line: str, on: Console = console) -> None:
+    """Print a line of news above the bars of a console.
 
     Args:
         line: the line, without a line break.
+        on: the console.
     """
-    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+    on.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def table(header: tuple[str, ...], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:

@@ -173,7 +173,7 @@ class _FirstAndLastLine(Silent):
             line = f"{facts['done']:,} done, {facts['failed']:,} failed in {facts['elapsed']:.1f} s"
         else:
             return
-        echo_news(line)
+        echo_news(line, console)
 
 
 class _Bar(_FirstAndLastLine):

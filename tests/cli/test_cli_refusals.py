@@ -173,3 +173,15 @@ def test_a_certificate_without_a_range_names_the_option(
     for given in ("1,0", "0,inf", "nan,1"):
         code, _, err = run(capsys, monkeypatch, "ticket", "certify", str(file), "--input-range", given)
         assert (code, err) == (1, f"error: --input-range must be lo,hi with lo ≤ hi, both finite; got {given}.\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [("nope", "No such command 'nope'.\n"), ("tiket", "No such command 'tiket'. Did you mean 'ticket'?")],
+)
+def test_a_command_is_suggested_only_when_it_is_close(
+    typed: str, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = run(capsys, monkeypatch, typed)
+    assert code == 2
+    assert says in err
