@@ -16,8 +16,8 @@ import numpy as np
 from slth import data, figures
 from slth.baselines.digits import train_digits
 from slth.environment import environment
-from slth.errors import InputError, SlthError
-from slth.files import write_whole
+from slth.errors import InputError, SlthError, check_int
+from slth.files import check_folder, write_whole
 from slth.progress import Lines, Progress, listening
 from slth.report import Section, png, write_report
 from slth.tickets import Score, Ticket, Verification, evaluate, find_ticket
@@ -64,10 +64,11 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: bool | Progress = L
         What the demo found.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the seed is out of range, or the folder cannot be made or written to.
     """
     began = time.perf_counter()
-    folder, listener = _made(Path(folder)), listening(progress, unit="channels")
+    check_int("seed", seed, 0, 2**64 - 1)
+    folder, listener = _made(check_folder(folder, "--out")), listening(progress, unit="channels")
     say = listener.say
     smoke = os.environ.get("SLTH_SMOKE") == "1"
     widths = SMOKE_WIDTHS if smoke else WIDTHS

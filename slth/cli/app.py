@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from slth import __version__
 from slth.cli.bounds import bounds_app
 from slth.cli.proofs import proofs
 from slth.cli.rss import reproduce_app, rss_app
-from slth.cli.show import Json, console, table
+from slth.cli.show import Json, echo, echo_json, echo_news, printable, table
 from slth.cli.study import report, study_app
 from slth.cli.ticket import ticket_app
 from slth.cli.train import compare, train
@@ -49,7 +48,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False) or 0
     except SlthError as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         code = 1
     except BrokenPipeError:
         code = 0  # the reader, `head` for instance, has had enough
@@ -59,10 +58,12 @@ def main() -> None:
         # A usage error of the parser has a method `show`. Anything else is a bug and keeps its traceback.
         if not (hasattr(error, "show") and hasattr(error, "exit_code")):
             raise
+        if hasattr(error, "message"):
+            error.message = printable(str(error.message), newlines=True)
         error.show()
         code = error.exit_code
     if code == INTERRUPTED:
-        typer.echo("interrupted: no file was left half-written", err=True)
+        echo("interrupted: no file was left half-written", err=True)
     sys.exit(code)
 
 
@@ -71,7 +72,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"slth {__version__}")
+        echo(f"slth {__version__}")
         raise typer.Exit
 
 
@@ -84,10 +85,7 @@ def demo(
     from slth.apps.demo import run_demo
     from slth.progress import Bars
 
-    def write(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True)
-
-    run_demo(out, seed=seed, progress=Bars("channels", write=write, transient=True))
+    run_demo(out, seed=seed, progress=Bars("channels", write=echo_news, transient=True))
 
 
 @app.command(epilog="Example: slth doctor --json")
@@ -97,7 +95,7 @@ def doctor(as_json: Json = False) -> None:
 
     checks = examine()
     if as_json:
-        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        echo_json([asdict(check) for check in checks])
     else:
         table(("check", "", "found"), [(c.name, "ok" if c.ok else "FAILED", c.found) for c in checks], numbers=False)
     if not all(check.ok for check in checks):
@@ -111,8 +109,8 @@ def data_list(as_json: Json = False) -> None:
 
     found = available()
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        echo_json(found)
         return
     table(("name", "what"), list(found.items()), numbers=False)
     if data_folder() is None:
-        typer.echo("Set SLTH_DATA to a folder with one folder of IDX files per data set to see more.")
+        echo("Set SLTH_DATA to a folder with one folder of IDX files per data set to see more.")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.show import Json, table
+from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError, check_int
+from slth.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from slth.theory.bounds import Entry, Layer
@@ -37,7 +37,7 @@ def list_bounds(as_json: Json = False) -> None:
     from slth.theory.bounds import BOUNDS
 
     if as_json:
-        typer.echo(json.dumps([_bound_record(key) for key in BOUNDS], indent=2, ensure_ascii=False))
+        echo_json([_bound_record(key) for key in BOUNDS], own_text=True)
         return
     rows = [(key, rule.title, rule.reference.constant, rule.reference.wording) for key, rule in BOUNDS.items()]
     table(("key", "statement", "constant", "wording"), rows, numbers=False)
@@ -48,12 +48,12 @@ def show(key: Annotated[str, typer.Argument(help="As in slth bounds list.")], as
     """Show one bound: its source, its hypotheses, its arguments."""
     about = _bound_record(key)
     if as_json:
-        typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
+        echo_json(about, own_text=True)
         return
     arguments = about.pop("arguments")
     rows = [(name, str(value)) for name, value in about.items() if value != ""]
     table(("", ""), rows, numbers=False)
-    typer.echo()
+    echo()
     table(
         ("argument", "meaning", "range", ""),
         [(f"--{a['name'].replace('_', '-')}", a["meaning"], a["range"], "" if a["needed"] else "optional")
@@ -95,7 +95,7 @@ def compute(
     if bound.violations:
         raise InputError(f"{key} {bound}.")
     if as_json:
-        typer.echo(json.dumps(_evaluation_record(bound), indent=2, ensure_ascii=False))
+        echo_json(_evaluation_record(bound), own_text=True)
         return
     reference = bounds.BOUNDS[key].reference
     rows = [(bound.quantity, str(bound)), ("formula", bound.form), ("direction", bound.direction)]
@@ -123,7 +123,7 @@ def layer(
     one = bounds.Layer(d=d, c_in=c_in, c_out=c_out, depth=depth, eps=eps, delta=delta, z=z, k=k)
     entries = bounds.for_layer(one, constant=constant)
     if as_json:
-        typer.echo(json.dumps(_layer_record(one, entries), indent=2, ensure_ascii=False))
+        echo_json(_layer_record(one, entries), own_text=True)
         return
     table(
         ("key", "of one", "bound", "direction", "what is counted", "wording"),
@@ -140,7 +140,7 @@ def layer(
         ],
         numbers=False,
     )
-    typer.echo(f"D = {one.dimension:,}; each subset sum within {one.tolerance:.3g} for an output error of {eps:g}.")
+    echo(f"D = {one.dimension:,}; each subset sum within {one.tolerance:.3g} for an output error of {eps:g}.")
 
 
 @bounds_app.command("network", epilog="Example: slth bounds network --arch lenet5 --eps 0.1 --constant 1")
@@ -159,7 +159,7 @@ def network(
     layers = _network_layers(arch, weights, eps=eps, delta=delta, z=z)
     if as_json:
         records = [_layer_record(one, bounds.for_layer(one, constant=constant)) for one in layers]
-        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        echo_json(records, own_text=True)
         return
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
@@ -174,8 +174,8 @@ def network(
         rows.append((one.name, f"{one.dimension:,}", f"{one.tolerance:.2g}", *cells))
     table(("layer", "D", "ε each", *TABLE_BOUNDS), rows)
     for note in notes:
-        typer.echo(note)
-    typer.echo(
+        echo(note)
+    echo(
         f"For an output error of {eps:g}, if ‖K‖₁ ≤ 1 keeps activations in [−1, 1]. For that ε of each subset sum "
         "first_moment is necessary, relax_scaling measured, the others sufficient; n counts the candidates of one "
         "input channel and sign."
@@ -190,18 +190,17 @@ def plot(
     constant: Annotated[float, typer.Option(help="Assumed for every unspecified constant.")] = 1.0,
 ) -> None:
     """Draw the number of candidates of one subset sum against its tolerance."""
-    if out.suffix != ".png" or not out.parent.is_dir():
-        raise InputError(f"--out must be a .png file in a folder that exists; got {out}.")
+    if check_writable(out, "--out").suffix != ".png":
+        raise InputError(f"--out must be a .png file; got {out}. For example: --out {out.with_suffix('.png').name}")
     check_int("D", dimension, 1, hint="It is the dimension of one subset sum.")
     from slth.apps.bound_curves import PLOT_EPS, bound_curves
     from slth.figures import width_against_eps
-    from slth.files import write_whole
     from slth.report import png
 
     curves = bound_curves(dimension, z, constant, progress=True)
     ax = width_against_eps(eps=PLOT_EPS, curves=curves, dimension=dimension)
     write_whole(out, png(ax))
-    typer.echo(f"written: {out}")
+    echo(f"written: {out}")
 
 
 def _network_layers(arch: str, weights: Path | None, *, eps: float, delta: float, z: float) -> list[Layer]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.show import Json, table
+from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
+from slth.files import check_writable
 
 if TYPE_CHECKING:
-    from slth.tickets import AgreementCertificate, NetworkCertificate
+    from slth.tickets import AgreementCertificate, NetworkCertificate, Ticket
 
 
 def certify(
@@ -39,7 +40,11 @@ def certify(
 
     radii = parse_radii(radius)
     ticket = tickets.load_ticket(file, target)
+    if save:
+        check_writable(file, "FILE, which --save writes to,")
     low, high = parse_range(input_range) or (None, None)
+    if network:
+        _check_range(ticket, low, high)
     images = None if data is None else datasets.load(data, split).images[:limit]
     if images is None and not network:
         raise InputError("there is nothing to certify: pass --data, or leave --no-network out.")
@@ -67,12 +72,34 @@ def certify(
         ticket.info["certificate"] = record
         ticket.save(file)
     if as_json:
-        typer.echo(json.dumps(record, indent=2))
+        echo_json(record)
         return
     if bracket is not None:
         _print_network(bracket)
     if agreements:
         _print_agreements(agreements)
+
+
+def _check_range(ticket: Ticket, low: float | None, high: float | None) -> None:
+    """Refuse to certify a network for all inputs without a finite range of them."""
+    if low is not None and high is not None:
+        if not _is_range((low, high)):
+            raise InputError(f"--input-range must be lo,hi with lo ≤ hi, both finite; got {low:g},{high:g}.")
+        return
+    known = ticket.info.get("input_range")
+    if not _is_range(known):
+        raise InputError(
+            f"a certificate for all inputs needs a finite range of them; the ticket states {known}. "
+            "Pass --input-range lo,hi, such as 0,1 for pixels; or certify the agreement on data alone, with --data and "
+            "--no-network."
+        )
+
+
+def _is_range(value: object) -> bool:
+    """Whether a value, perhaps from a forged file, is a pair of finite numbers low ≤ high."""
+    if not isinstance(value, tuple | list) or len(value) != 2 or not all(isinstance(end, float | int) for end in value):
+        return False
+    return bool(-math.inf < value[0] <= value[1] < math.inf)
 
 
 def _print_network(bracket: NetworkCertificate) -> None:
@@ -82,7 +109,7 @@ def _print_network(bracket: NetworkCertificate) -> None:
         [(one.name, f"{one.found:.3g}", f"{one.proved:.3g}", f"{one.open:.0%}") for one in bracket.limits],
     )
     observed = "" if bracket.observed is None else f"; observed on data {bracket.observed:.3g}"
-    typer.echo(
+    echo(
         f"largest output difference over [{bracket.low:g}, {bracket.high:g}]: between {bracket.found:.4g} (found) and "
         f"{bracket.proved:.4g} (proved), ratio {bracket.ratio:.3g}{observed}; "
         f"norms alone prove {bracket.norm_bound:.3g} ({bracket.seconds:.1f} s)"

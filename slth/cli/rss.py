@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slth.cli.show import Json, table
+from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
+from slth.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     pass
@@ -41,11 +41,10 @@ def solve(
     import numpy as np
 
     from slth import rss
-    from slth.files import write_whole
     from slth.rss.instance_file import read_instance
 
-    if out is not None and (out.suffix != ".npz" or not out.parent.is_dir()):
-        raise InputError(f"--out must be a .npz file in a folder that exists; got {out}.")
+    if out is not None and check_writable(out, "--out").suffix != ".npz":
+        raise InputError(f"--out must end in .npz; got {out}. For example: --out {out.with_suffix('.npz').name}")
     problem = read_instance(instance, norm)
     solution = rss.solve(
         problem, method, eps=eps, time_limit=time_limit, seed=seed, threads=threads, max_memory=max_memory
@@ -67,7 +66,7 @@ def solve(
         "seconds": round(solution.seconds, 3),
     }
     if as_json:
-        typer.echo(json.dumps({**record, "indices": np.flatnonzero(solution.selected).tolist()}, indent=2))
+        echo_json({**record, "indices": np.flatnonzero(solution.selected).tolist()})
     else:
         table(("", ""), [(name, str(value)) for name, value in record.items()], numbers=False)
 
@@ -80,7 +79,7 @@ def pensia(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) ->
     path = weights or reproduce.default_weights("pensia_fc2.safetensors")
     found = reproduce.pensia2020(path, seed=seed)
     if as_json:
-        typer.echo(json.dumps({"published": reproduce.PENSIA, "found": [asdict(one) for one in found]}, indent=2))
+        echo_json({"published": reproduce.PENSIA, "found": [asdict(one) for one in found]})
         return
     published = reproduce.PENSIA
     rows = [
@@ -118,7 +117,7 @@ def dacunha(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -
     if as_json:
         published = {"median": reproduce.DACUNHA_MEDIAN, "p90": reproduce.DACUNHA_P90}
         record = {"published": published, "found": [asdict(one) for one in curves], "note": reproduce.DACUNHA_WARNING}
-        typer.echo(json.dumps(record, indent=2))
+        echo_json(record)
         return
     rows = [
         (
@@ -132,7 +131,7 @@ def dacunha(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -
         for one in curves
     ]
     table(("n", "median error", "published", "90th percentile", "published", "seconds"), rows)
-    typer.echo(f"Note: {reproduce.DACUNHA_WARNING}.")
+    echo(f"Note: {reproduce.DACUNHA_WARNING}.")
 
 
 def _known(published: dict[int, float], n: int) -> str:

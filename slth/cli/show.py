@@ -1,10 +1,12 @@
-"""What commands print with: one kind of table, and the --json option."""
+"""What commands print with: text without control characters, one kind of table, JSON, and the --json option."""
 
 from __future__ import annotations
 
+import json
 import sys
+import unicodedata
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +16,61 @@ from rich.table import Table
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 # Where output goes to a file or a pipe, a table is as wide as it needs to be.
 console = Console(width=None if sys.stdout.isatty() else 160)
+# Unicode categories of characters that act on a terminal instead of being shown: controls (C0, DEL, C1), formats (bidi
+# overrides, zero widths), lone surrogates, and separators of lines and paragraphs.
+UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def printable(text: str, *, newlines: bool = False) -> str:
+    r"""Write control characters as escapes, so that text from a file cannot command the terminal.
+
+    Args:
+        text: any text, from a file or from the user.
+        newlines: whether line breaks stay as they are.
+
+    Returns:
+        The text with each such character as an escape of Python: ``\x1b``, ``\n``, ``\u202e``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one) in UNPRINTABLE and not (newlines and one == "\n")
+        else one
+        for one in text
+    )
+
+
+def echo(text: str = "", *, newlines: bool = False, err: bool = False) -> None:
+    """Print a line of text, its control characters as escapes.
+
+    Args:
+        text: the line.
+        newlines: whether line breaks within the text stay as they are.
+        err: whether it goes to standard error.
+    """
+    typer.echo(printable(text, newlines=newlines), err=err)
+
+
+def echo_json(value: Any, *, indent: int | None = 2, own_text: bool = False) -> None:
+    """Print a value as JSON. It is in ASCII, with every other character as an escape of JSON.
+
+    Args:
+        value: what to print, JSON-ready.
+        indent: blanks for each level; None for one line.
+        own_text: whether all text in it is this program's; then characters such as ε and ≤ stay readable.
+    """
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=not own_text))
+
+
+def echo_news(line: str, on: Console = console) -> None:
+    """Print a line of news above the bars of a console.
+
+    Args:
+        line: the line, without a line break.
+        on: the console.
+    """
+    on.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def table(header: tuple[str, ...], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
@@ -26,7 +83,12 @@ def table(header: tuple[str, ...], rows: Sequence[Sequence[str]], *, numbers: bo
     """
     shown = Table(box=None, pad_edge=False, header_style="bold", show_header=any(header))
     for i, name in enumerate(header):
-        shown.add_column(name, justify="right" if numbers and i else "left", overflow="fold")
+        shown.add_column(_cell(name), justify="right" if numbers and i else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*map(escape, row))  # text, not markup: "E[Y]" stays as it is
+        shown.add_row(*map(_cell, row))
     console.print(shown, highlight=False)
+
+
+def _cell(text: str) -> str:
+    """Text for a cell: not markup, so that "E[Y]" stays as it is."""
+    return escape(printable(text))

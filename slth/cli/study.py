@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -14,8 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich import progress as rich_progress
 
-from slth.cli.show import Json, console, table
+from slth.cli.show import Json, console, echo, echo_json, echo_news, table
 from slth.errors import InputError
+from slth.files import check_writable
 from slth.progress import Progress, Silent
 
 study_app = typer.Typer(help="Sweeps over width, dimension, structure, …, that resume and scale.", no_args_is_help=True)
@@ -29,7 +29,7 @@ def list_studies(as_json: Json = False) -> None:
 
     found = read_listing()
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        echo_json(found, own_text=True)
         return
     rows = [(one["name"], f"{one['points']:,}", f"{one['smoke_points']:,}", one["title"]) for one in found]
     table(("name", "points", "with --smoke", "title"), rows, numbers=False)
@@ -71,7 +71,7 @@ def status(folder: Folder, as_json: Json = False) -> None:
     if as_json:
         failures = [{"key": row.key, "point": row.point, "seed": row.seed, "error": row.error} for row in failed]
         counts = {**asdict(held.totals), "missing": held.totals.missing}
-        typer.echo(json.dumps({"study": held.study.name, "spec": held.spec.digest, **counts, "failures": failures}))
+        echo_json({"study": held.study.name, "spec": held.spec.digest, **counts, "failures": failures}, indent=None)
         return
     totals = held.totals
     table(
@@ -82,7 +82,7 @@ def status(folder: Folder, as_json: Json = False) -> None:
         table(("failed", "point", "error"), [(row.key, describe(row), last_line(row.error)) for row in failed[:20]],
               numbers=False)  # fmt: skip
     if len(failed) > 20:
-        typer.echo(f"… and {len(failed) - 20} more: slth study export {folder} --csv FILE")
+        echo(f"… and {len(failed) - 20} more: slth study export {folder} --csv FILE")
 
 
 @study_app.command("export", epilog="Example: slth study export existence --csv rows.csv")
@@ -96,9 +96,12 @@ def export(
 
     if csv is None and parquet is None:
         raise InputError("nothing to write. Name a file with --csv FILE or --parquet FILE.")
+    for option, path in (("--csv", csv), ("--parquet", parquet)):
+        if path is not None:
+            check_writable(path, option)
     for path, write in ((csv, export_csv), (parquet, export_parquet)):
         if path is not None:
-            typer.echo(f"{write(folder, path):,} rows written: {path}")
+            echo(f"{write(folder, path):,} rows written: {path}")
 
 
 @study_app.command("plot", epilog="Example: slth study plot existence")
@@ -109,10 +112,10 @@ def plot(folder: Folder) -> None:
     sections, written = plot_study(folder)
     for section in sections:
         if section.rows:
-            typer.echo(f"\n{section.title}")
+            echo(f"\n{section.title}", newlines=True)
             table(tuple(section.header), [tuple(map(str, row)) for row in section.rows])
     for path in written:
-        typer.echo(f"written: {path}")
+        echo(f"written: {path}")
 
 
 @study_app.command("rerun", epilog="Example: slth study rerun existence 3f2a9c")
@@ -128,11 +131,11 @@ def rerun(
     found = run_again(folder, key)
     same = not found.differences
     if as_json:
-        typer.echo(json.dumps({"key": found.row.key, "reproduces": same, "differences": found.differences,
-                               "changes": found.changes}))  # fmt: skip
+        record = {"key": found.row.key, "reproduces": same, "differences": found.differences}
+        echo_json({**record, "changes": found.changes}, indent=None)
     else:
-        typer.echo(f"{found.row.key}: {describe(found.row)}")
-        typer.echo(f"{'reproduces' if same else 'differs'}; {found.row.seconds:.3g} s then, {found.seconds:.3g} s now")
+        echo(f"{found.row.key}: {describe(found.row)}")
+        echo(f"{'reproduces' if same else 'differs'}; {found.row.seconds:.3g} s then, {found.seconds:.3g} s now")
         for header, pairs in (("result", found.differences), ("installation", found.changes)):
             if pairs:
                 table((header, "stored", "now"), [(place, *map(str, pair)) for place, pair in pairs.items()])
@@ -144,7 +147,7 @@ def report(folder: Folder) -> None:
     """Write DIR/report.html: every figure, the numbers behind it, provenance, commands; one file, no network."""
     from slth.experiments.engine.results import report_study
 
-    typer.echo(f"written: {report_study(folder)}")
+    echo(f"written: {report_study(folder)}")
 
 
 def _listener(as_json: bool) -> Progress:
@@ -157,7 +160,7 @@ class _JsonLines(Silent):
     """Prints each report as a line of JSON."""
 
     def report(self, task: str, facts: Mapping[str, Any]) -> None:
-        typer.echo(json.dumps(facts))
+        echo_json(facts, indent=None)
 
 
 class _FirstAndLastLine(Silent):
@@ -170,7 +173,7 @@ class _FirstAndLastLine(Silent):
             line = f"{facts['done']:,} done, {facts['failed']:,} failed in {facts['elapsed']:.1f} s"
         else:
             return
-        console.print(line, highlight=False, soft_wrap=True)
+        echo_news(line, console)
 
 
 class _Bar(_FirstAndLastLine):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slth.cli.certify import certify
-from slth.cli.show import Json, table
+from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
+from slth.files import check_writable
 
 if TYPE_CHECKING:
     from slth.tickets import Ticket
@@ -62,11 +62,12 @@ def find(
     """Find the ticket of a trained network in a random parent; save it, its target and its card."""
     from slth.cli.arguments import load_target, parse_range, parse_width
     from slth.tickets import find_ticket
+    from slth.tickets.files.file import target_path
 
-    if out.suffix != ".slth":
+    if check_writable(out, "--out").suffix != ".slth":
         raise InputError(f"--out must end in .slth; got {out}. For example: --out {out.with_suffix('.slth').name}")
-    if not out.parent.is_dir():
-        raise InputError(f"--out must be in a folder that exists; {out.parent} does not. Make it first.")
+    for beside in (target_path(out), out.with_suffix(".md")):
+        check_writable(beside, "--out, with the target and the card beside it,")
     widths, span = parse_width(width), parse_range(input_range)
     network, example = load_target(arch=arch, weights=weights, model=model)
     ticket = find_ticket(
@@ -106,9 +107,9 @@ def verify(
     images = None if data is None else datasets.load(data, split).images
     result = load_ticket(file, target).verify(images)
     if as_json:
-        typer.echo(json.dumps({"ok": result.ok, **asdict(result)}, indent=2))
+        echo_json({"ok": result.ok, **asdict(result)})
     elif result:
-        typer.echo(
+        echo(
             f"verified: {result.channels:,} kept channels regenerated from the seed, "
             f"{result.instances:,} subset sums recomputed, every error as recorded"
             + "".join(f"; {claim}" for claim in result.certified)
@@ -116,7 +117,7 @@ def verify(
     if not result:
         if not as_json:
             for failure in result.failures:
-                typer.echo(f"error: {failure}", err=True)
+                echo(f"error: {failure}", err=True)
         raise typer.Exit(1)
 
 
@@ -143,7 +144,7 @@ def evaluate(
         chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
     scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
     if as_json:
-        typer.echo(json.dumps({"examples": len(chosen), "scores": [asdict(score) for score in scores]}, indent=2))
+        echo_json({"examples": len(chosen), "scores": [asdict(score) for score in scores]})
         return
     table(
         ("network", "accuracy", "agrees with target", "hidden channels", "seconds"),
@@ -184,12 +185,15 @@ def export(
     wanted = {"onnx": onnx, "torch-export": torch_export, "safetensors": safetensors}
     if not any(wanted.values()):
         raise InputError("nothing to write; expected --onnx, --torch-export or --safetensors with a file name.")
-    ticket = load_ticket(file)
+    for form, path in wanted.items():
+        if path is not None:
+            check_writable(path, f"--{form}")
     shapes = [parse_shape(text) for text in shape or ()]
+    ticket = load_ticket(file)
     for form, path in wanted.items():
         if path is not None:
             gap = export_ticket(ticket, path, form, shapes=shapes)
-            typer.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
+            echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
 
 
 def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
@@ -213,7 +217,7 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
             "costs": [asdict(one) for one in costs],
             "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
         }
-        typer.echo(json.dumps(record, indent=2))
+        echo_json(record)
         return
     table(
         ("layer", "D", "width", "kept", "density", "largest error", "relative RMS", "core seconds"),
@@ -238,13 +242,13 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
         )
     random = sum(layer.random for layer in ticket.layers)
     count = ticket.target.weight_count
-    typer.echo(
+    echo(
         f"{file.name}: parent seed {parent.seed}, law {parent.law}, {random:,} random weights; structure "
         f"{ticket.structure}: {ticket.kept_channels:,} hidden channels and "
         f"{sum(layer.weights for layer in ticket.layers):,} random weights kept for {count:,} target weights"
         + (f" ({ticket.target.coverage:.1%} of the network)" if ticket.target.kept_count else "")
     )
-    typer.echo(
+    echo(
         f"{size:,} bytes, {8 * size / count:.1f} bits a target weight; log2 of the choices made is "
         f"{ideal / 8:,.0f} bytes, {ideal / count:.1f} bits"
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from slth.cli.show import Json, console, table
+from slth.cli.show import Json, echo, echo_json, echo_news, table
 from slth.errors import InputError
+from slth.files import check_folder
 
 Pairs = Annotated[
     list[str] | None,
@@ -50,7 +50,7 @@ def train(
 
     if method == "list":
         if as_json:
-            typer.echo(json.dumps(SUMMARIES, indent=2))
+            echo_json(SUMMARIES)
         else:
             table(("method", "what"), list(SUMMARIES.items()), numbers=False)
         return
@@ -66,7 +66,7 @@ def train(
 
     from slth.cli.arguments import parse_pairs
     from slth.experiments.contest.contestant import Contestant
-    from slth.experiments.contest.solo import check_device, run_one
+    from slth.experiments.contest.solo import check_device, read_result, run_one
     from slth.progress import Bars, Progress, Several
 
     try:
@@ -80,17 +80,16 @@ def train(
         said = first["msg"].removeprefix("Value error, ")
         raise InputError(f"--{first['loc'][0]}: {said}; got {first['input']!r}.") from cause
 
-    def write(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    parts: list[Progress] = [] if as_json else [Bars(write=write, transient=True)]
+    if read_result(out) is None:  # a finished run is only shown
+        check_folder(out, "--out")
+    parts: list[Progress] = [] if as_json else [Bars(write=echo_news, transient=True)]
     if tensorboard is not None:
         from slth.baselines.tensorboard import TensorBoard
 
         parts.append(TensorBoard(tensorboard))
     stored = run_one(point, seed, out, device=check_device(device), progress=Several(parts))
     if as_json:
-        typer.echo(json.dumps(stored, indent=2))
+        echo_json(stored)
         return
     _print_result(stored, out)
 
@@ -107,13 +106,13 @@ def _print_result(stored: dict[str, Any], out: Path) -> None:
     table(("ticket", *(shown for shown, _ in MEASURES.values())), rows)
     for name, stage in result["stages"].items():
         if "error" in stage:
-            typer.echo(f"{STAGES[name]}: {stage['error']}")
+            echo(f"{STAGES[name]}: {stage['error']}")
     touched = "untouched" if result["untouched"] else "trained"
-    typer.echo(
+    echo(
         f"keeps {result['kept']:,} of {result['total']:,} weights (density {result['density']:.4g}), {touched}; "
         f"{result['epochs']:.1f} epochs, {result['seconds']:.1f} s of search"
     )
-    typer.echo(f"written: {out}/result.json, {out}/ticket.safetensors")
+    echo(f"written: {out}/result.json, {out}/ticket.safetensors")
 
 
 def _format_measure(value: float | None, percent: bool) -> str:
