@@ -165,7 +165,7 @@ def check_keys(where: str, given: Iterable[str], known: Sequence[str]) -> None:
     """
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+            near = difflib.get_close_matches(key, known, 1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
             raise InputError(f"{where} has an unknown key {key!r}; {hint}")
 

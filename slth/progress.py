@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from slth.text import printable
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -112,7 +114,7 @@ class Bars(Silent):
         console = Console(stderr=True)
         self._write = write
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
@@ -130,7 +132,7 @@ class Bars(Silent):
         if task in self._tasks:
             self._bars.reset(self._tasks[task], total=total, completed=done, left="")
         else:
-            self._tasks[task] = self._bars.add_task(task, total=total, completed=done, left="")
+            self._tasks[task] = self._bars.add_task(printable(task), total=total, completed=done, left="")
         # What an earlier run has done says nothing of this run's speed.
         self._bars.update(self._tasks[task], done_before=done)
         if not self._active:

@@ -48,6 +48,6 @@ def call(spec: str, what: str, *arguments: Any) -> Any:
         said = (str(cause).splitlines() or [""])[0]
         raise InputError(f"{spec} failed: {type(cause).__name__}: {said}. Run it in Python to see where.") from cause
     functions = [known for known, value in vars(module).items() if callable(value) and not known.startswith("_")]
-    near = difflib.get_close_matches(name, functions, 1, cutoff=0.5)
+    near = difflib.get_close_matches(name, functions, 1, cutoff=0.6)
     hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(functions) or 'no function'}."
     raise InputError(f"{what} names the function {name!r}, which {path.name} does not have. {hint}")

@@ -13,11 +13,12 @@ from slth import __version__
 from slth.cli.bounds import bounds_app
 from slth.cli.proofs import proofs
 from slth.cli.rss import reproduce_app, rss_app
-from slth.cli.show import Json, echo, echo_json, echo_news, printable, table
+from slth.cli.show import Json, echo, echo_json, echo_news, table
 from slth.cli.study import report, study_app
 from slth.cli.ticket import ticket_app
 from slth.cli.train import compare, train
 from slth.errors import SlthError
+from slth.text import printable
 
 # Heavy imports (torch, numba) are made inside the commands, so that `slth --help` answers at once.
 app = typer.Typer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,19 @@ def parse_range(text: str | None) -> tuple[float, float] | None:
     except ValueError as cause:
         raise InputError(f"--input-range must be lo,hi such as 0,1 or -1,1; got {text!r}.") from cause
     return low, high
+
+
+def parse_hash(text: str | None) -> str:
+    """A SHA-256, or at least its first 16 digits; the empty string for None, which every hash begins with.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text is None:
+        return ""
+    if not re.fullmatch(r"[0-9a-f]{16,64}", text.lower()):
+        raise InputError(f"--expect must be 16 to 64 hexadecimal digits of a SHA-256; got {text!r}.")
+    return text.lower()
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -13,32 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from slth.text import printable
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 # Where output goes to a file or a pipe, a table is as wide as it needs to be.
 console = Console(width=None if sys.stdout.isatty() else 160)
-# Unicode categories of characters that act on a terminal instead of being shown: controls (C0, DEL, C1), formats (bidi
-# overrides, zero widths), lone surrogates, and separators of lines and paragraphs.
-UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
-
-def printable(text: str, *, newlines: bool = False) -> str:
-    r"""Write control characters as escapes, so that text from a file cannot command the terminal.
-
-    Args:
-        text: any text, from a file or from the user.
-        newlines: whether line breaks stay as they are.
-
-    Returns:
-        The text with each such character as an escape of Python: ``\x1b``, ``\n``, ``\u202e``.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        one.encode("unicode_escape").decode()
-        if unicodedata.category(one) in UNPRINTABLE and not (newlines and one == "\n")
-        else one
-        for one in text
-    )
 
 
 def echo(text: str = "", *, newlines: bool = False, err: bool = False) -> None:

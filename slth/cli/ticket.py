@@ -98,25 +98,43 @@ def verify(
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certified agreement is proved again.")
     ] = None,
     split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    expect: Annotated[
+        str | None, typer.Option(help="The target's hash that you trust, or how it begins; another one fails.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when anything was not checked.")] = False,
     as_json: Json = False,
 ) -> None:
     """Regenerate the kept channels from the seed, recompute every error, and prove a recorded certificate again."""
+    from slth.cli.arguments import parse_hash
+
+    trusted = parse_hash(expect)
+
     from slth import data as datasets
     from slth.tickets import load_ticket
+    from slth.tickets.files.card import range_in_words
 
     images = None if data is None else datasets.load(data, split).images
-    result = load_ticket(file, target).verify(images)
+    ticket = load_ticket(file, target)
+    result = ticket.verify(images)
+    failures = list(result.failures)
+    if result and not result.target_hash.startswith(trusted):
+        failures.append(f"the target has the hash {result.target_hash}, not the expected {trusted}")
+    if strict:
+        failures += [f"not checked: {claim}" for claim in result.unchecked]
     if as_json:
-        echo_json({"ok": result.ok, **asdict(result)})
-    elif result:
+        echo_json({"ok": not failures, **asdict(result), "failures": failures})
+    elif not failures:
+        for claim in result.unchecked:
+            echo(f"not checked: {claim}")
         echo(
             f"verified: {result.channels:,} kept channels regenerated from the seed, "
             f"{result.instances:,} subset sums recomputed, every error as recorded"
             + "".join(f"; {claim}" for claim in result.certified)
         )
-    if not result:
+        echo(f"target: SHA-256 {result.target_hash}, inputs {range_in_words(ticket.info.get('input_range'))}")
+    if failures:
         if not as_json:
-            for failure in result.failures:
+            for failure in failures:
                 echo(f"error: {failure}", err=True)
         raise typer.Exit(1)
 

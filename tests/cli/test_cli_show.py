@@ -13,7 +13,8 @@ from command_line import run
 import slth.cli
 from slth import load_ticket
 from slth.cli import show
-from slth.cli.show import echo, echo_json, echo_news, printable, table
+from slth.cli.show import echo, echo_json, echo_news, table
+from slth.text import printable
 from slth.tickets import Ticket, Verification
 
 Command = Callable[..., tuple[int, str, str]]

@@ -44,7 +44,7 @@ def load_study(name: str, paths: Sequence[str] = ()) -> Study:
 @cache
 def _load(name: str, paths: tuple[str, ...]) -> Study:
     if ":" not in name and name not in STUDIES:
-        near = difflib.get_close_matches(name, STUDIES, 1, cutoff=0.5)
+        near = difflib.get_close_matches(name, STUDIES, 1, cutoff=0.6)
         hint = (
             f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STUDIES)}; or your own, 'module:ATTRIBUTE'."
         )

@@ -196,7 +196,7 @@ def load_spec(name: str) -> Spec:
         return parse_spec((SHIPPED_SPECS / f"{name}.toml").read_text(encoding="utf-8"), label=f"{name}.toml")
     path = Path(name)
     if not path.is_file():
-        near = difflib.get_close_matches(name, shipped(), 1, cutoff=0.5)
+        near = difflib.get_close_matches(name, shipped(), 1, cutoff=0.6)
         hint = f"Did you mean {near[0]!r}?" if near else f"Shipped: {', '.join(shipped())}."
         raise DataError(f"no study is called {name!r}, and no file. {hint}")
     try:

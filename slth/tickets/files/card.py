@@ -48,7 +48,7 @@ def card(record: Record, name: str) -> str:
         f"- parent: seed {parent.seed}, {parent.law} law, {random:,} random weights, never stored",
         f"- kept: {record.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
         f"structure {record.structure}",
-        f"- inputs: {_range_in_words(info.get('input_range', 'not stated'))}",
+        f"- inputs: {range_in_words(info.get('input_range', 'not stated'))}",
         f"- certificate: {_certificate_in_words(info.get('certificate'))}",
         f"- found with slth {info.get('environment', {}).get('packages', {}).get('slth', '?')}, method "
         f"{info.get('method', '?')}",
@@ -88,10 +88,10 @@ def _certificate_in_words(record: Any) -> str:
     return "; ".join(claims)
 
 
-def _range_in_words(input_range: Any) -> str:
+def range_in_words(input_range: Any) -> str:
     """An input range in words; if the inputs have names, the range of each."""
     if isinstance(input_range, dict):
-        return "; ".join(f"{name} {_range_in_words(one)}" for name, one in input_range.items())
+        return "; ".join(f"{name} {range_in_words(one)}" for name, one in input_range.items())
     if isinstance(input_range, tuple):
         return f"in [{input_range[0]:g}, {input_range[1]:g}]"
     return input_range or "of any sign"
