@@ -1,1 +1,1 @@
-"""Experiments: what is run with the toolkit, from the demo on."""
+"""Experiments: studies, the contest of methods, the statistics of their rows, and the engine that runs them."""
