@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -20,6 +21,18 @@ from slth.tickets import find_ticket
 
 # SHA-256 of 3 × 101 normals of the parent with seed 7, the same on every machine.
 GENERATOR_DIGEST = "f82dd727185d8c06aeb0d35a071135d983d9e3f68b1e13f1d5fec9e9c94987b1"
+
+
+# Optional extra → the packages it installs, and what they are for.
+EXTRAS = (
+    ("export", ("onnx", "onnxscript", "onnxruntime"), "slth ticket export --onnx"),
+    ("proofs", ("sympy",), "the symbolic lemmas of slth proofs"),
+    ("filters", ("torch_pruning",), "slth train filters"),
+    ("distributed", ("distributed",), "slth study run --engine dask"),
+    ("parquet", ("pyarrow",), "slth study export --parquet"),
+    ("notebooks", ("jupytext", "nbmake", "ipykernel"), "the notebooks"),
+    ("tensorboard", ("tensorboard",), "slth train --tensorboard"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ def examine() -> list[Check]:
         Check("data folder", True, f"{data_folder() or 'SLTH_DATA is not set'}; names: {', '.join(available())}"),
         Check("torch", True, f"{torch.get_num_threads()} threads, CUDA {'yes' if torch.cuda.is_available() else 'no'}"),
     ]
+    checks += [_extra(*row) for row in EXTRAS]
     for name, check in (("generator", _check_generator), ("solver", _check_solver), ("search", _check_search)):
         checks.append(_guarded(name, check))
     return checks
@@ -58,6 +72,13 @@ def generator_digest() -> str:
     """The digest of this machine's generator, to be compared with :data:`GENERATOR_DIGEST`."""
     rows = random_rows(law="normal", seed=7, layer=1, part=1, channel=2, rows=np.arange(3), size=101)
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()
+
+
+def _extra(extra: str, packages: tuple[str, ...], purpose: str) -> Check:
+    """Whether an optional extra is installed; it is no fault if it is not."""
+    missing = [package for package in packages if find_spec(package) is None]
+    found = f"installed: {purpose}" if not missing else f"not installed: {purpose} needs pip install 'slth[{extra}]'"
+    return Check(f"extra {extra}", True, found)
 
 
 def _guarded(name: str, check: Callable[[], tuple[bool, str]]) -> Check:

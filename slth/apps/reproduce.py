@@ -116,6 +116,7 @@ def pensia2020(weights: Path, *, n: int = 21, seed: int = 0, threads: int | None
     layers = [module for module in model if isinstance(module, torch.nn.Linear)]
     low = min(float(layer.weight.detach().min()) for layer in layers)
     high = max(float(layer.weight.detach().max()) for layer in layers)
+    _compile()
     tickets = []
     for reading in ("vector per weight", "vector per row"):
         rng = np.random.default_rng([seed, 2020])
@@ -182,6 +183,7 @@ def dacunha2022(
         raise InputError(f"sizes must lie between 2 and 30; got {sizes}.")
     model = models.load_weights("lenet5", weights)
     goals = np.concatenate([_flat(tensor) for name, tensor in model.state_dict().items() if name.startswith("conv")])
+    _compile()
     curves = []
     for n in sizes:
         vectors = np.random.default_rng([seed, 2022, n]).uniform(-1, 1, (len(goals), n))
@@ -204,6 +206,11 @@ def default_weights(name: str) -> Path:
     if not path.is_file():
         raise DataError(f"trained weights were expected at {path}; nothing is there. Pass --weights FILE.")
     return path
+
+
+def _compile() -> None:
+    """Compile the solver on a tiny instance, so that no timed row pays for it."""
+    solve_weights(vectors=np.array([[0.5, -0.25]]), targets=np.array([0.1]), threads=1)
 
 
 def _flat(tensor: torch.Tensor) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from command_line import run
 from safetensors.numpy import save_file
 
 from slth import load_ticket
+from slth.apps import doctor
 from slth.networks import models
 
 Command = Callable[..., tuple[int, str, str]]
@@ -198,6 +200,17 @@ def test_interrupt_leaves_no_file(
     assert code == 130
     assert "no file was left half-written" in err
     assert not (tmp_path / "x.slth").exists()
+
+
+def test_the_doctor_knows_every_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of pyproject.toml but the contributors' own, each with what it is for."""
+    with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
+        declared = tomllib.load(file)["project"]["optional-dependencies"]
+    assert {extra for extra, _, _ in doctor.EXTRAS} == set(declared) - {"dev"}
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    found = {check.name: check for check in doctor.examine()}
+    assert found["extra parquet"].ok
+    assert "pip install 'slth[parquet]'" in found["extra parquet"].found
 
 
 def test_doctor_and_data_list(slth: Command) -> None:
