@@ -62,7 +62,7 @@ def find(folder: Path, name: str) -> Path | None:
         name: ``cifar10`` or ``cifar100``.
 
     Returns:
-        An official folder or archive, or None if there is none.
+        An official folder or archive, or None if the folder holds neither.
     """
     return next((folder / place for place in _OFFICIAL_NAMES.get(name, ()) if (folder / place).exists()), None)
 

@@ -83,7 +83,7 @@ def three_worlds(
         measured: n_½ of existence at each tolerance, as ``n``, ``low``, ``high``; None where unknown.
         found: label of a method → its n_½ at each tolerance, in the same form.
         first_moment: n at which E[number of solutions] = 1.
-        certified: proved widths; None where there is none.
+        certified: proved widths; None where no width was proved.
         paper: the paper's form with C = 1 assumed.
         dimension: D.
         ax: axes to draw on; None for new ones.

@@ -86,7 +86,7 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
         float32, of the same shape.
 
     Raises:
-        InputError: the numbers are complex, not finite or beyond float32, or there are none.
+        InputError: the numbers are complex, not finite, beyond float32 or missing.
     """
     if isinstance(values, torch.Tensor) and torch.nn.parameter.is_lazy(values):
         raise InputError(f"{name} has no values: it belongs to a lazy layer. Call the model once on an input first.")

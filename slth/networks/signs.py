@@ -154,6 +154,6 @@ def _interval_signs(low: float, high: float) -> str:
 
 
 def _union(parts: Iterable[str]) -> str:
-    """All signs in some sets of signs; "+" if there is none, for zero has no sign."""
+    """All signs in some sets of signs; "+" if all sets are empty, because the value is then zero."""
     signs = "".join(parts)
     return "".join(sign for sign in "+-" if sign in signs) or "+"

@@ -243,7 +243,7 @@ def _report_overwrites(graph: fx.Graph, modules: dict[str, nn.Module], unsupport
 
 
 def _find_operation(node: fx.Node, modules: dict[str, nn.Module]) -> Operation | None:
-    """The registered operation that a node calls; None if there is none, as for linear maps and inputs."""
+    """The registered operation that a node calls; None for linear maps and inputs."""
     if node.op == "call_module":
         kind = matching_class(modules[str(node.target)], *REGISTRY.modules)
         return None if kind is None else REGISTRY.find("module", kind.__name__)

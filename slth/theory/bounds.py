@@ -160,7 +160,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A line of a layer's table: the bound, or a note that says why there is none.
+    """A line of a layer's table: the bound, or a note that says why the bound has no number.
 
     Attributes:
         key: key of :data:`BOUNDS`.

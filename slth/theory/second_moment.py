@@ -109,7 +109,7 @@ class Proposal:
             return float(np.exp(2 * self.log_mass - special.logsumexp(weights + moments)))
 
     def smallest(self, wanted: float, most: int) -> int | None:
-        """Estimate the smallest number of candidates with a success probability; None when there is none.
+        """Estimate the smallest number of candidates with a success probability; None when no number reaches it.
 
         Args:
             wanted: the success probability.

@@ -178,6 +178,14 @@ def test_without_a_range_both_groups_are_needed(tmp_path: Path) -> None:
     assert load_ticket(path).verify()
 
 
+def test_the_target_of_a_loaded_ticket_keeps_its_range(tmp_path: Path) -> None:
+    """A ticket found again for it records the range that its signs follow from."""
+    loaded = load_ticket(found("conv").save(tmp_path / "f.slth"))
+    again = find_ticket(loaded.target, width=10, seed=3)
+    assert again.info["input_range"] == (0.0, 1.0)
+    assert again.verify()
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("stride", "+-"), ("stride", [2**64, 1]), ("stride", [0, 1]), ("padding", [math.inf, 0]), ("padding", "x"),

@@ -130,7 +130,7 @@ def _worker_died(cause: BaseException) -> bool:
 
 
 def _death_notice(cause: BaseException) -> str:
-    """The part of loky's message on exit codes, "… are {SIGKILL(-9)}"; the first sentence where there is none."""
+    """The part of loky's message on exit codes, "… are {SIGKILL(-9)}"; without such a part, the first sentence."""
     codes = re.search(r"The exit codes of the workers are \{.*?\}", str(cause))
     return codes[0] if codes else " ".join(str(cause).split(". ")[0].split())
 

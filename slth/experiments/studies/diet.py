@@ -161,7 +161,7 @@ def verdict(rows: Sequence[Row]) -> str:
             if pairs:
                 gap = interval([a - b for a, b in pairs])
                 word = "worse" if gap[2] < 0 else "better" if gap[1] > 0 else "not told apart"
-                word = word if len(pairs) > 1 else "one seed, which decides nothing"
+                word = word if len(pairs) > 1 else "one seed, too few to tell"
                 found.append(f"t_r = {rewind}, {kind} {size:,} against all: {format_interval(gap)}, {word}.")
     return " ".join(found)
 

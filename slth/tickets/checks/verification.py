@@ -16,8 +16,6 @@ from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.measure import account_layer, measure_channel
 from slth.tickets.record.record import Block, Record
 
-# Examples of the dry run; two, because some operations treat a batch of one in another way.
-DRY_BATCH = 2
 UNBOUND = "the target's file states no hash: compare the target's hash with one that you trust"
 
 
@@ -62,10 +60,10 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
         A :class:`Verification`.
     """
     failures: list[str] = []
-    parent, target = record.parent, record.target
+    parent, target, target_hash = record.parent, record.target, record.target.hash()
     if not target.known:
         failures.append("the target's weights are missing: pass the target, or keep its file beside the ticket's")
-    elif record.info.get("target_hash", target.hash()) != target.hash():
+    elif record.info.get("target_hash", target_hash) != target_hash:
         failures.append("the target's weights do not have the recorded hash")
     if not len(parent.layers) == len(target.maps) == len(record.kept) == len(record.layers):
         failures.append("parent, target and record differ in their number of layers")
@@ -102,7 +100,7 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
         instances=instances,
         certified=tuple(certified),
         unchecked=(*unchecked, *unseen),
-        target_hash=target.hash(),
+        target_hash=target_hash,
     )
 
 
@@ -149,7 +147,7 @@ def _dry_run(record: Record) -> tuple[list[str], list[str]]:
         return [], ["the network was not run: the ticket does not know the shape of its inputs"]
     try:
         network = record.target.to_module().to("meta")
-        inputs = [torch.empty(DRY_BATCH, *(int(side) for side in shape), device="meta") for shape in shapes]
+        inputs = [torch.empty(1, *(int(side) for side in shape), device="meta") for shape in shapes]
         with torch.no_grad():
             network(*inputs)
     except NotImplementedError:

@@ -24,7 +24,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -109,8 +109,10 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
     header = _parse_header(path, tensors)
     if target is None and target_path(path).is_file():
         target = target_path(path)
-    place = Path(target) if isinstance(target, str | Path) else None
-    given, stated = _load_target(place) if place is not None else (cast("Weights | None", target), None)
+    if isinstance(target, str | Path):
+        (given, stated), shown = _load_target(Path(target)), Path(target).name
+    else:
+        given, stated, shown = target, None, "the target that was given"
     try:
         record = record_from_header(header, tensors, given)
     except UnregisteredError as cause:
@@ -120,21 +122,24 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
     if given is None:
         return record
-    hash_ = record.target.hash()
-    shown = place.name if place is not None else "the target that was given"
-    if stated is not None and stated != hash_:
+    _check_target(record, path.name, shown, stated)
+    return replace(record, target=replace(record.target, bound=stated is not None))
+
+
+def _check_target(record: Record, name: str, target_name: str, stated: str | None) -> None:
+    """Compare the hash of graph and weights with those that the target's file and the ticket state."""
+    found, wanted = record.target.hash(), record.info["target_hash"]
+    if stated is not None and stated != found:
         raise TicketFileError(
-            f"{path.name} and {shown} describe different networks: the target's file states the hash {stated[:16]}…, "
-            f"the ticket's graph with these weights has {hash_[:16]}…. One of them was changed, or they do not belong "
+            f"{name} and {target_name} describe different networks: the target's file states the hash {stated[:16]}…, "
+            f"the ticket's graph with these weights has {found[:16]}…. One of them was changed, or they do not belong "
             "together."
         )
-    if hash_ != record.info["target_hash"]:
+    if found != wanted:
         raise TicketFileError(
-            f"{shown} is not the target of {path.name}: the ticket states the hash "
-            f"{record.info['target_hash'][:16]}…, this one has {hash_[:16]}…. Pass the target that the ticket was "
-            "found for."
+            f"{target_name} is not the target of {name}: the ticket states the hash {wanted[:16]}…, this one has "
+            f"{found[:16]}…. Pass the target that the ticket was found for."
         )
-    return replace(record, target=replace(record.target, bound=stated is not None))
 
 
 def _save_target(target: Target, path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,7 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
     info = dict(header["info"])
     if "input_range" in info:
         info["input_range"] = as_recorded(info["input_range"])
+    target = replace(target, input_range=info.get("input_range"))
     channels = input_channels(parent, target, structure)
     return Record(
         parent=parent,
