@@ -109,8 +109,10 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
     header = _parse_header(path, tensors)
     if target is None and target_path(path).is_file():
         target = target_path(path)
+    given: Weights | None
     if isinstance(target, str | Path):
-        (given, stated), shown = _load_target(Path(target)), Path(target).name
+        shown = Path(target).name
+        given, stated = _load_target(Path(target))
     else:
         given, stated, shown = target, None, "the target that was given"
     try:
