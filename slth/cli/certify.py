@@ -86,7 +86,7 @@ def _check_range(ticket: Ticket, low: float | None, high: float | None) -> None:
         if not _is_range((low, high)):
             raise InputError(f"--input-range must be lo,hi with lo ≤ hi, both finite; got {low:g},{high:g}.")
         return
-    known = ticket.info.get("input_range")
+    known = ticket.target.input_range
     if not _is_range(known):
         raise InputError(
             f"a certificate for all inputs needs a finite range of them; the ticket states {known}. "

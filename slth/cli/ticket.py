@@ -131,7 +131,7 @@ def verify(
             f"{result.instances:,} subset sums recomputed, every error as recorded"
             + "".join(f"; {claim}" for claim in result.certified)
         )
-        echo(f"target: SHA-256 {result.target_hash}, inputs {range_in_words(ticket.info.get('input_range'))}")
+        echo(f"target: SHA-256 {result.target_hash}, inputs {range_in_words(ticket.target.input_range)}")
     if failures:
         if not as_json:
             for failure in failures:
@@ -229,6 +229,7 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
             "parent": parent.describe(),
             "structure": ticket.structure,
             "target_hash": ticket.target.hash() if ticket.target.known else ticket.info["target_hash"],
+            "input_range": ticket.target.input_range,
             "coverage": ticket.target.coverage,
             "kept_channels": ticket.kept_channels,
             "layers": [asdict(layer) for layer in ticket.layers],
@@ -237,8 +238,11 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
         }
         echo_json(record)
         return
+    header = ("layer", "D", "width", "kept", "density", "largest error", "relative RMS", "core seconds")
+    # A file does not hold the times of the search.
+    columns = len(header) - all(layer.seconds is None for layer in ticket.layers)
     table(
-        ("layer", "D", "width", "kept", "density", "largest error", "relative RMS", "core seconds"),
+        header[:columns],
         [
             (
                 layer.name,
@@ -248,8 +252,8 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
                 f"{layer.density:.2%}",
                 f"{layer.error:.2g}",
                 f"{layer.relative_rms:.2%}",
-                f"{layer.seconds:.1f}",
-            )
+                "" if layer.seconds is None else f"{layer.seconds:.1f}",
+            )[:columns]
             for layer in ticket.layers
         ],
     )

@@ -95,13 +95,6 @@ def _agree(a: torch.Tensor, b: torch.Tensor) -> bool:
     return torch.equal(a, b)
 
 
-def as_recorded(input_range: Any) -> Any:
-    """An input range, or a mapping of them by name, as a ticket records it: tuples of plain numbers."""
-    if isinstance(input_range, Mapping):
-        return {name: as_recorded(one) for name, one in input_range.items()}
-    return None if input_range is None else tuple(float(value) for value in input_range)
-
-
 def _flatten(value: Any) -> list[torch.Tensor]:
     """All tensors in what a network returned, in order."""
     if isinstance(value, torch.Tensor):

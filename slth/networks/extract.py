@@ -17,14 +17,14 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.example import Range, as_recorded, check_example
+from slth.networks.example import Range, check_example
 from slth.networks.folding import as_constant, as_float32, fold_norm, norm_as_map
 from slth.networks.graph import Ref, Step, rename_references
 from slth.networks.kept_module import KeptModule
 from slth.networks.linear_map import LinearMap
 from slth.networks.operations import REGISTRY
 from slth.networks.signs import map_signs
-from slth.networks.target import Target
+from slth.networks.target import Target, as_recorded
 from slth.networks.trace import BATCH_NORMS, LINEAR_LAYERS, matching_class, trace
 
 
@@ -80,7 +80,7 @@ def extract(
         modules=tuple(kept.values()),
         constants=constants,
         input_range=as_recorded(input_range),
-        bound=True,
+        binding="all",
     )
     try:
         target.hash()

@@ -31,9 +31,10 @@ class Target:
         modules: the modules that stay.
         constants: name → parameter or buffer that a step reads directly; these stay too.
         input_range: (lo, hi) of the inputs, or name of an input → its (lo, hi), as the signs of the maps were computed
-            for; None when inputs can have any sign. It is not part of the description.
-        bound: whether the graph is known to belong to the weights: it was extracted with them, or their file states
-            the hash of both. It is not part of the description.
+            for; None when inputs can have any sign.
+        binding: what is known to belong to the weights, because it was extracted with them or because their file states
+            a hash of both: ``all``, ``graph`` (all but the input range) or ``nothing``. It is not part of the
+            description.
     """
 
     steps: tuple[Step, ...]
@@ -41,7 +42,7 @@ class Target:
     modules: tuple[KeptModule, ...] = ()
     constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     input_range: Any = None
-    bound: bool = False
+    binding: str = "nothing"
 
     @property
     def weight_count(self) -> int:
@@ -72,9 +73,20 @@ class Target:
         """The layers with their norms, for certified widths; see :func:`slth.networks.layer_specs.layer_specs`."""
         return layer_specs(self.steps, self.maps, self.modules)
 
-    def hash(self) -> str:
-        """SHA-256 over steps, names, options, signs, shapes and weight bits."""
-        digest = hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode())
+    def hash(self, *, with_range: bool = True) -> str:
+        """SHA-256 over everything that decides the target's function.
+
+        Args:
+            with_range: whether the input range is included. Files of format version 2 state the hash without it.
+
+        Returns:
+            The hash over steps, names, options, signs, shapes, weight bits, tensors that stay and the input range, 64
+            hexadecimal digits.
+        """
+        described = self.describe()
+        if not with_range:
+            del described["input_range"]
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
         for linear in self.maps:
             for array in (linear.weight, linear.bias):
                 if array is not None:
@@ -92,6 +104,7 @@ class Target:
             "maps": [linear.describe() for linear in self.maps],
             "modules": [module.describe() for module in self.modules],
             "constants": sorted(self.constants),
+            "input_range": self.input_range,
         }
 
     def kept_tensors(self) -> dict[str, npt.NDArray[Any]]:
@@ -133,7 +146,20 @@ class Target:
         steps = tuple(Step.from_description(step) for step in data["steps"])
         _check_steps(steps, {linear.name for linear in maps} | {module.name for module in modules})
         constants = {name: kept[name] for name in data["constants"]}
-        return Target(steps=steps, maps=tuple(maps), modules=modules, constants=constants)
+        return Target(
+            steps=steps,
+            maps=tuple(maps),
+            modules=modules,
+            constants=constants,
+            input_range=as_recorded(data["input_range"]),
+        )
+
+
+def as_recorded(input_range: Any) -> Any:
+    """An input range, or a mapping of them by name, as a target records it: tuples of plain numbers."""
+    if isinstance(input_range, Mapping):
+        return {name: as_recorded(one) for name, one in input_range.items()}
+    return None if input_range is None else tuple(float(value) for value in input_range)
 
 
 def _check_steps(steps: tuple[Step, ...], modules: set[str]) -> None:

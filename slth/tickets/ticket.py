@@ -42,7 +42,8 @@ class Ticket(Record):
         structure: what is kept or removed as a whole: ``channel`` (hidden channels), ``kernel`` or ``weight``.
         kept: kept[layer][channel] is the :class:`~slth.tickets.record.record.Block` of that input channel.
         layers: one report for each layer.
-        info: how the ticket was found (environment, method, input range), and its certificates.
+        info: how the ticket was found (method, shapes of the inputs, environment), and its certificates. The
+            environment is not in the ticket's file.
 
     Source: dacunha2023
     """
@@ -218,7 +219,7 @@ def find_ticket(
     else:
         target = extract(model, example_input=example_input, input_range=input_range, only=only, skip=skip)
     parent = make_parent(target, width=width, seed=seed, law=law, scale=scale, structure=structure)
-    info: dict[str, Any] = {"method": method, "environment": environment(), "input_range": target.input_range}
+    info: dict[str, Any] = {"method": method, "environment": environment()}
     if example_input is not None:
         examples = example_input if isinstance(example_input, tuple) else (example_input,)
         info["input_shapes"] = [list(one.shape[1:]) for one in examples]

@@ -162,8 +162,8 @@ def test_a_certificate_without_a_range_names_the_option(
     def work(*_: object, **__: object) -> None:
         raise AssertionError("the work began")
 
-    info = {**digits_ticket.info, "input_range": stated}
-    file = dataclasses.replace(digits_ticket, info=info).save(tmp_path / "t.slth")
+    target = dataclasses.replace(digits_ticket.target, input_range=stated)
+    file = dataclasses.replace(digits_ticket, target=target).save(tmp_path / "t.slth")
     for worker in ("slth.data.load", "slth.tickets.certify_network"):
         monkeypatch.setattr(worker, work)
     code, _, err = run(capsys, monkeypatch, "ticket", "certify", str(file), "--data", "digits")

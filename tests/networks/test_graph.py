@@ -275,8 +275,8 @@ def test_each_input_has_its_own_range(tmp_path: Path) -> None:
     assert [linear.signs for linear in extract(model, input_range={"note": (0, 1)}).maps] == ["+-", "+"]
     ranges: dict[str, Any] = {"x": (np.float32(0), 1), "note": None}
     ticket = find_ticket(model, width=30, input_range=ranges)
-    assert ticket.info["input_range"] == {"x": (0.0, 1.0), "note": None}
-    assert load_ticket(ticket.save(tmp_path / "t.slth")).info["input_range"] == ticket.info["input_range"]
+    assert ticket.target.input_range == {"x": (0.0, 1.0), "note": None}
+    assert load_ticket(ticket.save(tmp_path / "t.slth")).target.input_range == ticket.target.input_range
     with pytest.raises(InputError, match="input_range names no input 'y'; the model has x, note, scale"):
         extract(model, input_range={"y": (0, 1)})
     with pytest.raises(InputError, match="must lie in input_range = \\(0, 1\\)"):

@@ -25,7 +25,7 @@ def lines(ticket: Ticket) -> list[str]:
 def test_the_card_states_what_the_ticket_holds(digits_ticket: Ticket, tmp_path: Path) -> None:
     path = digits_ticket.save(tmp_path / "t.slth")
     text = path.with_suffix(".md").read_text()
-    assert text == card(load_ticket(path), "t.slth")
+    assert text == card(digits_ticket, "t.slth")
     report = digits_ticket.layers[1]
     weights = sum(layer.weights for layer in digits_ticket.layers)
     random = sum(layer.random for layer in digits_ticket.layers)
@@ -90,3 +90,23 @@ def test_labels_are_those_of_the_target_s_outputs() -> None:
     assert scores[0].agreement == 1
     with pytest.raises(InputError, match="labels must lie between 0 and 4 for this target; got 0 to 5"):
         evaluate(ticket, Split(images=images, labels=torch.arange(10) % 6), controls=False)
+
+
+def test_the_card_alone_states_the_machine_and_the_times(tmp_path: Path) -> None:
+    """The file is the same after every search. A ticket that is saved again leaves what its card says of the search."""
+    path = find_ticket(nn.Linear(2, 2), width=10).save(tmp_path / "t.slth")
+    card_path = path.with_suffix(".md")
+    text = card_path.read_text()
+    assert "## The search" in text
+    assert "- seconds, summed over threads: layer 0." in text
+    load_ticket(path).save(path)
+    assert card_path.read_text() == text
+    loaded = load_ticket(path)
+    assert "environment" not in loaded.info
+    assert loaded.layers[0].seconds is None
+    loaded.save(tmp_path / "elsewhere.slth")
+    assert "## The search" not in (tmp_path / "elsewhere.md").read_text()
+    find_ticket(nn.Linear(2, 2), width=12).save(tmp_path / "other.slth")
+    card_path.write_text((tmp_path / "other.md").read_text())  # the card of another ticket
+    loaded.save(path)
+    assert "## The search" not in card_path.read_text()

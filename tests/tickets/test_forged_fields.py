@@ -30,11 +30,8 @@ VALUES: tuple[Any, ...] = (
 # Path of a field → why a file that verifies with another value there is harmless.
 HARMLESS = {
     r"info": "nothing is stated; inputs of any sign need both groups, and what could not be checked is told",
-    r"info\.environment(\..*)?": "says on which machine the ticket was found; decides nothing",
     r"info\.(method|task|data|licence)": "says how the ticket was found, or what the target is for; decides nothing",
-    r"info\.input_range(\.\d+)?": "another range from which the same signs follow; verification prints it",
     r"info\.input_shapes(\.\d+)*": "another shape on which the network runs, or none, which is told as not checked",
-    r"layers\.\d+\.seconds": "the time that the search took; decides nothing",
     r"layers\.\d+\.bias_error": "null and absent are one",
     r"codes\.\d+\.(alpha|beta)": "another prior under which the same bytes decode to the same places",
     r"format_version": "true is one in Python: no other number of a version passes",
@@ -171,18 +168,27 @@ def test_a_rewired_addition_is_refused(tmp_path: Path) -> None:
 
 def test_without_a_range_both_groups_are_needed(tmp_path: Path) -> None:
     path = found("conv").save(tmp_path / "f.slth")
-    path.write_bytes(forge(path, lambda header: header["info"].pop("input_range")))
-    assert not load_ticket(path).verify()
-    path = found("residual").save(tmp_path / "g.slth")  # found for inputs of any sign
-    path.write_bytes(forge(path, lambda header: header["info"].pop("input_range")))
-    assert load_ticket(path).verify()
+    path.write_bytes(forge(path, lambda header: header["target"].update(input_range=None)))
+    assert caught(path, found("conv")) == "refused"  # the target's file states a hash that covers the range
+    target_path(path).unlink()
+    given = {one.name: (one.weight, one.bias) for one in found("conv").target.maps}
+    assert load_ticket(path, given).verify().failures == (
+        "the signs of the layers do not follow from the stated range of inputs",
+    )
+
+
+def test_a_wider_range_with_the_same_signs_is_refused(tmp_path: Path) -> None:
+    """The signs of the layers are those of [0, 1] and of [0, 9] alike; certificates hold for one of them only."""
+    path = found("conv").save(tmp_path / "f.slth")
+    path.write_bytes(forge(path, lambda header: header["target"].update(input_range=[0.0, 9.0])))
+    assert caught(path, found("conv")) == "refused"
 
 
 def test_the_target_of_a_loaded_ticket_keeps_its_range(tmp_path: Path) -> None:
     """A ticket found again for it records the range that its signs follow from."""
     loaded = load_ticket(found("conv").save(tmp_path / "f.slth"))
     again = find_ticket(loaded.target, width=10, seed=3)
-    assert again.info["input_range"] == (0.0, 1.0)
+    assert again.target.input_range == (0.0, 1.0)
     assert again.verify()
 
 

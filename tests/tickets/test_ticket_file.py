@@ -47,9 +47,11 @@ def test_a_saved_ticket_comes_back_whole(which: str, request: pytest.FixtureRequ
     again = load_ticket(path)
     assert same_kept(ticket, again)
     assert again.parent == ticket.parent
-    assert again.layers == ticket.layers
+    assert again.layers == tuple(dataclasses.replace(report, seconds=None) for report in ticket.layers)
     assert again.target.hash() == ticket.target.hash()
-    assert {key: again.info[key] for key in ticket.info} == ticket.info
+    assert again.info == {**{key: ticket.info[key] for key in ticket.info if key != "environment"},
+                          "target_hash": ticket.target.hash()}  # fmt: skip
+    assert again.target.input_range == ticket.target.input_range
     assert again.info["target_hash"] == ticket.target.hash()
     assert again.verify()
     assert again.verify().channels == ticket.kept_channels
@@ -60,12 +62,24 @@ def test_a_saved_ticket_comes_back_whole(which: str, request: pytest.FixtureRequ
 
 def test_saving_again_writes_the_same(ticket: Ticket, raw: bytes, tmp_path: Path) -> None:
     """The ticket, its target and its card, and all of them again from what was loaded."""
-    copies = [ticket.save(str(tmp_path / "again.slth")), load_ticket(tmp_path / "again.slth").save(tmp_path / "b.slth")]
-    targets = [target_path(copy).read_bytes() for copy in copies]
-    cards = [copy.with_suffix(".md").read_text().replace(copy.name, "") for copy in copies]
-    assert all(copy.read_bytes() == raw for copy in copies)
-    assert targets[0] == targets[1]
-    assert cards[0] == cards[1]
+    path = tmp_path / "again.slth"
+    written = []
+    for one in (ticket, load_ticket(ticket.save(str(path)))):
+        one.save(path)
+        written.append([file.read_bytes() for file in (path, target_path(path), path.with_suffix(".md"))])
+    assert written[0] == written[1]
+    assert written[0][0] == raw
+
+
+def test_a_name_that_is_not_utf_8_is_written_whole(ticket: Ticket, tmp_path: Path) -> None:
+    """Linux allows such names; the card writes them with escapes."""
+    path = tmp_path / "a\udcff.slth"
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert load_ticket(ticket.save(path)).verify()
+    assert path.with_suffix(".md").read_text(encoding="utf-8").startswith("# a\\udcff.slth")
 
 
 def test_the_file_holds_no_weight_of_the_target(ticket: Ticket, raw: bytes, tmp_path: Path) -> None:

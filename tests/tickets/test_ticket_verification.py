@@ -66,7 +66,9 @@ def test_a_lie_with_a_right_digest_is_found(lie: str, ticket: Ticket, tmp_path: 
 def test_a_range_that_the_ticket_was_not_found_for_is_found(ticket: Ticket, tmp_path: Path) -> None:
     """The range decides which sign groups are needed, and certificates hold for it."""
     assert ticket.verify()
-    lie = dataclasses.replace(ticket, info={**ticket.info, "input_range": (0.0, 1.0)})
+    target = dataclasses.replace(ticket.target, input_range=(0.0, 1.0))
+    info = {key: value for key, value in ticket.info.items() if key != "target_hash"}
+    lie = dataclasses.replace(ticket, target=target, info=info)
     failures = load_ticket(lie.save(tmp_path / "lie.slth")).verify().failures
     assert failures == ("the signs of the layers do not follow from the stated range of inputs",)
 

@@ -34,7 +34,7 @@ def input_range(record: Record, low: float | None, high: float | None) -> tuple[
     Raises:
         InputError: no finite range is known.
     """
-    known = record.info.get("input_range")
+    known = record.target.input_range
     if (low is None or high is None) and isinstance(known, tuple | list):
         low, high = known[0] if low is None else low, known[1] if high is None else high
     if low is None or high is None or not -np.inf < low <= high < np.inf:

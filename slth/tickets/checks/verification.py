@@ -16,7 +16,11 @@ from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.measure import account_layer, measure_channel
 from slth.tickets.record.record import Block, Record
 
-UNBOUND = "the target's file states no hash: compare the target's hash with one that you trust"
+# What is not checked when the target's file states no hash, or one without the range of inputs.
+UNCHECKED_BINDING = {
+    "nothing": "the target's file states no hash: compare the target's hash with one that you trust",
+    "graph": "the target's file is of an older format: its hash does not cover the range of inputs",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +33,8 @@ class Verification:
         instances: number of subset-sum instances that were recomputed.
         certified: one sentence for each kind of recorded certificate: that it was proved again, or why it was not.
         unchecked: one sentence for each thing that the ticket claims and that was not checked.
-        target_hash: SHA-256 over everything that decides the target's function: its graph, options, signs, weights and
-            tensors that stay. Compare it with the hash that you trust.
+        target_hash: SHA-256 over everything that decides the target's function: its graph, options, signs, weights,
+            tensors that stay and input range. Compare it with the hash that you trust.
     """
 
     failures: tuple[str, ...]
@@ -69,7 +73,7 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
         failures.append("parent, target and record differ in their number of layers")
     if not failures and not _signs_hold(record):
         failures.append("the signs of the layers do not follow from the stated range of inputs")
-    unchecked = [] if target.bound else [UNBOUND]
+    unchecked = [UNCHECKED_BINDING[target.binding]] if target.binding in UNCHECKED_BINDING else []
     if not failures:
         broken, untried = _dry_run(record)
         failures += broken
@@ -134,7 +138,7 @@ def _signs_hold(record: Record) -> bool:
     """Whether every layer has the signs that follow from the input range; without a range inputs have any sign."""
     target, modules = record.target, {module.name: module for module in record.target.modules}
     try:
-        signs = map_signs(target.steps, record.info.get("input_range"), modules, target.constants)
+        signs = map_signs(target.steps, record.target.input_range, modules, target.constants)
     except (InputError, KeyError):
         return False
     return all(linear.signs == signs.get(linear.name) for linear in target.maps)

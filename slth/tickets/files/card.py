@@ -5,24 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from slth.files import write_whole
+from slth.text import printable
 from slth.tickets.record.record import Record
 
 # Entries of the ticket's info that only the person who found it can state.
 STATED = ("task", "data", "licence")
+SEARCH = "## The search"
 
 
-def write_card(record: Record, path: Path) -> Path:
-    """Write the card of a ticket beside its file, with the suffix ``.md``.
+def card_of_file(record: Record, path: Path) -> str:
+    """The text of the card beside a ticket's file.
+
+    A ticket that was read from a file does not know how long its search took, and on which machine. If its card is
+    there already, what that card says of the search stays.
 
     Args:
         record: the ticket.
         path: the file that the ticket is saved to.
 
     Returns:
-        The path of the card.
+        The text, in Markdown.
     """
-    return write_whole(path.with_suffix(".md"), card(record, path.name))
+    text, old = card(record, printable(path.name)), card_path(path)
+    if SEARCH not in text and old.is_file():
+        text += _search_of(old.read_text(encoding="utf-8", errors="replace"), text)
+    return text
+
+
+def card_path(path: Path) -> Path:
+    """The card beside the ticket at ``path``."""
+    return path.with_suffix(".md")
+
+
+def _search_of(old: str, text: str) -> str:
+    """What an old card says of the search, if it is the card of the same ticket; its certificate may be another."""
+    claims = [line for line in text.splitlines() if line.startswith(("- target:", "- parent:", "- kept:", "|"))]
+    body, heading, search = old.partition(f"\n{SEARCH}\n")
+    return heading + search if set(claims) <= set(body.splitlines()) else ""
 
 
 def card(record: Record, name: str) -> str:
@@ -48,10 +67,9 @@ def card(record: Record, name: str) -> str:
         f"- parent: seed {parent.seed}, {parent.law} law, {random:,} random weights, never stored",
         f"- kept: {record.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
         f"structure {record.structure}",
-        f"- inputs: {range_in_words(info.get('input_range', 'not stated'))}",
+        f"- inputs: {range_in_words(record.target.input_range)}",
         f"- certificate: {_certificate_in_words(info.get('certificate'))}",
-        f"- found with slth {info.get('environment', {}).get('packages', {}).get('slth', '?')}, method "
-        f"{info.get('method', '?')}",
+        f"- method: {info.get('method', 'not stated')}",
         "",
         "| layer | D | width | kept | density | largest error (exact, rounded up) | relative RMS error |",
         "|---|---|---|---|---|---|---|",
@@ -66,8 +84,26 @@ def card(record: Record, name: str) -> str:
         f"slth ticket show {name}",
         "```",
         "",
+        *_search_in_words(record),
     ]
     return "\n".join(lines)
+
+
+def _search_in_words(record: Record) -> list[str]:
+    """On which machine and in what time the ticket was found; nothing if that is not known."""
+    found = record.info.get("environment")
+    packages = found.get("packages") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(packages, dict):
+        return []
+    lines = [
+        SEARCH,
+        "",
+        f"- program: slth {packages.get('slth', '?')} on Python {found.get('python', '?')}, with "
+        + ", ".join(f"{name} {version}" for name, version in packages.items() if name != "slth"),
+        f"- machine: {found.get('system', '?')}, {found.get('cores', '?')} cores",
+    ]
+    times = [f"{one.name} {one.seconds:.1f}" for one in record.layers if one.seconds is not None]
+    return [*lines, *([f"- seconds, summed over threads: {', '.join(times)}"] if times else []), ""]
 
 
 def _certificate_in_words(record: Any) -> str:
@@ -92,6 +128,6 @@ def range_in_words(input_range: Any) -> str:
     """An input range in words; if the inputs have names, the range of each."""
     if isinstance(input_range, dict):
         return "; ".join(f"{name} {range_in_words(one)}" for name, one in input_range.items())
-    if isinstance(input_range, tuple):
-        return f"in [{input_range[0]:g}, {input_range[1]:g}]"
-    return input_range or "of any sign"
+    if input_range is None:
+        return "of any sign"
+    return f"in [{input_range[0]:g}, {input_range[1]:g}]"

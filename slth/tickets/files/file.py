@@ -8,11 +8,13 @@ Tensors
     normalisations. Most tickets have none.
 
     ``header`` uint8: zlib-compressed JSON of format_version, parent (seed, law, layers), target (steps, maps, modules,
-    hash), structure, codes (α and β of each layer), layers (the reports), info.
+    input_range, hash), structure, codes (α and β of each layer), layers (the reports), info.
 
 The ``slth`` entry of the safetensors metadata is the SHA-256 over every tensor's name, type, shape and bytes. A file
 that does not match it is not loaded. The digest guards against damage, not against a forger: ``verify`` recomputes what
-a header claims. The same ticket always gives the same file.
+a header claims. The same search always gives the same file: times, and the machine, are stated in the card only.
+
+Files of format version 2 are read too (:mod:`slth.tickets.files.format2`); version 3 is written.
 
 The file holds none of the target's weights, because the ticket is rebuilt from the seed. The weights go into a file
 beside it (``name.target.safetensors``). Verification reads that file, and the ticket's header states the target's hash.
@@ -34,7 +36,8 @@ from safetensors.numpy import save as save_tensors
 from slth.errors import InputError, TicketFileError, UnregisteredError
 from slth.files import write_whole
 from slth.networks.target import Target
-from slth.tickets.files.card import write_card
+from slth.tickets.files import format2
+from slth.tickets.files.card import card_of_file, card_path
 from slth.tickets.files.coding import encode
 from slth.tickets.files.header import (
     FORMAT_VERSION,
@@ -74,10 +77,11 @@ def save_record(record: Record, path: str | Path) -> Path:
         alpha, beta, tensors[f"kept.{i}"] = encode(*places_of(channels, blocks))
         codes.append((alpha, beta))
     tensors["header"] = pack_header(record, codes)
+    card = card_of_file(record, path)
     if record.target.known:
         _save_target(record.target, target_path(path))
     write_whole(path, save_tensors(tensors, {"slth": _content_digest(tensors)}))
-    write_card(record, path)
+    write_whole(card_path(path), card)
     return path
 
 
@@ -124,24 +128,30 @@ def load_record(path: str | Path, target: str | Path | Weights | None = None) ->
         raise _damaged(path, f"its header is not that of a ticket ({type(cause).__name__}: {cause})") from cause
     if given is None:
         return record
-    _check_target(record, path.name, shown, stated)
-    return replace(record, target=replace(record.target, bound=stated is not None))
+    binding = _check_target(record, path.name, shown, stated)
+    return replace(
+        record,
+        target=replace(record.target, binding=binding),
+        info={**record.info, "target_hash": record.target.hash()},
+    )
 
 
-def _check_target(record: Record, name: str, target_name: str, stated: str | None) -> None:
-    """Compare the hash of graph and weights with those that the target's file and the ticket state."""
+def _check_target(record: Record, name: str, target_name: str, stated: str | None) -> str:
+    """Compare the target's hash with those that its file and the ticket state; return what the file's hash binds."""
     found, wanted = record.target.hash(), record.info["target_hash"]
-    if stated is not None and stated != found:
+    without_range = record.target.hash(with_range=False)  # stated by files of format version 2
+    if stated not in (None, found, without_range):
         raise TicketFileError(
             f"{name} and {target_name} describe different networks: the target's file states the hash {stated[:16]}…, "
             f"the ticket's graph with these weights has {found[:16]}…. One of them was changed, or they do not belong "
             "together."
         )
-    if found != wanted:
+    if wanted not in (found, without_range):
         raise TicketFileError(
             f"{target_name} is not the target of {name}: the ticket states the hash {wanted[:16]}…, this one has "
             f"{found[:16]}…. Pass the target that the ticket was found for."
         )
+    return "nothing" if stated is None else "all" if stated == found else "graph"
 
 
 def _save_target(target: Target, path: Path) -> None:
@@ -199,16 +209,22 @@ def _stated(raw: bytes, key: str) -> str | None:
 
 
 def _parse_header(path: Path, tensors: Tensors) -> dict[str, Any]:
-    """The header of a file, of this format version."""
+    """The header of a file, in this format version."""
     try:
         header = unpack_header(tensors["header"])
     except UNREADABLE as cause:
         raise _damaged(path, "its header cannot be read") from cause
     version = header["format_version"]
+    if version == format2.VERSION:
+        try:
+            return format2.upgrade(header)
+        except MALFORMED as cause:
+            raise _damaged(path, "its header is not that of a ticket") from cause
     if version != FORMAT_VERSION:
         advice = "Update slth to open it." if version > FORMAT_VERSION else "Find the ticket again."
         raise TicketFileError(
-            f"{path.name} has format version {version}; this slth reads version {FORMAT_VERSION}. {advice}"
+            f"{path.name} has format version {version}; this slth reads versions {format2.VERSION} and "
+            f"{FORMAT_VERSION}. {advice}"
         )
     return header
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slth.errors import SlthError, check_choice, check_int
-from slth.networks.example import as_recorded
 from slth.networks.linear_map import Array, conv_like
 from slth.networks.parent import Parent
 from slth.networks.structure import STRUCTURES
@@ -26,7 +25,9 @@ from slth.tickets.files.places import read_blocks
 from slth.tickets.record.instance import input_channels
 from slth.tickets.record.record import LayerReport, Record
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+# What differs between two runs of the same search. The card states it; the file does not hold it.
+CIRCUMSTANCES = ("environment", "seconds")
 # Mixing weights that opening a file may regenerate. 2³² take a minute; a header that claims more is forged.
 MAX_MIXING = 2**32
 # Weights of a target. Each of them may have its own selection.
@@ -48,7 +49,7 @@ Weights = Mapping[str, tuple[Array, Array | None]]
 
 
 def pack_header(record: Record, codes: Sequence[tuple[float, float]]) -> Bytes:
-    """Describe a record and pack the description.
+    """Describe a record and pack the description. The same search gives the same bytes.
 
     Args:
         record: the record.
@@ -63,10 +64,17 @@ def pack_header(record: Record, codes: Sequence[tuple[float, float]]) -> Bytes:
         "target": {**record.target.describe(), "hash": record.info.get("target_hash", record.target.hash())},
         "structure": record.structure,
         "codes": [{"alpha": alpha, "beta": beta} for alpha, beta in codes],
-        "layers": [asdict(report) for report in record.layers],
-        "info": {key: value for key, value in record.info.items() if key != "target_hash"},
+        "layers": _without_circumstances([asdict(report) for report in record.layers]),
+        "info": _without_circumstances({key: value for key, value in record.info.items() if key != "target_hash"}),
     }
-    return np.frombuffer(zlib.compress(json.dumps(header).encode(), 9), dtype=np.uint8)
+    return np.frombuffer(zlib.compress(json.dumps(header, sort_keys=True).encode(), 9), dtype=np.uint8)
+
+
+def _without_circumstances(value: Any) -> Any:
+    """JSON without the entries that differ between two runs of the same search."""
+    if isinstance(value, Mapping):
+        return {key: _without_circumstances(one) for key, one in value.items() if key not in CIRCUMSTANCES}
+    return [_without_circumstances(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def unpack_header(packed: Bytes) -> dict[str, Any]:
@@ -113,10 +121,6 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
     mixing = sum(layer.width * len(layer.channels) for layer in parent.layers)
     if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
         raise ValueError(f"it claims {mixing} mixing weights for a target of {target.weight_count} weights")
-    info = dict(header["info"])
-    if "input_range" in info:
-        info["input_range"] = as_recorded(info["input_range"])
-    target = replace(target, input_range=info.get("input_range"))
     channels = input_channels(parent, target, structure)
     return Record(
         parent=parent,
@@ -127,7 +131,7 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
             for i, (layer, code) in enumerate(zip(channels, header["codes"], strict=True))
         ),
         layers=tuple(LayerReport(**report) for report in header["layers"]),
-        info={**info, "target_hash": str(header["target"]["hash"])},
+        info={**header["info"], "target_hash": str(header["target"]["hash"])},
     )
 
 

@@ -79,7 +79,8 @@ class LayerReport:
         error: max of ‖Σ kept candidates ∓ K‖∞ over input channels and signs, rounded up; in units of the weights.
         bias_error: the same for the bias channel; None without a bias.
         relative_rms: root mean square of the kernel error over that of the kernel, both signs together.
-        seconds: time spent on the layer, summed over threads.
+        seconds: time spent on the layer, summed over threads; None when the report was read from a file, which does
+            not hold it.
     """
 
     name: str
@@ -94,15 +95,15 @@ class LayerReport:
     error: float
     bias_error: float | None
     relative_rms: float
-    seconds: float
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("dimension", "width", "usable", "kept", "channels", "weights", "random"):
             check_int(name, getattr(self, name), 0)
-        for name in ("error", "relative_rms", "seconds"):
-            check_positive(name, getattr(self, name), zero_ok=True)
-        if self.bias_error is not None:
-            check_positive("bias_error", self.bias_error, zero_ok=True)
+        for name in ("error", "relative_rms", "bias_error", "seconds"):
+            value = getattr(self, name)
+            if value is not None or name in ("error", "relative_rms"):
+                check_positive(name, value, zero_ok=True)
 
     @property
     def density(self) -> float:
@@ -122,7 +123,8 @@ class Record:
         structure: what is kept or removed as a whole: ``channel`` (hidden channels), ``kernel`` or ``weight``.
         kept: kept[layer][channel] is the :class:`Block` of that input channel.
         layers: one report for each layer.
-        info: how the ticket was found (environment, method, input range), and its certificates.
+        info: how the ticket was found (method, shapes of the inputs, environment), and its certificates. The
+            environment is not in the ticket's file.
 
     Source: dacunha2023
     """
