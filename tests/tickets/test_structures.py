@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -171,7 +170,7 @@ def test_a_saved_ticket_is_small_and_comes_back(ticket: Ticket, tmp_path: Path) 
     path = ticket.save(tmp_path / "t.slth")
     again = load_ticket(path)
     assert again.verify()
-    assert again.layers == tuple(replace(report, seconds=None) for report in ticket.layers)
+    assert again.layers == tuple(dataclasses.replace(report, seconds=None) for report in ticket.layers)
     for blocks, mine in zip(again.kept, ticket.kept, strict=True):
         for a, b in zip(blocks, mine, strict=True):
             assert a.rows.dtype == b.rows.dtype == a.counts.dtype == np.int64
