@@ -13,6 +13,8 @@ from slth.progress import Progress, Silent
 
 # The name under which a solve reports its progress.
 SOLVE_TASK = "solve"
+# The default effort of a solve without a time limit, in seconds of one core.
+DEFAULT_EFFORT = 0.002
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,8 @@ class Control:
     Attributes:
         eps: the solver stops as soon as it has a selection with an error ≤ eps; None asks for the minimum.
         deadline: the value of ``time.monotonic()`` at which the solver returns its incumbent; None sets no limit.
+        effort: seconds of one core that a solver without a deadline may take, about; they are counted in steps and not
+            measured, so that the result does not depend on the machine.
         seed: the seed of every random choice.
         max_memory: bytes that a solver may take for its tables.
         threads: number of threads that a solver may use. Without a deadline the result does not depend on it.
@@ -32,6 +36,7 @@ class Control:
 
     eps: float | None = None
     deadline: float | None = None
+    effort: float = DEFAULT_EFFORT
     seed: int = 0
     max_memory: float = 1e9
     threads: int = 1

@@ -21,12 +21,14 @@ from slth.rss.local import solve_local
 from slth.rss.problem import Problem, Solution, Status
 from slth.rss.pursuit import solve_pursuit
 from slth.rss.relax import solve_relax
+from slth.rss.tree import solve_tree
 from slth.rss.verify import error_lower_bound, error_upper_bound
 
 # The solver of each method: a function (Problem, Control) → Incumbent. A new method is a new file and a line here.
 SOLVERS: dict[str, Callable[[Problem, Control], Incumbent]] = {
     "exact": solve_exact,
     "core": solve_core,
+    "tree": solve_tree,
     "local": solve_local,
     "relax": solve_relax,
     "pursuit": solve_pursuit,
