@@ -115,7 +115,7 @@ def verify(
 
     images = None if data is None else datasets.load(data, split).images
     ticket = load_ticket(file, target)
-    result = ticket.verify(images)
+    result = ticket.verify(images, progress=not as_json)
     failures = list(result.failures)
     if result and not result.target_hash.startswith(trusted):
         failures.append(f"the target has the hash {result.target_hash}, not the expected {trusted}")
@@ -160,7 +160,7 @@ def evaluate(
     chosen = datasets.load(data, split)
     if limit is not None:
         chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
-    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
+    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded, progress=not as_json)
     if as_json:
         echo_json({"examples": len(chosen), "scores": [asdict(score) for score in scores]})
         return
@@ -210,7 +210,7 @@ def export(
     ticket = load_ticket(file)
     for form, path in wanted.items():
         if path is not None:
-            gap = export_ticket(ticket, path, form, shapes=shapes)
+            gap = export_ticket(ticket, path, form, shapes=shapes, progress=True)
             echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
 
 

@@ -89,18 +89,20 @@ class Ticket(Record):
         """
         return make_masks(self)
 
-    def verify(self, images: torch.Tensor | None = None) -> Verification:
+    def verify(self, images: torch.Tensor | None = None, *, progress: bool | Progress = False) -> Verification:
         """Regenerate the kept channels from the seed and recompute every error.
 
         A recorded network certificate is proved again. With ``images``, so is a recorded certified agreement.
 
         Args:
             images: the data that a recorded certified agreement is about, float32 (N, …).
+            progress: True for bars with the time left, or an object with the methods of
+                :class:`slth.progress.Progress`.
 
         Returns:
             A :class:`~slth.tickets.checks.verification.Verification`. It is true only if every check holds.
         """
-        return verify_record(self, images)
+        return verify_record(self, images, progress=progress)
 
     def save(self, path: str | Path) -> Path:
         """Write a ``.slth`` file, whole or not at all; :func:`slth.tickets.load_ticket` reads it.
