@@ -54,6 +54,10 @@ def find(
     law: Annotated[str, typer.Option(help="Law of its weights: normal or uniform.")] = "normal",
     method: Annotated[str, typer.Option(help="auto, or a method of `slth rss solve`.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds for the whole search; the ticket then depends on the machine's speed."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="For the card: what the target was trained to do.")] = None,
     data: Annotated[str | None, typer.Option(help="For the card: on which data.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the target's weights.")] = None,
@@ -82,12 +86,20 @@ def find(
         law=law,
         method=method,
         threads=threads,
+        time_limit=time_limit,
         progress=not as_json,
     )
     stated = {"task": task, "data": data, "licence": licence}
     ticket.info.update({key: value for key, value in stated.items() if value is not None})
     ticket.save(out)
     _print_ticket(ticket, out, as_json, cost=False)
+    if time_limit is not None and not as_json:
+        limited = ticket.info["time_limit"]
+        ended = {name: count for name, count in limited["at_limit"].items() if count}
+        echo(
+            f"time limit {time_limit:g} s: {sum(ended.values()):,} of {limited['instances']:,} instances ended at it"
+            + "".join(f", {name} {count:,}" for name, count in ended.items())
+        )
 
 
 @ticket_app.command("verify", epilog="Example: slth ticket verify lenet5.slth")
