@@ -179,6 +179,10 @@ class Deadline(Silent):
     def advance(self, task: str, steps: int = 1) -> None:
         """See :class:`Progress`.
 
+        Args:
+            task: its name.
+            steps: how many steps were done since the last call.
+
         Raises:
             TimeLimitError: the time is over.
         """

@@ -6,6 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ def _shape(header: Header, layer: int, axis: int, value: Any) -> None:
     header["parent"]["layers"][layer]["c_out" if axis == 0 else "c_in"] = value
 
 
+def _norm(header: Header, size: int) -> None:
+    header["target"]["modules"][0]["options"].update(normalized_shape=[size])
+
+
+def _groups(header: Header, groups: int) -> None:
+    header["target"]["maps"][0].update(groups=groups)
+
+
 def _certificate(header: Header, **changes: Any) -> None:
     network = {
         "shape": [1, 3, 3], "low": -1.0, "high": 1.0, "unknowns": 10**6, "proved": 1.0, "found": 0.0, "norm_bound": 1.0,
@@ -104,11 +113,11 @@ def _double(header: Header, times: int) -> None:
 
 
 CLAIMS: dict[str, Callable[[Header], object]] = {
-    **{f"outputs-{power}": lambda h, p=power: _shape(h, 1, 0, 2**p) for power in (12, 28, 31, 62, 70)},
-    **{f"inputs-{power}": lambda h, p=power: _shape(h, 1, 1, 2**p - 8) for power in (8, 16, 28, 31, 62, 70)},
-    **{f"norm-{power}": lambda h, p=power: h["target"]["modules"][0]["options"].update(normalized_shape=[2**p])
+    **{f"outputs-{power}": partial(_shape, layer=1, axis=0, value=2**power) for power in (12, 28, 31, 62, 70)},
+    **{f"inputs-{power}": partial(_shape, layer=1, axis=1, value=2**power - 8) for power in (8, 16, 28, 31, 62, 70)},
+    **{f"norm-{power}": partial(_norm, size=2**power)
        for power in (20, 31, 62)},
-    **{f"groups-{power}": lambda h, p=power: h["target"]["maps"][0].update(groups=2**p) for power in (20, 40)},
+    **{f"groups-{power}": partial(_groups, groups=2**power) for power in (20, 40)},
     "kernel": lambda h: h["target"]["maps"][0].update(shape=[2, 1, 2**15, 2**15]),
     "axes": lambda h: h["target"]["maps"][0].update(shape=[2, 1] + [1] * 10**5),
     "stride": lambda h: h["target"]["maps"][0]["options"].update(stride=[2**20, 2**20]),

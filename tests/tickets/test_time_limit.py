@@ -14,9 +14,9 @@ from slth.errors import InputError
 from slth.networks import models
 from slth.rss import SOLVERS
 from slth.tickets import find_ticket, load_ticket
-from slth.tickets.search import budget as budgets
-from slth.tickets.search.budget import Account, Budget
+from slth.tickets.search import search_time as search_times
 from slth.tickets.search.parts import load_solvers
+from slth.tickets.search.search_time import ChannelTime, SearchTime
 
 
 def tiny() -> nn.Module:
@@ -64,8 +64,10 @@ def test_a_short_limit_still_makes_the_first_pass() -> None:
 
 
 def test_a_limit_far_too_short_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budgets, "OVERTIME_SECONDS", 0.0)
-    with pytest.raises(InputError, match=r"^time_limit must be long .* about [\d.]+ s; got 0\.02 s, .*% .*width.*$"):
+    monkeypatch.setattr(search_times, "OVERTIME_SECONDS", 0.0)
+    with pytest.raises(
+        InputError, match=r"^time_limit must be long .* (about|more than) [\d.]+ s; got 0\.02 s, .*% .*width.*$"
+    ):
         find_ticket(models.mlp(sizes=(300, 30)), width=500, time_limit=0.02, threads=1)
 
 
@@ -80,35 +82,35 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(budgets.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("slth.tickets.search.search_time.time.monotonic", lambda: self.now)
 
 
 def test_time_is_shared_out_in_proportion_to_the_dimension(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    budget = Budget(10.0, 100, 1)
-    assert budget.share(50) == pytest.approx(5)
+    search_time = SearchTime(10.0, 100, 1)
+    assert search_time.share(50) == pytest.approx(5)
     clock.now += 1.0  # it ends early, and leaves four seconds to the others
-    budget.settle(50, 0.0)
-    assert budget.share(10) == pytest.approx(9 / 5)
+    search_time.settle(50, 0.0)
+    assert search_time.share(10) == pytest.approx(9 / 5)
     clock.now += 9 / 5 + 0.5  # the extra half second will be needed for the 40 that are left, too
-    budget.settle(10, 0.5)
-    assert budget.share(20) == pytest.approx((10 - 3.3 - 0.5 / 60 * 40) / 2)
+    search_time.settle(10, 0.5)
+    assert search_time.share(20) == pytest.approx((10 - 3.3 - 0.5 / 60 * 40) / 2)
     clock.now += 20
-    with pytest.raises(InputError, match="60%"):
-        budget.share(20)
+    with pytest.raises(InputError, match=r"about 23\.3 s; got 10 s, .* 60%"):
+        search_time.share(20)
 
 
 def test_threads_share_the_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     Clock(monkeypatch)
-    budget = Budget(10.0, 40, 4)
-    assert budget.share(10) == pytest.approx(10)  # four instances on four threads
-    assert budget.share(5) == pytest.approx(5)
-    account = Account(budget, 10)
-    account.settle(4, 1.0, 1.5, proved=False)
-    account.settle(4, 1.0, 1.5, proved=True)
-    account.settle(2, 1.0, 0.5, proved=False)
-    account.close(4.0)
-    assert account.at_limit == 1
+    search_time = SearchTime(10.0, 40, 4)
+    assert search_time.share(10) == pytest.approx(10)  # four instances on four threads
+    assert search_time.share(5) == pytest.approx(5)
+    channel_time = ChannelTime(search_time, 10)
+    channel_time.settle(4, 1.0, 1.5, proved=False)
+    channel_time.settle(4, 1.0, 1.5, proved=True)
+    channel_time.settle(2, 1.0, 0.5, proved=False)
+    channel_time.close(4.0)
+    assert channel_time.at_limit == 1
 
 
 def test_the_command_says_what_ended_at_the_limit(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from slth.arrays import BoolArray, FloatArray
 from slth.rss import Problem, Solution, Status, solve, solve_weights
-from slth.tickets.search.budget import Account
+from slth.tickets.search.search_time import ChannelTime
 
 # So many candidates of a single weight are searched exhaustively. Their 2²⁴ sums, spread over a range of a few units,
 # lie about a millionth apart, and the 2¹² sums of each half fit the first-level cache.
@@ -20,7 +20,7 @@ FIRST_PASS = {"auto": "relax", "relax": "relax", "local": "relax", "pursuit": "p
 
 
 def solve_parts(
-    candidates: FloatArray, goals: FloatArray, *, method: str, seed: int, account: Account | None = None
+    candidates: FloatArray, goals: FloatArray, *, method: str, seed: int, channel_time: ChannelTime | None = None
 ) -> list[BoolArray] | npt.NDArray[np.bool_]:
     r"""Select hidden channels for each part.
 
@@ -32,8 +32,8 @@ def solve_parts(
         goals: z, float64 (P, D).
         method: solver of :func:`slth.rss.solve`; with ``auto``, parts of dimension 1 are all solved at once.
         seed: seed of the solver.
-        account: where each part gets its share of a limited time; None sets no limit. Parts that are all solved at once
-            take no share: they take as long as without a limit.
+        channel_time: where each part gets its share of a limited time; None sets no limit. Parts that are all solved
+            at once take no share: they take as long as without a limit.
 
     Returns:
         P selections, bool (n,) each.
@@ -46,7 +46,7 @@ def solve_parts(
         return _solve_singles(candidates, goals[:, 0])
     pieces = candidates.reshape(-1, parts, size)
     return [
-        _solve_part(Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p]), method, seed, account)
+        _solve_part(Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p]), method, seed, channel_time)
         if goals[p].any()
         else np.zeros(len(candidates), dtype=bool)
         for p in range(parts)
@@ -66,11 +66,11 @@ def load_solvers(method: str) -> None:
             solve(problem, first, time_limit=1e-3, threads=1)
 
 
-def _solve_part(problem: Problem, method: str, seed: int, account: Account | None) -> BoolArray:
+def _solve_part(problem: Problem, method: str, seed: int, channel_time: ChannelTime | None) -> BoolArray:
     """Select hidden channels for one part, within its share of the time if that is limited."""
-    if account is None:
+    if channel_time is None:
         return solve(problem, method, seed=seed, threads=1).selected
-    share, began = account.share(problem.dimension), time.monotonic()
+    share, began = channel_time.share(problem.dimension), time.monotonic()
     found: list[Solution] = []
     if method in FIRST_PASS:
         found.append(solve(problem, FIRST_PASS[method], seed=seed, threads=1))
@@ -78,7 +78,7 @@ def _solve_part(problem: Problem, method: str, seed: int, account: Account | Non
     if left > 0 or not found:
         found.append(solve(problem, method, time_limit=max(left, 0.0), seed=seed, threads=1))
     proved = any(one.status is Status.optimal for one in found)
-    account.settle(problem.dimension, share, time.monotonic() - began, proved=proved)
+    channel_time.settle(problem.dimension, share, time.monotonic() - began, proved=proved)
     return min(found, key=lambda one: one.error).selected
 
 

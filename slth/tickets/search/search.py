@@ -17,8 +17,8 @@ from slth.rss.threads import map_threads
 from slth.tickets.record.instance import ChannelIndices, Channels, InputChannel, input_channels
 from slth.tickets.record.measure import Measure, account_layer, measure_channel
 from slth.tickets.record.record import Block, LayerReport, Record
-from slth.tickets.search.budget import Account, Budget
 from slth.tickets.search.parts import load_solvers, solve_parts
+from slth.tickets.search.search_time import ChannelTime, SearchTime
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def search(
     # The most expensive tasks come first, so that no thread is left with a long one at the end.
     tasks = sorted((one for layer in channels for one in layer), key=lambda one: -one.parts * one.part_size)
     names = [f"{layer[0].linear.name} (D = {layer[0].part_size})" for layer in channels]
-    budget = None
+    search_time = None
     if time_limit is not None:
         load_solvers(method)
-        budget = Budget(time_limit, sum(map(_effort, tasks)), workers)
+        search_time = SearchTime(time_limit, sum(map(_effort, tasks)), workers)
     with follow(progress, dict(zip(names, map(len, channels), strict=True)), unit="channels") as listener:
         found = map_threads(
-            lambda channel: search_channel(channel, method, budget),
+            lambda channel: search_channel(channel, method, search_time),
             tasks,
             workers,
             lambda i, _: listener.advance(names[tasks[i].layer]),
@@ -131,13 +131,13 @@ def refuse_if_too_large(channels: Channels, workers: int, max_memory: float | No
     )
 
 
-def search_channel(channel: InputChannel, method: str, budget: Budget | None = None) -> ChannelResult:
+def search_channel(channel: InputChannel, method: str, search_time: SearchTime | None = None) -> ChannelResult:
     """Choose hidden channels for one input channel, and measure the errors of the choice.
 
     Args:
         channel: the input channel.
         method: solver of :func:`slth.rss.solve`, or ``auto``.
-        budget: the time of the whole search; None sets no limit.
+        search_time: the time of the whole search; None sets no limit.
 
     Returns:
         Its :class:`ChannelResult`.
@@ -146,7 +146,7 @@ def search_channel(channel: InputChannel, method: str, budget: Budget | None = N
         InputError: the time is far from enough.
     """
     began = time.perf_counter()
-    account = None if budget is None else Account(budget, _effort(channel))
+    channel_time = None if search_time is None else ChannelTime(search_time, _effort(channel))
     chosen: list[list[ChannelIndices]] = [[np.empty(0, dtype=np.int64)] for _ in range(channel.parts)]
     usable = 0
     for instance in channel.instances:
@@ -156,15 +156,15 @@ def search_channel(channel: InputChannel, method: str, budget: Budget | None = N
             continue  # There is nothing to choose from, or the empty selection is exact.
         rows = instance.screened(rows)
         selections = solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed,
-                                 account=account)  # fmt: skip
+                                 channel_time=channel_time)  # fmt: skip
         for part, selected in enumerate(selections):
             chosen[part].append(rows[selected])
     block = Block.of([np.sort(np.concatenate(part)) for part in chosen])
     measure = measure_channel(channel, block)
     seconds = time.perf_counter() - began
-    if account is not None:
-        account.close(seconds)
-    at_limit = 0 if account is None else account.at_limit
+    if channel_time is not None:
+        channel_time.close(seconds)
+    at_limit = 0 if channel_time is None else channel_time.at_limit
     return ChannelResult(block=block, usable=usable, measure=measure, seconds=seconds, at_limit=at_limit)
 
 

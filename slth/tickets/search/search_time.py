@@ -17,7 +17,7 @@ OVERTIME = 1.1
 OVERTIME_SECONDS = 1.0
 
 
-class Budget:
+class SearchTime:
     """The time of a whole search. Its methods may be called from several threads at once.
 
     Args:
@@ -82,11 +82,11 @@ class Budget:
             self._extra += extra
 
 
-class Account:
-    """What one input channel takes from the budget.
+class ChannelTime:
+    """What one input channel takes of the time of a search.
 
     Args:
-        budget: the time of the whole search.
+        search_time: the time of the whole search.
         effort: the sum of the dimensions of the channel's instances.
 
     Attributes:
@@ -96,18 +96,18 @@ class Account:
         InputError: the search is far over its limit.
     """
 
-    def __init__(self, budget: Budget, effort: int) -> None:
-        budget.check()
-        self._budget, self._effort, self._solving = budget, effort, 0.0
+    def __init__(self, search_time: SearchTime, effort: int) -> None:
+        search_time.check()
+        self._search_time, self._effort, self._solving = search_time, effort, 0.0
         self.at_limit = 0
 
     def share(self, effort: int) -> float:
-        """The seconds that the next instance may take; see :meth:`Budget.share`.
+        """The seconds that the next instance may take; see :meth:`SearchTime.share`.
 
         Args:
             effort: its dimension.
         """
-        return self._budget.share(effort)
+        return self._search_time.share(effort)
 
     def settle(self, effort: int, share: float, seconds: float, *, proved: bool) -> None:
         """An instance is finished.
@@ -121,7 +121,7 @@ class Account:
         self._effort -= effort
         self._solving += seconds
         self.at_limit += not proved and seconds >= share
-        self._budget.settle(effort, max(0.0, seconds - share))
+        self._search_time.settle(effort, max(0.0, seconds - share))
 
     def close(self, seconds: float) -> None:
         """The input channel is finished.
@@ -129,4 +129,4 @@ class Account:
         Args:
             seconds: seconds that it took in all.
         """
-        self._budget.settle(self._effort, seconds - self._solving)
+        self._search_time.settle(self._effort, seconds - self._solving)
