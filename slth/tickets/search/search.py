@@ -94,7 +94,7 @@ def search(
     stated = dict(info or {})
     if time_limit is not None:
         stated["time_limit"] = {
-            "seconds": time_limit,
+            "limit": time_limit,
             "instances": sum(one.measure.instances for one in found),
             "at_limit": {
                 layer[0].linear.name: sum(one.at_limit for one in row)
