@@ -6,11 +6,13 @@ nothing (:class:`Silent`), bars with the time left (:class:`Bars`), lines of tex
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from slth.errors import TimeLimitError
 from slth.text import printable
 
 if TYPE_CHECKING:
@@ -160,6 +162,32 @@ class Bars(Silent):
         self._active.discard(task)
         if not self._active:
             self._bars.stop()
+
+
+class Deadline(Silent):
+    """Stops work at the first step that it tells after its time is over.
+
+    Args:
+        seconds: how long the work may take from now on.
+        kept: what stays of the work and what to do next, a sentence for the error.
+    """
+
+    def __init__(self, seconds: float, kept: str) -> None:
+        self._seconds, self._kept = seconds, kept
+        self._end = time.monotonic() + seconds
+
+    def advance(self, task: str, steps: int = 1) -> None:
+        """See :class:`Progress`.
+
+        Args:
+            task: its name.
+            steps: how many steps were done since the last call.
+
+        Raises:
+            TimeLimitError: the time is over.
+        """
+        if time.monotonic() >= self._end:
+            raise TimeLimitError(f"stopped after the time limit of {self._seconds:g} s. {self._kept}")
 
 
 class Several:

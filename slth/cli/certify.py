@@ -58,9 +58,12 @@ def certify(
             images=images,
             max_memory=max_memory,
             seed=seed,
+            progress=not as_json,
         )
     agreements = [
-        tickets.certified_agreement(ticket, images, radius=one, low=low, high=high, max_memory=max_memory)
+        tickets.certified_agreement(
+            ticket, images, radius=one, low=low, high=high, max_memory=max_memory, progress=not as_json
+        )
         for one in radii
         if images is not None
     ]

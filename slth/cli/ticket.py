@@ -54,6 +54,10 @@ def find(
     law: Annotated[str, typer.Option(help="Law of its weights: normal or uniform.")] = "normal",
     method: Annotated[str, typer.Option(help="auto, or a method of `slth rss solve`.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds for the whole search; the ticket then depends on the machine's speed."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="For the card: what the target was trained to do.")] = None,
     data: Annotated[str | None, typer.Option(help="For the card: on which data.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the target's weights.")] = None,
@@ -82,12 +86,20 @@ def find(
         law=law,
         method=method,
         threads=threads,
+        time_limit=time_limit,
         progress=not as_json,
     )
     stated = {"task": task, "data": data, "licence": licence}
     ticket.info.update({key: value for key, value in stated.items() if value is not None})
     ticket.save(out)
     _print_ticket(ticket, out, as_json, cost=False)
+    if time_limit is not None and not as_json:
+        limited = ticket.info["time_limit"]
+        ended = {name: count for name, count in limited["at_limit"].items() if count}
+        echo(
+            f"time limit {time_limit:g} s: {sum(ended.values()):,} of {limited['instances']:,} instances ended at it"
+            + "".join(f", {name} {count:,}" for name, count in ended.items())
+        )
 
 
 @ticket_app.command("verify", epilog="Example: slth ticket verify lenet5.slth")
@@ -115,7 +127,7 @@ def verify(
 
     images = None if data is None else datasets.load(data, split).images
     ticket = load_ticket(file, target)
-    result = ticket.verify(images)
+    result = ticket.verify(images, progress=not as_json)
     failures = list(result.failures)
     if result and not result.target_hash.startswith(trusted):
         failures.append(f"the target has the hash {result.target_hash}, not the expected {trusted}")
@@ -160,7 +172,7 @@ def evaluate(
     chosen = datasets.load(data, split)
     if limit is not None:
         chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
-    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
+    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded, progress=not as_json)
     if as_json:
         echo_json({"examples": len(chosen), "scores": [asdict(score) for score in scores]})
         return
@@ -210,7 +222,7 @@ def export(
     ticket = load_ticket(file)
     for form, path in wanted.items():
         if path is not None:
-            gap = export_ticket(ticket, path, form, shapes=shapes)
+            gap = export_ticket(ticket, path, form, shapes=shapes, progress=True)
             echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from slth.cli.show import Json, echo, echo_json, echo_news, table
-from slth.errors import InputError
+from slth.errors import InputError, check_positive
 from slth.files import check_folder
 
 Pairs = Annotated[
@@ -43,6 +43,10 @@ def train(
     corrupted: Annotated[int, typer.Option(help="Severity of corrupted test inputs, 1 to 5; 0 for none.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard files.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds, after which the run stops; the same command goes on from its last finished epoch."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a ticket (or a dense network) and measure it once on test data."""
@@ -67,7 +71,7 @@ def train(
     from slth.cli.arguments import parse_pairs
     from slth.experiments.contest.contestant import Contestant
     from slth.experiments.contest.solo import check_device, read_result, run_one
-    from slth.progress import Bars, Progress, Several
+    from slth.progress import Bars, Deadline, Progress, Several
 
     try:
         point = Contestant(
@@ -87,6 +91,9 @@ def train(
         from slth.baselines.tensorboard import TensorBoard
 
         parts.append(TensorBoard(tensorboard))
+    if time_limit is not None:
+        check_positive("--time-limit", time_limit, "It is in seconds.")
+        parts.append(Deadline(time_limit, f"Finished epochs are kept in {out}: the same command goes on from there."))
     stored = run_one(point, seed, out, device=check_device(device), progress=Several(parts))
     if as_json:
         echo_json(stored)

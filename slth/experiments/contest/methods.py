@@ -175,7 +175,9 @@ def subset_sum(job: Job) -> Outcome:
     )
     target = _trained(job)
     options = {"width": 10_000, "input_range": (0.0, 1.0), **job.options}
-    ticket = find_ticket(target.network, example_input=job.data.images[:1], seed=job.seed, **options)
+    ticket = find_ticket(
+        target.network, example_input=job.data.images[:1], seed=job.seed, progress=job.progress, **options
+    )
     kept, total = sum(layer.weights for layer in ticket.layers), sum(layer.random for layer in ticket.layers)
     return Outcome(
         network=ticket.folded(), tuned=None, kept=kept, total=total, epochs=target.epochs,
