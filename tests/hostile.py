@@ -45,7 +45,7 @@ def hostile_files(narrow: Path, tiny: Path) -> Iterator[tuple[str, bytes]]:
     Yields:
         (name, content).
     """
-    for power in (8, 16, 23):
+    for power in (23, 26, 31):
         for alpha, beta in ((1.0, 1.0), (1e8, 1e-8), (1e-8, 1e8)):
             yield f"width-{power}-{alpha:g}", forge(narrow, widen(2**power - 1, alpha, beta))
     for name, change in CLAIMS.items():
@@ -113,8 +113,8 @@ def _double(header: Header, times: int) -> None:
 
 
 CLAIMS: dict[str, Callable[[Header], object]] = {
-    **{f"outputs-{power}": partial(_shape, layer=1, axis=0, value=2**power) for power in (12, 28, 31, 62, 70)},
-    **{f"inputs-{power}": partial(_shape, layer=1, axis=1, value=2**power - 8) for power in (8, 16, 28, 31, 62, 70)},
+    **{f"outputs-{power}": partial(_shape, layer=1, axis=0, value=2**power) for power in (17, 20, 28, 31, 62, 70)},
+    **{f"inputs-{power}": partial(_shape, layer=1, axis=1, value=2**power - 8) for power in (16, 20, 28, 31, 62, 70)},
     **{f"norm-{power}": partial(_norm, size=2**power)
        for power in (20, 31, 62)},
     **{f"groups-{power}": partial(_groups, groups=2**power) for power in (20, 40)},
@@ -139,8 +139,8 @@ CLAIMS: dict[str, Callable[[Header], object]] = {
     "name": lambda h: h["target"]["maps"][0].update(name="x" * 10**7),
     "info": lambda h: h["info"].update(task="x" * 10**7),
 }  # fmt: skip
-# Megabytes of JSON in place of an argument.
-_ROOM = min(MAX_HEADER, 2**22) - 2**16
+# JSON of nearly the greatest length that a header may have, in place of an argument.
+_ROOM = MAX_HEADER - 2**16
 FILLED = {
     "numbers": "[" + "0," * (_ROOM // 2 - 1) + "0]",
     "lists": "[" + "[]," * (_ROOM // 3 - 1) + "[]]",
