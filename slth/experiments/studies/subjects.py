@@ -1,4 +1,4 @@
-"""Trained networks used as study targets, each loaded or trained once a process."""
+"""Trained networks used as study targets: trained once on one machine, loaded once a process."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _load(name: str, epochs: int, weights: str) -> Subject:
 
     if name == "digits":
         test = data.load("digits", "test")
-        model: nn.Module = train_digits(data.load("digits", "train"), epochs)
+        model: nn.Module = train_digits(data.load("digits", "train"), epochs, reuse=True)
     else:
         test = data.load("mnist", "test")
         model = models.load_weights("lenet5", _weights_file(weights))
