@@ -36,7 +36,9 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("accuracy_against_density", "intervals", "reliability", "search_cost"), "slth.figures.baselines"),
-    **dict.fromkeys(("error_against_dimension", "neuron_gap", "outcome_table", "price_of_structure"), "slth.figures.comparison"),
+    **dict.fromkeys(
+        ("error_against_dimension", "neuron_gap", "outcome_table", "price_of_structure"), "slth.figures.comparison"
+    ),
     **dict.fromkeys(("candidates_against_error", "error_against_scale"), "slth.figures.scaling"),
     **dict.fromkeys(("success_against_size", "three_worlds", "width_against_eps"), "slth.figures.theory"),
     **dict.fromkeys(("accuracy_against_width", "error_per_layer", "filters_side_by_side"), "slth.figures.tickets"),

@@ -202,7 +202,7 @@ METHODS: dict[str, Method] = {
 
 
 def _trained(job: Job) -> Outcome:
-    """The dense network. A study's points that train the same one train it once; a run with a folder trains it there."""
+    """The dense network: trained once for all points of a study, and in its own folder by a run that has one."""
     model, recipe = job.model(), job.resolve_recipe(DENSE_TRAINING)
     if job.folder is None and job.device == "cpu":
         seconds = train_once(model, job.data, recipe=recipe)

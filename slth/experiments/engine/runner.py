@@ -110,6 +110,8 @@ def run_study(
         try:
             with nullcontext() if pool is None else closing(pool):
                 listener.begin(POINTS, len(tasks), done)
+                if store.notice:
+                    listener.say(store.notice)
                 store.begin(spec=spec.model_dump_json(), command=command)
                 _copy_spec(Path(folder) / "spec.toml", spec, runs_before)
                 counts = {"total": len(tasks), "done": done, "missing": len(missing)}

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 def run(point: Contestant, seed: int) -> dict[str, Any]:
-    """See :func:`slth.experiments.contest.judge.run`."""
+    """Search, fine-tune, check, and measure on test data; see :func:`slth.experiments.contest.judge.run`.
+
+    Args:
+        point: the contestant.
+        seed: of weights, scores, parents and the order of the data.
+
+    Returns:
+        What the judge measured.
+    """
     from slth.experiments.contest import judge
 
     return judge.run(point, seed)

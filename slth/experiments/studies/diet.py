@@ -216,5 +216,10 @@ STUDY = Study(
     point=Diet,
     run=run,
     sections=sections,
-    imports=("slth.experiments.contest.job", "slth.baselines.connectivity", "slth.baselines.data_diet", "slth.baselines.imp"),
+    imports=(
+        "slth.experiments.contest.job",
+        "slth.baselines.connectivity",
+        "slth.baselines.data_diet",
+        "slth.baselines.imp",
+    ),
 )
