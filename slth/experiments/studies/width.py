@@ -11,14 +11,14 @@ and a layer's error is the median over its input channels and signs. n = width/2
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import joblib
 import numpy as np
 from pydantic import Field
 
-from slth.cache import writable_cache_folder
+from slth.cache import made_once, writable_cache_folder
 from slth.errors import SlthError
 from slth.experiments.engine.study import Row, Study
 from slth.experiments.studies.subjects import SUBJECT_IMPORTS, SubjectPoint, load_subject
@@ -114,27 +114,25 @@ def _first_moment(dimension: int, eps: float, z: float) -> float | None:
         return None
 
 
+@functools.cache
 def _certified(dimension: int, eps: float, limit: int) -> int | None:
     """The width proved for targets of the box; None if it is out of reach, or if D is above the limit."""
     if dimension > limit:
         return None
-    found: int | None = _certificates().cache(_certify)(dimension, eps, BOX, FAILURE)
+    # A proof takes seconds: its width is kept on disk for this version of the theory's code.
+    folder = writable_cache_folder("certified", "slth.theory")
+    made = made_once(folder, f"{dimension} {eps!r} {FAILURE} {BOX}.json", lambda: _certify(dimension, eps))
+    found: int | None = json.loads(made)
     return found
 
 
-@functools.cache
-def _certificates() -> joblib.Memory:
-    """Proofs take seconds: their widths are kept on disk for this version of the theory's code."""
-    return joblib.Memory(writable_cache_folder("certified", "slth.theory"), verbose=0)
-
-
-def _certify(dimension: int, eps: float, box: float, failure: float) -> int | None:
+def _certify(dimension: int, eps: float) -> bytes:
     from slth.theory import certified  # its interval arithmetic takes a moment to load
 
     try:
-        return certified.width(dimension, eps, failure, box).n
+        return json.dumps(int(certified.width(dimension, eps, FAILURE, BOX).n)).encode()
     except SlthError:
-        return None
+        return b"null"
 
 
 def sections(rows: Sequence[Row]) -> list[Section]:
