@@ -1,13 +1,14 @@
 """What survives ``kill -9`` of find, train, study run and export at random moments: ``python -m benchmarks.soak``.
 
 Each command first runs undisturbed, which gives its duration and its result. Then it is killed with its whole group of
-processes at a moment between 0.4 and 1.1 of that duration, again and again in the same folder; before, it imports. After every kill each file that has
-its final name must load, and a ticket must verify. After every fourth kill, and after the last, the command runs to its
-end: the folder must then hold what the undisturbed run gave, times and the machine's clock left out. A write that was
-killed may leave a file whose name begins with a dot; these are counted, and no command reads them.
+processes, again and again in the same folder, each time at a random moment between 0.4 and 1.1 of that duration; before
+that it imports. After every kill each file that has its final name must load, and a ticket must verify. After every
+fourth kill, and after the last, the command runs to its end: the folder must then hold what the undisturbed run gave,
+times and the machine's clock left out. A write that was killed may leave a file whose name begins with a dot; these are
+counted, and no command reads them.
 
-It takes about six minutes on two busy cores, and 100 MB of disk. ``--kills 4`` takes two. The moments follow
-from ``--seed``; what is under way at a moment depends on the machine.
+It takes about six minutes on two busy cores, and 100 MB of disk. ``--kills 4`` takes two. The moments follow from
+``--seed``; what is under way at a moment depends on the machine.
 """
 
 from __future__ import annotations
