@@ -15,6 +15,7 @@ from slth.cli.proofs import proofs
 from slth.cli.rss import reproduce_app, rss_app
 from slth.cli.show import Json, echo, echo_json, echo_news, table
 from slth.cli.study import report, study_app
+from slth.cli.termination import TERMINATED, TERMINATED_LINE, Terminated, catch_sigterm
 from slth.cli.ticket import ticket_app
 from slth.cli.train import compare, train
 from slth.errors import SlthError
@@ -47,7 +48,8 @@ INTERRUPTED = 130
 def main() -> None:
     """Entry point: run the app; print slth's own errors as one line and exit with 1."""
     try:
-        code = app(standalone_mode=False) or 0
+        with catch_sigterm():
+            code = app(standalone_mode=False) or 0
     except SlthError as error:
         echo(f"error: {error}", err=True)
         code = 1
@@ -55,6 +57,9 @@ def main() -> None:
         code = 0  # the reader, `head` for instance, has had enough
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except Terminated:
+        code = TERMINATED
+        echo(TERMINATED_LINE, err=True)
     except Exception as error:
         # A usage error of the parser has a method `show`. Anything else is a bug and keeps its traceback.
         if not (hasattr(error, "show") and hasattr(error, "exit_code")):

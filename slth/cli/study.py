@@ -157,14 +157,20 @@ def _listener(as_json: bool) -> Progress:
 
 
 class _JsonLines(Silent):
-    """Prints each report as a line of JSON."""
+    """Prints each report as a line of JSON, and news on standard error."""
 
     def report(self, task: str, facts: Mapping[str, Any]) -> None:
         echo_json(facts, indent=None)
 
+    def say(self, line: str) -> None:
+        echo(line, err=True)
+
 
 class _FirstAndLastLine(Silent):
-    """Prints a line when the run begins and one when it ends: all there is to see where no terminal is."""
+    """Prints news, a line when the run begins and one when it ends: all there is to see where no terminal is."""
+
+    def say(self, line: str) -> None:
+        echo_news(line, console)
 
     def report(self, task: str, facts: Mapping[str, Any]) -> None:
         if facts["event"] == "start":

@@ -21,6 +21,8 @@ from slth.experiments.contest.contestant import Contestant, prepare
 from slth.experiments.contest.images import training_data
 from slth.experiments.contest.judge import run
 from slth.experiments.contest.methods import METHODS
+from slth.experiments.engine.registry import load_study
+from slth.experiments.engine.spec import load_spec
 from slth.progress import Lines
 
 STRONG = {"edge-popup", "gates", "gem-miner", "dro-ensemble", "plain-ensemble", "subset-sum"}
@@ -49,6 +51,14 @@ def test_a_fixed_seed_gives_the_same_numbers() -> None:
     assert one["stages"] == again["stages"]
     assert one["kept"] == again["kept"]
     assert one["stages"] != other["stages"]
+
+
+def test_the_dense_network_of_the_quick_contest_is_worth_a_comparison() -> None:
+    """Of 449 test images, seed fixed; the quick form of the shipped study takes seconds."""
+    spec = load_spec("compare").quick()
+    (point,) = (one for one, _ in spec.expand(load_study("compare")) if getattr(one, "method", "") == "dense")
+    assert isinstance(point, Contestant)
+    assert run(point, 0)["stages"]["found"]["accuracy"] > 0.95
 
 
 def test_train_validation_and_test_do_not_meet() -> None:

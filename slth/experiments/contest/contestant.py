@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from slth.errors import check_choice
-from slth.experiments.contest.images import training_data, unknown_data
-from slth.experiments.contest.job import Job
-from slth.experiments.contest.methods import METHODS
+from slth.experiments.contest.catalogue import SUMMARIES
 from slth.experiments.engine.study import Point
+
+if TYPE_CHECKING:  # a contest is planned without torch
+    from slth.experiments.contest.job import Job
 
 # Methods whose tickets are masks of frozen random weights: those can be shuffled and redrawn.
 FROZEN_METHODS = ("edge-popup", "gates", "gem-miner")
@@ -60,6 +61,10 @@ class Contestant(Point):
     @field_validator("method")
     @classmethod
     def _check_method(cls, value: str) -> str:
+        if value in SUMMARIES:
+            return value
+        from slth.experiments.contest.methods import METHODS
+
         return check_choice("method", value, tuple(METHODS))
 
     @field_validator("sanity")
@@ -87,6 +92,9 @@ def prepare(point: Contestant, seed: int, **more: Any) -> Job:
         InputError: the data do not fit; see :func:`slth.experiments.contest.images.training_data`.
         DataError: there is no such data set.
     """
+    from slth.experiments.contest.images import training_data, unknown_data
+    from slth.experiments.contest.job import Job
+
     data, validation = training_data(point.data, point.examples, point.validation)
     if point.unknown:
         unknown_data(point.unknown, point.data)

@@ -19,6 +19,7 @@ from slth.baselines import at_init, dro, edge_popup, filters, gates, gem_miner, 
 from slth.baselines.found import Found, masked
 from slth.baselines.masks import counts, maskable
 from slth.baselines.recipe import Recipe
+from slth.baselines.reuse import train_once
 from slth.baselines.training import train
 from slth.errors import InputError, check_keys
 from slth.experiments.contest.job import Job, Outcome
@@ -203,11 +204,15 @@ METHODS: dict[str, Method] = {
 
 
 def _trained(job: Job) -> Outcome:
+    """The dense network: trained once for all points of a study, and in its own folder by a run that has one."""
     model, recipe = job.model(), job.resolve_recipe(DENSE_TRAINING)
-    history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
-                    device=job.device, progress=job.progress)  # fmt: skip
+    if job.folder is None and job.device == "cpu":
+        seconds = train_once(model, job.data, recipe=recipe)
+    else:
+        seconds = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
+                        device=job.device, progress=job.progress).seconds  # fmt: skip
     total = sum(weight.numel() for weight in maskable(model).values())
-    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=history.seconds,
+    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=seconds,
                    untouched=False)  # fmt: skip
 
 

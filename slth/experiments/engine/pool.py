@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from typing import Protocol
 
@@ -48,11 +48,15 @@ class Pool(Protocol):
         """Stop; what is in flight is lost."""
 
 
-def open_pool(engine: str, *, workers: int | None = None, scheduler: str | None = None) -> Pool:
+def open_pool(
+    engine: str, tasks: Sequence[Task] = (), *, workers: int | None = None, scheduler: str | None = None
+) -> Pool:
     """Start the workers of an engine.
 
     Args:
         engine: one of ``ENGINES``.
+        tasks: what is to be run, all of one study. Workers of this machine start at once, no more than there are tasks,
+            and import what the study needs.
         workers: number of processes, by default one for each core; of a cluster, the least number of points in flight,
             which is otherwise twice the number of its threads.
         scheduler: address of a Dask scheduler; without one Dask starts workers on this machine.
@@ -69,7 +73,7 @@ def open_pool(engine: str, *, workers: int | None = None, scheduler: str | None 
     if engine == "local":
         if scheduler is not None:
             raise InputError("a scheduler is for Dask. Add --engine dask, or leave --scheduler out.")
-        return LocalPool(workers or usable_cores())
+        return LocalPool(min(workers or usable_cores(), len(tasks)), tasks)
     return DaskPool(scheduler, workers)
 
 

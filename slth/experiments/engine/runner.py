@@ -105,11 +105,13 @@ def run_study(
         # The pool comes before the note of the run: where none can be opened, the folder shows the run before.
         # A finished study needs no cluster; options that make no sense are refused all the same.
         no_pool = not missing and engine == "dask"
-        pool = None if no_pool else open_pool(engine, workers=workers, scheduler=scheduler)
+        pool = None if no_pool else open_pool(engine, missing, workers=workers, scheduler=scheduler)
         done, failed, began = len(tasks) - len(missing), 0, time.monotonic()
         try:
             with nullcontext() if pool is None else closing(pool):
                 listener.begin(POINTS, len(tasks), done)
+                if store.notice:
+                    listener.say(store.notice)
                 store.begin(spec=spec.model_dump_json(), command=command)
                 _copy_spec(Path(folder) / "spec.toml", spec, runs_before)
                 counts = {"total": len(tasks), "done": done, "missing": len(missing)}
