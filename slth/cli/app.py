@@ -16,7 +16,7 @@ from slth.cli.rss import reproduce_app, rss_app
 from slth.cli.show import Json, echo, echo_json, echo_news, table
 from slth.cli.study import report, study_app
 from slth.cli.ticket import ticket_app
-from slth.cli.train import compare, train
+from slth.cli.train import TrainCommand, compare, train
 from slth.errors import SlthError
 from slth.text import printable
 
@@ -37,7 +37,10 @@ app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.command("report", epilog="Example: slth report existence")(report)
 app.command(
-    "train", epilog="Example: slth train gem-miner --data digits --arch digits --density 0.05 --finetune 5 --out run"
+    "train",
+    cls=TrainCommand,
+    epilog="The options of one method: slth train gem-miner --help. "
+    "Example: slth train gem-miner --data digits --arch digits --density 0.05 --finetune 5 --out run",
 )(train)
 app.command("compare", epilog="Example: slth compare compare --smoke --out contest")(compare)
 app.command("proofs", epilog="Example: slth proofs --quick")(proofs)
@@ -45,7 +48,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point: run the app; print slth's own errors as one line and exit with 1."""
+    """Entry point: run the app; print slth's own errors, and the system's, as one line and exit with 1."""
     try:
         code = app(standalone_mode=False) or 0
     except SlthError as error:
@@ -53,6 +56,11 @@ def main() -> None:
         code = 1
     except BrokenPipeError:
         code = 0  # the reader, `head` for instance, has had enough
+    except OSError as error:
+        # What the system refuses, wherever it does: a name that is too long, a disk that is full.
+        place = "" if error.filename is None else f"{error.filename}: "
+        echo(f"error: {place}{error.strerror or error}. Choose another path, or free what is missing.", err=True)
+        code = 1
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:

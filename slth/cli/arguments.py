@@ -117,7 +117,7 @@ def parse_radii(text: str) -> list[float]:
     """
     try:
         radii = [float(Fraction(part.strip())) for part in text.split(",")]
-    except (ValueError, ZeroDivisionError) as cause:
+    except (ValueError, ZeroDivisionError, OverflowError) as cause:
         raise InputError(f"--radius must be numbers or fractions such as 0,1/255,2/255; got {text!r}.") from cause
     if min(radii) < 0:
         raise InputError(f"--radius must be at least 0; got {text!r}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.certify import certify
+from slth.cli.certify import Half, certify
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
 from slth.files import check_writable
@@ -97,7 +97,7 @@ def verify(
     data: Annotated[
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certified agreement is proved again.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Half = "test",
     expect: Annotated[
         str | None, typer.Option(help="The target's hash that you trust, or how it begins; another one fails.")
     ] = None,
@@ -143,7 +143,7 @@ def verify(
 def evaluate(
     file: File,
     data: Annotated[str, typer.Option(help="digits, a name in $SLTH_DATA, or a folder with IDX files.")],
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Half = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")] = None,
     target: Given = None,
     folded: Annotated[

@@ -1,0 +1,138 @@
+"""Hostile command lines: no traceback, the right exit code, nothing written by a line that was refused."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hostile_lines
+import numpy as np
+import pytest
+import torch
+from command_line import run
+from hostile_lines import BROKEN, Line, commands, lines
+from safetensors.torch import save_file
+from torch import nn
+
+from slth.experiments.engine.runner import run_study
+from slth.experiments.engine.spec import load_spec
+from slth.networks import models
+from slth.tickets import find_ticket
+
+MODEL = """
+import torch
+from torch import nn
+
+def trained():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 2)), torch.zeros(1, 1, 8, 8)
+"""
+# Where the long computations begin: a line that comes so far was accepted.
+WORK = (
+    "slth.apps.demo.train_digits",
+    "slth.apps.doctor.examine",
+    "slth.apps.reproduce.solve_weights",
+    "slth.apps.reproduce._accuracy",
+    "slth.experiments.contest.methods.train",
+    "slth.experiments.engine.runner.complete",
+    "slth.theory.certified.width",
+    "slth.tickets.networks.export.export_ticket",
+    "proofs_check.run.judge",
+)
+COMMANDS = commands()
+Outcome = tuple[int | None, str]
+
+
+class WorkBeganError(BaseException):
+    """The line was accepted: its work would begin now."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that valid lines name, and the broken ones."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name, content in BROKEN.items():
+        (folder / name).write_bytes(content)
+    (folder / "MODEL.py").write_text(MODEL)
+    np.savez(folder / "INSTANCE.npz", vectors=np.sin(np.arange(12.0)).reshape(6, 2), target=np.ones(2))
+    save_file(models.mlp(bias=False).state_dict(), folder / "WEIGHTS.safetensors")
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 10))
+    find_ticket(model, width=40, input_range=(0, 1), example_input=torch.zeros(1, 1, 8, 8)).save(folder / "TICKET.slth")
+    tiny = Path(hostile_lines.__file__).parent / "experiments" / "tiny_study.py"
+    (folder / "tiny_study.py").write_bytes(tiny.read_bytes())
+    (folder / "spec.toml").write_text('study = "tiny_study:STUDY"\n[point]\na = 1\n')
+    run_study(load_spec(str(folder / "spec.toml")), folder / "STUDY", workers=1)
+    return folder
+
+
+@pytest.fixture(name="folder")
+def _folder(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, in which the lines are called."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(whole, tmp_path / "files"))
+
+
+@pytest.fixture(name="enter")
+def _enter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[Line], Outcome]:
+    """Call a line up to its work: exit code (None if its work began) and standard error."""
+
+    def begin(*_: object, **__: object) -> Any:
+        raise WorkBeganError
+
+    for place in WORK:
+        monkeypatch.setattr(place, begin)
+
+    def enter(line: Line) -> Outcome:
+        try:
+            code, _, err = run(capsys, monkeypatch, *line.words)
+        except WorkBeganError:
+            return None, capsys.readouterr().err
+        return code, err
+
+    return enter
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_hostile_lines(command: str, folder: Path, enter: Callable[[Line], Outcome]) -> None:
+    faults = []
+    for line in lines(command, COMMANDS[command], folder):
+        before = contents(folder)
+        try:
+            code, err = enter(line)
+        except Exception as error:
+            faults.append((line, f"traceback: {type(error).__name__}: {str(error)[:200]}"))
+            continue
+        if fault := judge(line, code, err):
+            faults.append((line, fault))
+        after = contents(folder)
+        if code and after != before:
+            faults.append((line, "refused, and the folder is changed"))
+        if any(name.endswith(".tmp") or "/." in name for name in after):
+            faults.append((line, "a temporary file is left"))
+    assert not faults, "".join(
+        f"\nslth {' '.join(map(repr, line.words))[:300]}\n  wrong: {line.wrong}\n  {fault}" for line, fault in faults
+    )
+
+
+def judge(line: Line, code: int | None, err: str) -> str:
+    """What is wrong with the exit code and the message of a line; empty if nothing is."""
+    if not line.wrong and code in (None, 0):
+        return ""
+    if code == 1:
+        rows = err.splitlines()
+        return "" if rows and all(row.startswith("error: ") for row in rows) else f"not a line of error: {err!r}"
+    if code == 2:
+        return "" if "Error: " in err and "Traceback" not in err else f"not an error of usage: {err!r}"
+    return f"exit code {code}, though it must be refused" if code in (None, 0) else f"exit code {code}"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Path → hash, of everything in a folder."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
+    }
