@@ -14,10 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import typer
-
-from slth.cli.app import app
-
 NOT_UTF8 = os.fsdecode(b"bad\xff")
 # Words that are no whole number ≥ 0 of any size that makes sense, and words that are one, in an unusual way.
 BAD_INTEGERS = ("", " ", "x", "1.5", "inf", "nan", "1e400", "-1", "0x10", "1\x1b[2J", "1" + "0" * 30, "9" * 5000)
@@ -117,9 +113,9 @@ class Line:
     wrong: str = ""
 
 
-def commands() -> dict[str, list[Parameter]]:
+def commands(tree: Any) -> dict[str, list[Parameter]]:
     """Every command of the program with its parameters."""
-    return dict(_leaves(typer.main.get_command(app), ()))
+    return dict(_leaves(tree, ()))
 
 
 def lines(command: str, parameters: list[Parameter], folder: Path) -> Iterator[Line]:
@@ -212,6 +208,8 @@ def _values(command: str, one: Parameter, folder: Path) -> Iterator[tuple[str, b
             float: (BAD_FLOATS, ODD_FLOATS),
         }.get(one.kind, (BAD_TEXTS, ()))  # type: ignore[call-overload]
     free = one.name in FREE.get(command, ())
+    if free:  # each of these does all of the work
+        bad = tuple(value for value in bad if value in ("", "\x1b[31mred", NOT_UTF8))
     yield from ((value, not free and (command, one.name, value) not in FINE) for value in bad)
     yield from ((value, False) for value in odd)
 

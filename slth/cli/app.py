@@ -61,6 +61,9 @@ def main() -> None:
         place = "" if error.filename is None else f"{error.filename}: "
         echo(f"error: {place}{error.strerror or error}. Choose another path, or free what is missing.", err=True)
         code = 1
+    except UnicodeEncodeError as error:
+        echo(f"error: text must be UTF-8; got {error.object[:200]!r}. Write it in UTF-8.", err=True)
+        code = 1
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:

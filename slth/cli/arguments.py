@@ -49,6 +49,26 @@ def load_target(*, arch: str | None, weights: Path | None, model: str | None) ->
     return _from_file(model)
 
 
+def check_text(option: str, text: str) -> str:
+    """Refuse text that no file can hold.
+
+    Args:
+        option: name of the option, for the message.
+        text: what was given.
+
+    Returns:
+        The text.
+
+    Raises:
+        InputError: the text is not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as cause:
+        raise InputError(f"{option} must be text in UTF-8; got {text[:200]!r}. Write it in UTF-8.") from cause
+    return text
+
+
 def parse_width(text: str) -> int | dict[str, int]:
     """A width, or widths by layer: ``"20000"`` → 20000; ``"conv=60000,linear=20000"`` → a dict.
 

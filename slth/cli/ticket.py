@@ -60,7 +60,7 @@ def find(
     as_json: Json = False,
 ) -> None:
     """Find the ticket of a trained network in a random parent; save it, its target and its card."""
-    from slth.cli.arguments import load_target, parse_range, parse_width
+    from slth.cli.arguments import check_text, load_target, parse_range, parse_width
     from slth.tickets import find_ticket
     from slth.tickets.files.file import target_path
 
@@ -68,6 +68,9 @@ def find(
         raise InputError(f"--out must end in .slth; got {out}. For example: --out {out.with_suffix('.slth').name}")
     for beside in (target_path(out), out.with_suffix(".md")):
         check_writable(beside, "--out, with the target and the card beside it,")
+    stated = {"task": task, "data": data, "licence": licence}
+    for name, text in stated.items():
+        check_text(f"--{name}", text or "")
     widths, span = parse_width(width), parse_range(input_range)
     network, example = load_target(arch=arch, weights=weights, model=model)
     ticket = find_ticket(
@@ -84,7 +87,6 @@ def find(
         threads=threads,
         progress=not as_json,
     )
-    stated = {"task": task, "data": data, "licence": licence}
     ticket.info.update({key: value for key, value in stated.items() if value is not None})
     ticket.save(out)
     _print_ticket(ticket, out, as_json, cost=False)

@@ -200,6 +200,7 @@ def compare(
     from slth.cli.study import plot, report, run
     from slth.experiments.engine.spec import load_spec
 
+    check_folder(out, "--out")
     study = load_spec(spec).study
     if study != "compare":
         raise InputError(

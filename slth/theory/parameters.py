@@ -76,7 +76,7 @@ def check_parameters(**arguments: int | float | str | None) -> None:
             check_int(name, value, int(parameter.low), int(parameter.high), hint)
         else:
             given = check_positive(name, value, hint, zero_ok=not parameter.above)
-            if given >= parameter.high:
+            if given >= parameter.high or given < parameter.low:
                 raise InputError(
                     f"{name} must lie between {parameter.low:g} and {parameter.high:g}; got {value}. {hint}"
                 )

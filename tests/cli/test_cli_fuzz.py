@@ -12,11 +12,13 @@ import hostile_lines
 import numpy as np
 import pytest
 import torch
+import typer
 from command_line import run
 from hostile_lines import BROKEN, Line, commands, lines
 from safetensors.torch import save_file
 from torch import nn
 
+from slth.cli.app import app
 from slth.experiments.engine.runner import run_study
 from slth.experiments.engine.spec import load_spec
 from slth.networks import models
@@ -42,7 +44,8 @@ WORK = (
     "slth.tickets.networks.export.export_ticket",
     "proofs_check.run.judge",
 )
-COMMANDS = commands()
+TREE = typer.main.get_command(app)
+COMMANDS = commands(TREE)
 Outcome = tuple[int | None, str]
 
 
@@ -82,6 +85,8 @@ def _enter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     def begin(*_: object, **__: object) -> Any:
         raise WorkBeganError
 
+    # Typer makes the tree of commands anew for each line, which takes longer than the line.
+    monkeypatch.setattr("slth.cli.app.app", TREE)
     for place in WORK:
         monkeypatch.setattr(place, begin)
 
