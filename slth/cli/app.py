@@ -53,6 +53,8 @@ def main() -> None:
         code = app(standalone_mode=False) or 0
     except SlthError as error:
         echo(f"error: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):  # lines to copy
+            echo("\n".join(f"    {line}" for line in note.splitlines()), newlines=True, err=True)
         code = 1
     except BrokenPipeError:
         code = 0  # the reader, `head` for instance, has had enough
