@@ -11,16 +11,18 @@ from slth.baselines.recipe import Recipe
 from slth.baselines.training import train
 from slth.data import Split
 from slth.networks import models
+from slth.progress import Progress
 
 TARGET_RECIPE = Recipe(batch=64, optimiser="adam", learning_rate=3e-3, schedule="one-cycle")
 
 
-def train_digits(images: Split, epochs: int) -> nn.Sequential:
+def train_digits(images: Split, epochs: int, *, progress: bool | Progress = False) -> nn.Sequential:
     """Train the digits CNN from one fixed draw of its weights: the same network on every run of one machine.
 
     Args:
         images: training examples, 8×8 pixels in [0, 1].
         epochs: passes over them.
+        progress: who listens: hears every step; True for a bar.
 
     Returns:
         The trained network, in evaluation mode.
@@ -28,5 +30,5 @@ def train_digits(images: Split, epochs: int) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = models.digits_cnn()
-    train(model, images, recipe=replace(TARGET_RECIPE, epochs=epochs))
+    train(model, images, recipe=replace(TARGET_RECIPE, epochs=epochs), progress=progress)
     return model

@@ -99,7 +99,7 @@ def demo(
     from slth.apps.demo import run_demo
     from slth.progress import Bars
 
-    run_demo(out, seed=seed, progress=Bars("channels", write=echo_news, transient=True))
+    run_demo(out, seed=seed, progress=Bars(write=echo_news, transient=True))
 
 
 @app.command(epilog="Example: slth doctor --json")

@@ -162,7 +162,7 @@ def evaluate(
     chosen = datasets.load(data, split)
     if limit is not None:
         chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
-    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
+    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded, progress=not as_json)
     if as_json:
         echo_json({"examples": len(chosen), "scores": [asdict(score) for score in scores]})
         return

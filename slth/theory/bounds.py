@@ -56,7 +56,7 @@ class Rule:
 
     @property
     def reference(self) -> Reference:
-        """The source of the bound, and how sure its wording is."""
+        """The source of the bound, and where its statement was checked."""
         return REFERENCES[self.source]
 
     @property

@@ -13,6 +13,7 @@ from torch import nn
 
 from slth.data import Split
 from slth.errors import InputError
+from slth.progress import Progress, follow
 from slth.tickets.networks.compact import compact_module, keep_all
 from slth.tickets.networks.folded import folded_module
 from slth.tickets.record.random_kept import random_kept
@@ -41,13 +42,16 @@ class Score:
     seconds: float
 
 
-def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.Tensor:
+def predict(
+    module: nn.Module, images: torch.Tensor, batch: int = 250, *, tell: Callable[[int], None] = lambda count: None
+) -> torch.Tensor:
     """Predict the class of every image, in evaluation mode and without gradients.
 
     Args:
         module: the network; it is put into evaluation mode.
         images: float32 (N, …).
         batch: number of images in a pass.
+        tell: called after each pass with its number of images.
 
     Returns:
         Predicted classes, int64 (N,).
@@ -56,9 +60,13 @@ def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.
         InputError: the images do not fit the network.
     """
     module.eval()
+    found = []
     try:
         with torch.no_grad():
-            return torch.cat([module(part).argmax(dim=-1) for part in images.split(batch)])
+            for part in images.split(batch):
+                found.append(module(part).argmax(dim=-1))
+                tell(len(part))
+            return torch.cat(found)
     except (RuntimeError, ValueError) as cause:
         raise InputError(
             f"images of shape {tuple(images.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
@@ -66,7 +74,15 @@ def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.
         ) from cause
 
 
-def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 0, folded: bool = False) -> list[Score]:
+def evaluate(
+    record: Record,
+    data: Split,
+    *,
+    controls: bool = True,
+    seed: int = 0,
+    folded: bool = False,
+    progress: bool | Progress = False,
+) -> list[Score]:
     """Score the target, the ticket and, with ``controls``, two random networks that the ticket should surpass.
 
     The controls are a random ticket (as many hidden channels in every block and sign, drawn at random) and the unpruned
@@ -80,6 +96,7 @@ def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 
         folded: whether to sum the kept candidates of each block first. This computes the same function, apart from
             float32 rounding, at the cost of the target, and serves wide tickets for which
             :meth:`slth.tickets.Ticket.to_module` is slow. The unpruned parent is then left out.
+        progress: who is told of the images that each network has seen; True for bars.
 
     Returns:
         One :class:`Score` for each network, that of the target first.
@@ -105,18 +122,19 @@ def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 
         count = sum(len(block.rows) for layer in whole.kept for block in layer)
         networks.append(("unpruned parent", partial(compact_module, whole), count))
     scores = []
-    for name, make, channels in networks:
-        began = time.perf_counter()
-        predicted = predict(make(), data.images)
-        scores.append(
-            Score(
-                name=name,
-                accuracy=float((predicted == data.labels).double().mean()),
-                agreement=float((predicted == wanted).double().mean()),
-                hidden_channels=channels,
-                seconds=time.perf_counter() - began,
+    with follow(progress, {name: len(data) for name, _, _ in networks}, unit="images") as listener:
+        for name, make, channels in networks:
+            began = time.perf_counter()
+            predicted = predict(make(), data.images, tell=partial(listener.advance, name))
+            scores.append(
+                Score(
+                    name=name,
+                    accuracy=float((predicted == data.labels).double().mean()),
+                    agreement=float((predicted == wanted).double().mean()),
+                    hidden_channels=channels,
+                    seconds=time.perf_counter() - began,
+                )
             )
-        )
     return scores
 
 
