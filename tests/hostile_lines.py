@@ -59,8 +59,8 @@ VALID = {
     "ticket show": "TICKET.slth --no-cost",
     "ticket export": "TICKET.slth --safetensors NEW.safetensors",
     "rss solve": "INSTANCE.npz",
-    "reproduce pensia2020": "--weights WEIGHTS.safetensors",
-    "reproduce dacunha2022": "--weights WEIGHTS.safetensors",
+    "reproduce pensia2020": "--weights MLP.safetensors",
+    "reproduce dacunha2022": "--weights LENET5.safetensors",
     "bounds list": "",
     "bounds show": "becchetti2022",
     "bounds compute": "becchetti2022 --D 4 --eps 0.1",
@@ -80,6 +80,82 @@ VALID = {
     "proofs": "--quick",
     "demo": "--out NEW",
     "doctor": "",
+}
+
+
+# Options that do not go together, or that make no sense to the command; each line must be refused.
+CONFLICTS = {
+    "ticket find": (
+        "--model MODEL.py:trained --arch mlp --width 9 --out NEW.slth",
+        "--model MODEL.py:trained --weights MLP.safetensors --width 9 --out NEW.slth",
+        "--arch mlp --width 9 --out NEW.slth",
+        "--arch lenet5 --weights MLP.safetensors --width 9 --out NEW.slth",
+        "--width 9 --out NEW.slth",
+        "--model MODEL.py:missing --width 9 --out NEW.slth",
+        "--model MODEL.py --width 9 --out NEW.slth",
+        "--model MODEL.py:trained --width linear=9,conv=-1 --out NEW.slth",
+        "--model MODEL.py:trained --width linear=9 --width 0 --out NEW.slth",
+        "--model MODEL.py:trained --width 9 --skip * --out NEW.slth",
+        "--model MODEL.py:trained --width 9 --out TICKET.slth/x.slth",
+    ),
+    "ticket certify": (
+        "TICKET.slth --no-network",
+        "TICKET.slth --input-range 1,0",
+        "TICKET.slth --radius 1/0 --data digits",
+        "TICKET.slth --radius -1 --data digits",
+        "TICKET.slth --shape 3,3 --no-save",
+        "TICKET.slth --limit 0",
+        "MLP.safetensors",
+    ),
+    "ticket verify": (
+        "TICKET.slth --target MLP.safetensors",
+        f"TICKET.slth --expect {64 * '0'}",
+        "TICKET.slth TICKET.slth",
+    ),
+    "ticket evaluate": ("TICKET.slth --data EMPTY", "TICKET.slth --data digits --limit -1", "TICKET.slth --data STUDY"),
+    "ticket export": ("TICKET.slth", "TICKET.slth --onnx STUDY", "TICKET.slth --safetensors NEW.safetensors --shape 0"),
+    "rss solve": ("INSTANCE.npz --method exact --eps -1", "INSTANCE.npz --norm l3", "INSTANCE.npz --out NEW.txt"),
+    "bounds compute": ("dacunha2023", "first_moment --D 4 --eps 0.1 --constant 2", "npp --eps 0.1", "malach2020 --D 3"),
+    "bounds network": (
+        "",
+        "--arch digits --model MODEL.py:trained",
+        "--weights MLP.safetensors",
+        "--arch digits --weights MLP.safetensors",
+        "--arch digits --error 1",
+    ),
+    "study run": (
+        "existence --smoke --out STUDY",
+        "existence --smoke --out NEW --scheduler tcp://nowhere:1",
+        "existence --smoke --out NEW --engine spark",
+        "existence --smoke --out NEW --workers 0",
+        "compare.tom --out NEW",
+        "broken.toml --out NEW",
+    ),
+    "study export": ("STUDY", "STUDY --csv STUDY", "EMPTY --csv NEW.csv"),
+    "study rerun": ("STUDY zzz", "EMPTY 0"),
+    "train": (
+        "dense --arch digits --data digits",
+        "nope --arch digits --data digits --out NEW",
+        "dense --arch digits --data digits --out NEW --density 0.5",
+        "dense --arch digits --data digits --out NEW --option width=3",
+        "dense --arch digits --data digits --out NEW --recipe nope=3",
+        "dense --arch digits --data digits --out NEW --recipe batch=0",
+        "dense --arch digits --data digits --out NEW --tune batch=3",
+        "dense --arch digits --data digits --out NEW --sanity",
+        "dense --arch lenet5 --data digits --out NEW",
+        "dense --arch digits --data digits --out NEW --examples 1",
+        "dense --arch digits --data digits --out NEW --validation 100000",
+        "snip --arch digits --data digits --out NEW --recipe batch=3",
+        "gates --arch digits --data digits --out NEW --option penalty=-1",
+        "gates --arch digits --data digits --out NEW --option penalty=x",
+        "imp --arch digits --data digits --out NEW --density 1",
+        "imp --arch digits --data digits --out NEW --option fraction=2",
+        "gem-miner --arch digits --data digits --out NEW --option period=100",
+        "edge-popup --arch digits --data digits --out NEW --option init=nope",
+        "subset-sum --arch digits --data digits --out NEW --option seed=1",
+        "dro-ensemble --arch digits --data digits --out NEW --option lams=[0]",
+    ),
+    "compare": ("existence --smoke --out NEW", "compare --smoke --out NEW --workers 0", "compare --smoke --out STUDY"),
 }
 
 
@@ -131,6 +207,8 @@ def lines(command: str, parameters: list[Parameter], folder: Path) -> Iterator[L
     yield Line((*start, *_words(valid)))
     for wrong, more in (("extra argument", "surplus"), ("unknown option", "--no-such-option"), ("", "--help")):
         yield Line((*start, *_words(valid), more), wrong)
+    for words in CONFLICTS.get(command, ()):
+        yield Line((*start, *(_placed(word, folder) for word in words.split())), "a conflict")
     singles: list[tuple[dict[str, tuple[str, ...]], str]] = []
     for one in parameters:
         if one.required:
@@ -200,13 +278,13 @@ def _words(given: dict[str, tuple[str, ...]]) -> list[str]:
 
 def _values(command: str, one: Parameter, folder: Path) -> Iterator[tuple[str, bool]]:
     """Hostile values of a parameter, and whether a command must refuse them."""
+    bad, odd = BAD_TEXTS, tuple[str, ...]()
     if one.kind is Path:
-        bad, odd = tuple(_paths(command, one, folder)), ()
-    else:
-        bad, odd = {
-            int: (BAD_INTEGERS, ODD_INTEGERS),
-            float: (BAD_FLOATS, ODD_FLOATS),
-        }.get(one.kind, (BAD_TEXTS, ()))  # type: ignore[call-overload]
+        bad = tuple(_paths(command, one, folder))
+    elif one.kind is int:
+        bad, odd = BAD_INTEGERS, ODD_INTEGERS
+    elif one.kind is float:
+        bad, odd = BAD_FLOATS, ODD_FLOATS
     free = one.name in FREE.get(command, ())
     if free:  # each of these does all of the work
         bad = tuple(value for value in bad if value in ("", "\x1b[31mred", NOT_UTF8))

@@ -98,12 +98,12 @@ def _choose(linear: LinearMap, error: float, delta: float) -> WidthChoice:
     dimension = linear.part_size("channel", 0)
     # Below the second number the parent's scale is another, below the third nothing was measured.
     least = (LAW_CONSTANT * dimension**1.5 / error, TARGET_RMS / REACH * math.sqrt(dimension), 10 * dimension)
-    candidates = math.ceil(max(least))
-    if 2 * candidates > MAX_WIDTH:
+    if 2 * max(least) > MAX_WIDTH:
         raise InputError(
-            f"layer {linear.name} needs a width of about {2 * candidates:,} for a relative error of {error:g}; the "
+            f"layer {linear.name} needs a width of about {2 * max(least):.3g} for a relative error of {error:g}; the "
             f"largest is {MAX_WIDTH:,}. Ask for a larger error."
         )
+    candidates = math.ceil(max(least))
     try:
         size = TARGET_RMS
         needed = bounds.compute("first_moment", D=dimension, eps=error * size, z=size, delta=delta).value

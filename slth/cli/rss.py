@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,15 +13,14 @@ from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
 from slth.files import check_writable, write_whole
 
-if TYPE_CHECKING:
-    pass
-
 rss_app = typer.Typer(help="Multidimensional random subset sum.", no_args_is_help=True)
 reproduce_app = typer.Typer(help="Run published experiments again, with exact solvers.", no_args_is_help=True)
 
 WeightsFile = Annotated[
     Path | None, typer.Option(help="The trained weights; default: in targets beside the data folder.")
 ]
+
+Seed = Annotated[int, typer.Option(help="Seed of the random numbers that are summed.")]
 
 
 @rss_app.command("solve", epilog="Example: slth rss solve instance.npz --time-limit 10 --out solution.npz")
@@ -72,7 +71,7 @@ def solve(
 
 
 @reproduce_app.command("pensia2020", epilog="Example: slth reproduce pensia2020 --json")
-def pensia(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -> None:
+def pensia(weights: WeightsFile = None, seed: Seed = 0, as_json: Json = False) -> None:
     """397,000 weights of an MLP as exact subset sums of 21 random numbers each."""
     from slth.apps import reproduce
 
@@ -108,7 +107,7 @@ def pensia(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) ->
 
 
 @reproduce_app.command("dacunha2022", epilog="Example: slth reproduce dacunha2022")
-def dacunha(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -> None:
+def dacunha(weights: WeightsFile = None, seed: Seed = 0, as_json: Json = False) -> None:
     """Weights of LeNet-5's convolutions as exact subset sums of n random numbers, n = 5 … 30."""
     from slth.apps import reproduce
 

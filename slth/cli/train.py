@@ -29,7 +29,12 @@ class TrainCommand(TyperCommand):
     """The command ``slth train``, whose help shows the options of the method that is named on the line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Remember the method before the line is parsed: ``--help`` stops the parsing."""
+        """Remember the method before the line is parsed: ``--help`` stops the parsing.
+
+        Args:
+            ctx: the parser's context.
+            args: the words that follow ``slth train``.
+        """
         try:
             ctx.meta[METHOD] = self.make_parser(ctx).parse_args(args=list(args))[0].get("method")
         except Exception:  # a line that cannot be parsed is refused below, with the parser's own message
@@ -37,7 +42,12 @@ class TrainCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, and below it what can be set of the method."""
+        """Write the help, and below it what can be set of the method.
+
+        Args:
+            ctx: the parser's context.
+            formatter: see typer; it writes the help.
+        """
         super().format_help(ctx, formatter)
         _print_settings(str(ctx.meta[METHOD]))
 

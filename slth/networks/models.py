@@ -153,7 +153,7 @@ def _inferred_padding(arch: str, tensors: Mapping[str, torch.Tensor]) -> dict[st
     weight = tensors.get("fc1.weight")
     if arch != "lenet5" or weight is None or weight.ndim != 2:
         return {}
-    inputs = {lenet5(padding=padding).get_submodule("fc1").in_features: padding for padding in LENET5_PADDINGS}
+    inputs = {len(lenet5(padding=padding).get_parameter("fc1.weight")[0]): padding for padding in LENET5_PADDINGS}
     return {"padding": inputs[weight.shape[1]]} if weight.shape[1] in inputs else {}
 
 

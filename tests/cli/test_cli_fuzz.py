@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 import torch
 import typer
 from command_line import run
-from hostile_lines import BROKEN, Line, commands, lines
+from hostile_lines import BROKEN, VALID, Line, commands, lines
 from safetensors.torch import save_file
 from torch import nn
 
@@ -61,7 +63,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(content)
     (folder / "MODEL.py").write_text(MODEL)
     np.savez(folder / "INSTANCE.npz", vectors=np.sin(np.arange(12.0)).reshape(6, 2), target=np.ones(2))
-    save_file(models.mlp(bias=False).state_dict(), folder / "WEIGHTS.safetensors")
+    save_file(models.mlp(bias=False).state_dict(), folder / "MLP.safetensors")
+    save_file(models.lenet5().state_dict(), folder / "LENET5.safetensors")
+    (folder / "EMPTY").mkdir()
+    (folder / "DATA" / "mnist").mkdir(parents=True)
+    for name, shape in (("t10k-images-idx3-ubyte", (3, 28, 28)), ("t10k-labels-idx1-ubyte", (3,))):
+        head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+        (folder / "DATA" / "mnist" / name).write_bytes(head + bytes(math.prod(shape)))
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 10))
     find_ticket(model, width=40, input_range=(0, 1), example_input=torch.zeros(1, 1, 8, 8)).save(folder / "TICKET.slth")
     tiny = Path(hostile_lines.__file__).parent / "experiments" / "tiny_study.py"
@@ -75,6 +83,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _folder(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of that folder, in which the lines are called."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLTH_DATA", str(whole / "DATA"))
     return Path(shutil.copytree(whole, tmp_path / "files"))
 
 
@@ -100,10 +109,47 @@ def _enter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return enter
 
 
+def test_there_are_enough_lines_and_a_valid_one_of_each_command(tmp_path: Path) -> None:
+    made = {command: list(lines(command, parameters, tmp_path)) for command, parameters in COMMANDS.items()}
+    assert sum(map(len, made.values())) >= 1500
+    assert sum(bool(line.wrong) for found in made.values() for line in found) >= 1000
+    assert set(VALID) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_valid_line_is_accepted(command: str, folder: Path, enter: Callable[[Line], Outcome]) -> None:
+    first = next(lines(command, COMMANDS[command], folder))
+    code, err = enter(first)
+    assert code in (None, 0), err
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "err", "fault"),
+    [
+        (Line(("x",)), 0, "", ""),
+        (Line(("x",)), None, "", ""),
+        (Line(("x",), "--n 'x'"), 0, "", "must be refused"),
+        (Line(("x",), "--n 'x'"), None, "", "must be refused"),
+        (Line(("x",), "--n 'x'"), 1, "error: n must be …\n", ""),
+        (Line(("x",), "--n 'x'"), 1, "error: no such net, write:\n    import torch\n", ""),
+        (Line(("x",), "--n 'x'"), 1, "", "not a line of error"),
+        (Line(("x",), "--n 'x'"), 1, "Traceback …\nerror: no\n", "not a line of error"),
+        (Line(("x",), "--n 'x'"), 2, "Usage: …\nError: no\n", ""),
+        (Line(("x",), "--n 'x'"), 2, "error: no\n", "not an error of usage"),
+        (Line(("x",)), 130, "", "exit code 130"),
+    ],
+)
+def test_the_judge(line: Line, code: int | None, err: str, fault: str) -> None:
+    assert fault in judge(line, code, err)
+    assert bool(fault) == bool(judge(line, code, err))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_hostile_lines(command: str, folder: Path, enter: Callable[[Line], Outcome]) -> None:
     faults = []
     for line in lines(command, COMMANDS[command], folder):
+        for made in folder.glob("NEW*"):  # by a line that was accepted
+            shutil.rmtree(made) if made.is_dir() else made.unlink()
         before = contents(folder)
         try:
             code, err = enter(line)
@@ -127,8 +173,9 @@ def judge(line: Line, code: int | None, err: str) -> str:
     if not line.wrong and code in (None, 0):
         return ""
     if code == 1:
-        rows = err.splitlines()
-        return "" if rows and all(row.startswith("error: ") for row in rows) else f"not a line of error: {err!r}"
+        rows = err.splitlines()  # a line for each error; lines to copy are indented
+        is_one = rows and rows[0].startswith("error: ") and all(row.startswith(("error: ", "    ")) for row in rows)
+        return "" if is_one else f"not a line of error: {err!r}"
     if code == 2:
         return "" if "Error: " in err and "Traceback" not in err else f"not an error of usage: {err!r}"
     return f"exit code {code}, though it must be refused" if code in (None, 0) else f"exit code {code}"

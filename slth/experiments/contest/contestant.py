@@ -102,7 +102,7 @@ def prepare(point: Contestant, seed: int, **more: Any) -> Job:
     settings = SETTINGS.get(point.method)
     if settings is not None:
         settings.check(point.options, point.recipe)
-    for changes, recipe in ((point.recipe, settings and settings.recipe), (point.tune, FINE_TUNING)):
-        if recipe is not None:
-            replace(job, recipe=changes).resolve_recipe(recipe)
+        if settings.recipe is not None:
+            job.resolve_recipe(settings.recipe)
+    replace(job, recipe=point.tune).resolve_recipe(FINE_TUNING)
     return job
