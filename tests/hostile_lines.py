@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from known_lines import CONFLICTS, VALID
+
 NOT_UTF8 = os.fsdecode(b"bad\xff")
 # Words that are no whole number ≥ 0 of any size that makes sense, and words that are one, in an unusual way.
 BAD_INTEGERS = ("", " ", "x", "1.5", "inf", "nan", "1e400", "-1", "0x10", "1\x1b[2J", "1" + "0" * 30, "9" * 5000)
@@ -49,113 +51,6 @@ BROKEN = {
     "list.safetensors": b"\x02\x00\x00\x00\x00\x00\x00\x00[]",
     "broken.toml": b"[[grid]\n\xff",
     "broken.py": b"def broken(:\n",
-}
-# A valid line of each command; words in capitals are names of files that the tests make.
-VALID = {
-    "ticket find": "--model MODEL.py:trained --width 9 --out NEW.slth",
-    "ticket verify": "TICKET.slth",
-    "ticket certify": "TICKET.slth --no-save",
-    "ticket evaluate": "TICKET.slth --data digits --limit 5",
-    "ticket show": "TICKET.slth --no-cost",
-    "ticket export": "TICKET.slth --safetensors NEW.safetensors",
-    "rss solve": "INSTANCE.npz",
-    "reproduce pensia2020": "--weights MLP.safetensors",
-    "reproduce dacunha2022": "--weights LENET5.safetensors",
-    "bounds list": "",
-    "bounds show": "becchetti2022",
-    "bounds compute": "becchetti2022 --D 4 --eps 0.1",
-    "bounds layer": "--c-in 2 --c-out 3",
-    "bounds network": "--arch digits",
-    "bounds plot": "--out NEW.png",
-    "data list": "",
-    "study list": "",
-    "study run": "existence --smoke --out NEW",
-    "study status": "STUDY",
-    "study export": "STUDY --csv NEW.csv",
-    "study plot": "STUDY",
-    "study rerun": "STUDY 0",
-    "report": "STUDY",
-    "train": "dense --arch digits --data digits --out NEW",
-    "compare": "compare --smoke --out NEW",
-    "proofs": "--quick",
-    "demo": "--out NEW",
-    "doctor": "",
-}
-
-
-# Options that do not go together, or that make no sense to the command; each line must be refused.
-CONFLICTS = {
-    "ticket find": (
-        "--model MODEL.py:trained --arch mlp --width 9 --out NEW.slth",
-        "--model MODEL.py:trained --weights MLP.safetensors --width 9 --out NEW.slth",
-        "--arch mlp --width 9 --out NEW.slth",
-        "--arch lenet5 --weights MLP.safetensors --width 9 --out NEW.slth",
-        "--width 9 --out NEW.slth",
-        "--model MODEL.py:missing --width 9 --out NEW.slth",
-        "--model MODEL.py --width 9 --out NEW.slth",
-        "--model MODEL.py:trained --width linear=9,conv=-1 --out NEW.slth",
-        "--model MODEL.py:trained --width linear=9 --width 0 --out NEW.slth",
-        "--model MODEL.py:trained --width 9 --skip * --out NEW.slth",
-        "--model MODEL.py:trained --width 9 --out TICKET.slth/x.slth",
-    ),
-    "ticket certify": (
-        "TICKET.slth --no-network",
-        "TICKET.slth --input-range 1,0",
-        "TICKET.slth --radius 1/0 --data digits",
-        "TICKET.slth --radius -1 --data digits",
-        "TICKET.slth --shape 3,3 --no-save",
-        "TICKET.slth --limit 0",
-        "MLP.safetensors",
-    ),
-    "ticket verify": (
-        "TICKET.slth --target MLP.safetensors",
-        f"TICKET.slth --expect {64 * '0'}",
-        "TICKET.slth TICKET.slth",
-    ),
-    "ticket evaluate": ("TICKET.slth --data EMPTY", "TICKET.slth --data digits --limit -1", "TICKET.slth --data STUDY"),
-    "ticket export": ("TICKET.slth", "TICKET.slth --onnx STUDY", "TICKET.slth --safetensors NEW.safetensors --shape 0"),
-    "rss solve": ("INSTANCE.npz --method exact --eps -1", "INSTANCE.npz --norm l3", "INSTANCE.npz --out NEW.txt"),
-    "bounds compute": ("dacunha2023", "first_moment --D 4 --eps 0.1 --constant 2", "npp --eps 0.1", "malach2020 --D 3"),
-    "bounds network": (
-        "",
-        "--arch digits --model MODEL.py:trained",
-        "--weights MLP.safetensors",
-        "--arch digits --weights MLP.safetensors",
-        "--arch digits --error 1",
-    ),
-    "study run": (
-        "existence --smoke --out STUDY",
-        "existence --smoke --out NEW --scheduler tcp://nowhere:1",
-        "existence --smoke --out NEW --engine spark",
-        "existence --smoke --out NEW --workers 0",
-        "compare.tom --out NEW",
-        "broken.toml --out NEW",
-    ),
-    "study export": ("STUDY", "STUDY --csv STUDY", "EMPTY --csv NEW.csv"),
-    "study rerun": ("STUDY zzz", "EMPTY 0"),
-    "train": (
-        "dense --arch digits --data digits",
-        "nope --arch digits --data digits --out NEW",
-        "dense --arch digits --data digits --out NEW --density 0.5",
-        "dense --arch digits --data digits --out NEW --option width=3",
-        "dense --arch digits --data digits --out NEW --recipe nope=3",
-        "dense --arch digits --data digits --out NEW --recipe batch=0",
-        "dense --arch digits --data digits --out NEW --tune batch=3",
-        "dense --arch digits --data digits --out NEW --sanity",
-        "dense --arch lenet5 --data digits --out NEW",
-        "dense --arch digits --data digits --out NEW --examples 1",
-        "dense --arch digits --data digits --out NEW --validation 100000",
-        "snip --arch digits --data digits --out NEW --recipe batch=3",
-        "gates --arch digits --data digits --out NEW --option penalty=-1",
-        "gates --arch digits --data digits --out NEW --option penalty=x",
-        "imp --arch digits --data digits --out NEW --density 1",
-        "imp --arch digits --data digits --out NEW --option fraction=2",
-        "gem-miner --arch digits --data digits --out NEW --option period=100",
-        "edge-popup --arch digits --data digits --out NEW --option init=nope",
-        "subset-sum --arch digits --data digits --out NEW --option seed=1",
-        "dro-ensemble --arch digits --data digits --out NEW --option lams=[0]",
-    ),
-    "compare": ("existence --smoke --out NEW", "compare --smoke --out NEW --workers 0", "compare --smoke --out STUDY"),
 }
 
 
@@ -200,15 +95,15 @@ def lines(command: str, parameters: list[Parameter], folder: Path) -> Iterator[L
     Args:
         command: its words, with blanks between.
         parameters: of the command.
-        folder: that holds the files of :data:`BROKEN` and those that :data:`VALID` names.
+        folder: that holds the files of :data:`BROKEN` and those that :mod:`known_lines` names.
     """
     valid = _valid(command, parameters, folder)
     start = tuple(command.split())
     yield Line((*start, *_words(valid)))
     for wrong, more in (("extra argument", "surplus"), ("unknown option", "--no-such-option"), ("", "--help")):
         yield Line((*start, *_words(valid), more), wrong)
-    for words in CONFLICTS.get(command, ()):
-        yield Line((*start, *(_placed(word, folder) for word in words.split())), "a conflict")
+    for conflict in CONFLICTS.get(command, ()):
+        yield Line((*start, *(_placed(word, folder) for word in conflict.split())), "a conflict")
     singles: list[tuple[dict[str, tuple[str, ...]], str]] = []
     for one in parameters:
         if one.required:
@@ -219,8 +114,9 @@ def lines(command: str, parameters: list[Parameter], folder: Path) -> Iterator[L
             yield Line((*start, *_words(valid), f"{one.option}=maybe"), "a flag takes no value")
             continue
         for value, is_bad in _values(command, one, folder):
-            words = (f"{one.option}={value}",) if one.option else ("--", value)
-            changed = {key: given for key, given in valid.items() if key != one.name} | {one.name: words}
+            given = (f"{one.option}={value}",) if one.option else ("--", value)
+            changed = {key: words for key, words in valid.items() if key != one.name}
+            changed[one.name] = given
             wrong = f"{one.option or one.name} {value[:40]!r}" if is_bad else ""
             singles.append((changed, wrong))
             yield Line((*start, *_words(changed)), wrong)
@@ -278,7 +174,8 @@ def _words(given: dict[str, tuple[str, ...]]) -> list[str]:
 
 def _values(command: str, one: Parameter, folder: Path) -> Iterator[tuple[str, bool]]:
     """Hostile values of a parameter, and whether a command must refuse them."""
-    bad, odd = BAD_TEXTS, tuple[str, ...]()
+    bad: tuple[str, ...] = BAD_TEXTS
+    odd: tuple[str, ...] = ()
     if one.kind is Path:
         bad = tuple(_paths(command, one, folder))
     elif one.kind is int:

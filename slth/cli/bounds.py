@@ -41,7 +41,8 @@ def show(key: Annotated[str, typer.Argument(help="As in slth bounds list.")], as
         echo_json(about, own_text=True)
         return
     arguments = about.pop("arguments")
-    rows = [(name, str(value)) for name, value in about.items() if value != ""]
+    words = {"scope": "ε is of a", "checked": "statement checked"}
+    rows = [(words.get(name, name), str(value)) for name, value in about.items() if value != ""]
     table(("", ""), rows, numbers=False)
     echo()
     table(

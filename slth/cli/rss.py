@@ -26,13 +26,15 @@ Seed = Annotated[int, typer.Option(help="Seed of the random numbers that are sum
 @rss_app.command("solve", epilog="Example: slth rss solve instance.npz --time-limit 10 --out solution.npz")
 def solve(
     instance: Annotated[Path, typer.Argument(help=".npz with vectors (n, D), target (D,), optionally cardinality.")],
-    method: Annotated[str, typer.Option(help="auto, or a method's name.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="auto, exact, core, local, relax, pursuit, differencing, cpsat, highs or scip.")
+    ] = "auto",
     norm: Annotated[str, typer.Option(help="linf or l2: the norm of the error.")] = "linf",
     eps: Annotated[float | None, typer.Option(help="An error that is good enough.")] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds; then the best selection so far is given.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of every random choice.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
-    max_memory: Annotated[float, typer.Option(help="Bytes for tables.")] = 1e9,
+    threads: Annotated[int | None, typer.Option(help="Number of threads; default: one for each core.")] = None,
+    max_memory: Annotated[float, typer.Option(help="Bytes for the tables of exact and core.")] = 1e9,
     out: Annotated[Path | None, typer.Option(help="Write selected, error and lower_bound to this .npz.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -91,6 +91,7 @@ def train(
             echo_json(SUMMARIES)
         else:
             table(("method", "what"), list(SUMMARIES.items()), numbers=False)
+            echo("strong: the weights stay as they were drawn. The options of a method: slth train METHOD --help")
         return
     if method not in SUMMARIES:
         raise InputError(f"method must be one of {', '.join(SUMMARIES)}; got {method!r}. See: slth train list")

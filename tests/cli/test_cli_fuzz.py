@@ -16,7 +16,8 @@ import pytest
 import torch
 import typer
 from command_line import run
-from hostile_lines import BROKEN, VALID, Line, commands, lines
+from hostile_lines import BROKEN, Line, commands, lines
+from known_lines import VALID
 from safetensors.torch import save_file
 from torch import nn
 
