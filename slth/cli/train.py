@@ -147,7 +147,9 @@ def _print_settings(method: str) -> None:
     from slth.experiments.contest.methods import SETTINGS
     from slth.experiments.contest.options import attribute_meanings
 
-    settings = SETTINGS[method]
+    settings = SETTINGS.get(method)
+    if settings is None:
+        return
     echo(f"{method}: {SUMMARIES[method]}")
     if method in WITHOUT_DENSITY:
         echo(f"It has no --density: {WITHOUT_DENSITY[method]}.")
