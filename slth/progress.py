@@ -226,6 +226,17 @@ class Several:
             part.end(task)
 
 
+class WithoutNews(Several):
+    """Passes everything on but lines of news: for a part of the work whose lines are of no interest to the whole.
+
+    Args:
+        parts: who hears it, in order.
+    """
+
+    def say(self, line: str) -> None:
+        """Leave the line out."""
+
+
 @contextmanager
 def follow(progress: bool | Progress, tasks: Mapping[str, int], *, unit: str = "steps") -> Iterator[Progress]:
     """Begin tasks, and end them whatever happens.

@@ -15,7 +15,7 @@ from rich import progress as rich_progress
 
 from slth.cli.show import Json, console, echo, echo_json, echo_news, table
 from slth.errors import InputError
-from slth.files import check_writable
+from slth.files import check_folder, check_writable
 from slth.progress import Progress, Silent
 
 study_app = typer.Typer(help="Sweeps over width, dimension, structure, …, that resume and scale.", no_args_is_help=True)
@@ -52,6 +52,7 @@ def run(
     from slth.experiments.engine.spec import load_spec
 
     spec = load_spec(name)
+    check_folder(out, "--out")
     totals = run_study(
         spec.quick() if smoke else spec, out, engine=engine, workers=workers, scheduler=scheduler,
         progress=_listener(as_json), command=shlex.join(["slth", *sys.argv[1:]]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.certify import certify
+from slth.cli.certify import Half, certify
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
 from slth.files import check_writable
@@ -64,7 +64,7 @@ def find(
     as_json: Json = False,
 ) -> None:
     """Find the ticket of a trained network in a random parent; save it, its target and its card."""
-    from slth.cli.arguments import load_target, parse_range, parse_width
+    from slth.cli.arguments import check_text, load_target, parse_range, parse_width
     from slth.tickets import find_ticket
     from slth.tickets.files.file import target_path
 
@@ -72,6 +72,9 @@ def find(
         raise InputError(f"--out must end in .slth; got {out}. For example: --out {out.with_suffix('.slth').name}")
     for beside in (target_path(out), out.with_suffix(".md")):
         check_writable(beside, "--out, with the target and the card beside it,")
+    stated = {"task": task, "data": data, "licence": licence}
+    for name, text in stated.items():
+        check_text(f"--{name}", text or "")
     widths, span = parse_width(width), parse_range(input_range)
     network, example = load_target(arch=arch, weights=weights, model=model)
     ticket = find_ticket(
@@ -89,7 +92,6 @@ def find(
         time_limit=time_limit,
         progress=not as_json,
     )
-    stated = {"task": task, "data": data, "licence": licence}
     ticket.info.update({key: value for key, value in stated.items() if value is not None})
     ticket.save(out)
     _print_ticket(ticket, out, as_json, cost=False)
@@ -109,7 +111,7 @@ def verify(
     data: Annotated[
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certified agreement is proved again.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Half = "test",
     expect: Annotated[
         str | None, typer.Option(help="The target's hash that you trust, or how it begins; another one fails.")
     ] = None,
@@ -155,7 +157,7 @@ def verify(
 def evaluate(
     file: File,
     data: Annotated[str, typer.Option(help="digits, a name in $SLTH_DATA, or a folder with IDX files.")],
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Half = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")] = None,
     target: Given = None,
     folded: Annotated[

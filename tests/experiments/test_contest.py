@@ -245,7 +245,7 @@ def test_the_command_line_trains_and_says_what_came(
                 ("dense", "--option", "width=3", "width"),
                 ("dense", "--recipe", "milestones=5", "milestones"),
                 ("dense", "--unknown", "nowhere", "nowhere"),
-                ("dense", "--tensorboard", __file__, "TensorBoard"),
+                ("dense", "--tensorboard", __file__, "--tensorboard must name a folder"),
                 ("dense", "--recipe", "learning_rate=1e30", "--recipe", "optimiser=sgd", "Lower the learning rate"),
                 ("filters", "--option", "ratio=x", "ratio"),
                 ("dro-ensemble", "--option", "lams=5", "lams"),

@@ -472,7 +472,10 @@ def test_commands_that_fail_say_so_in_one_line(
     assert "workers must be an integer between 1 and" in says(
         "study", "run", "mine.toml", "--out", "u", "--workers", "0"
     )
-    assert "u holds no run. Start one with" in says("study", "status", "u")
+    assert not (place / "u").exists()
+    with write_store(place / "v"):
+        pass
+    assert "v holds no run. Start one with" in says("study", "status", "v")
     with write_store("s"):
         assert "another process is writing s" in says("study", "run", "mine.toml", "--out", "s")
     began = time.monotonic()

@@ -48,6 +48,24 @@ class Pool(Protocol):
         """Stop; what is in flight is lost."""
 
 
+def check_engine(engine: str, *, workers: int | None = None, scheduler: str | None = None) -> None:
+    """Refuse an engine that cannot be opened with these options, before a folder is made for it.
+
+    Args:
+        engine: one of ``ENGINES``.
+        workers: see :func:`open_pool`.
+        scheduler: see :func:`open_pool`.
+
+    Raises:
+        InputError: no such engine, or an option that makes no sense to it.
+    """
+    check_choice("engine", engine, ENGINES)
+    if workers is not None:
+        check_int("workers", workers, 1, 10_000, "One for each core is a good choice.")
+    if engine == "local" and scheduler is not None:
+        raise InputError("a scheduler is for Dask. Add --engine dask, or leave --scheduler out.")
+
+
 def open_pool(
     engine: str, tasks: Sequence[Task] = (), *, workers: int | None = None, scheduler: str | None = None
 ) -> Pool:
@@ -65,14 +83,10 @@ def open_pool(
         The workers. Whoever opens them closes them.
 
     Raises:
-        InputError: no such engine, no answer from the scheduler, or Dask is not installed.
+        InputError: see :func:`check_engine`; or no answer from the scheduler, or Dask is not installed.
     """
-    check_choice("engine", engine, ENGINES)
-    if workers is not None:
-        check_int("workers", workers, 1, 10_000, "One for each core is a good choice.")
+    check_engine(engine, workers=workers, scheduler=scheduler)
     if engine == "local":
-        if scheduler is not None:
-            raise InputError("a scheduler is for Dask. Add --engine dask, or leave --scheduler out.")
         return LocalPool(min(workers or usable_cores(), len(tasks)), tasks)
     return DaskPool(scheduler, workers)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slth.errors import DataError, InputError
-from slth.experiments.engine.pool import complete, open_pool
+from slth.experiments.engine.pool import check_engine, complete, open_pool
 from slth.experiments.engine.registry import load_study
 from slth.experiments.engine.spec import Spec, canonical, make_spec
 from slth.experiments.engine.store import Store
@@ -94,6 +94,7 @@ def run_study(
         InputError: a spec that makes no sense, a folder that cannot be written or is being written by another process,
             a full disk, no scheduler. Rows that were committed before stay.
     """
+    check_engine(engine, workers=workers, scheduler=scheduler)
     study = load_study(spec.study, spec.paths)
     tasks = plan(spec, study)
     listener = listening(progress, unit=POINTS)

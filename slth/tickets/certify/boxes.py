@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from slth.errors import InputError
+from slth.errors import InputError, check_positive
 from slth.networks.graph import Step
 from slth.progress import Progress, follow
 from slth.tickets.certify.differences import Pair
@@ -126,7 +126,11 @@ def unknowns_budget(propagation: Propagation, box: Box, max_memory: float) -> in
         propagation: the target and the ticket.
         box: the inputs of one example.
         max_memory: bytes for the affine forms.
+
+    Raises:
+        InputError: a number of bytes that is not finite and positive.
     """
+    check_positive("max_memory", max_memory, "It is a number of bytes.")
     wanted, budget = box.lo[0].numel(), int(max_memory / (8 * FORM_COPIES * box.lo[0].numel()))
 
     def count(step: Step, pair: Pair) -> None:

@@ -71,6 +71,7 @@ def certify_network(
     Source: propagation
     """
     began = time.perf_counter()
+    check_int("seed", seed, 0, 2**64 - 1)
     low, high = input_range(record, low, high)
     shape = input_shape(record, shape, images)
     folded = fold_record(record)
