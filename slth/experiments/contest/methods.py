@@ -184,7 +184,7 @@ def subset_sum(job: Job) -> Outcome:
     kept, total = sum(layer.weights for layer in ticket.layers), sum(layer.random for layer in ticket.layers)
     return Outcome(
         network=ticket.folded(), tuned=None, kept=kept, total=total, epochs=target.epochs,
-        seconds=sum(layer.seconds for layer in ticket.layers), untouched=True,
+        seconds=sum(layer.seconds or 0.0 for layer in ticket.layers), untouched=True,
         notes={"target_seconds": target.seconds, "kept_channels": ticket.kept_channels,
                "worst_relative_rms": max(layer.relative_rms for layer in ticket.layers)},
     )  # fmt: skip

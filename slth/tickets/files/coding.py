@@ -71,8 +71,8 @@ def decode(alpha: float, beta: float, data: Bytes, sizes: Places) -> Places:
         Kept places, int64, increasing.
 
     Raises:
-        ValueError: α or β is out of range; the code is of another type or length; or it keeps more places than the code of
-            a ticket has for its length.
+        ValueError: α or β is out of range; the code is of another type or length; or it keeps more places than it has
+            bytes for.
     """
     if not (0 < alpha < 1e9 and 0 < beta < 1e9):
         raise ValueError(f"alpha and beta must lie in (0, 1e9); got {alpha} and {beta}")
