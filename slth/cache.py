@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import platformdirs
+
+from slth.errors import InputError
+from slth.files import write_whole
+
+# Who waits this long for another process computes the same itself.
+LONGEST_WAIT_SECONDS = 3600.0
 
 
 def cache_folder(purpose: str, *packages: str) -> Path:
@@ -56,3 +65,54 @@ def code_digest(*packages: str) -> str:
         for file in files:
             digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def made_once(folder: Path | None, name: str, make: Callable[[], bytes]) -> bytes:
+    """What a function makes, from a file if it was made before.
+
+    Processes that ask at the same time wait for the first of them. A file that is damaged is made again.
+
+    Args:
+        folder: where it is kept; None for nowhere, so that it is made each time.
+        name: of the file; it must tell everything that the content depends on, beside the code.
+        make: computes the content.
+
+    Returns:
+        The content.
+    """
+    if folder is None:
+        return make()
+    path = folder / name
+    found = _read_whole(path)
+    if found is not None:
+        return found
+    with _alone(folder / f"{name}.lock"):
+        found = _read_whole(path)  # by now another process may have made it
+        if found is None:
+            found = make()
+            with suppress(InputError):  # a full disk costs the next one its time, and nobody the result
+                write_whole(path, hashlib.sha256(found).digest() + found)
+    return found
+
+
+def _read_whole(path: Path) -> bytes | None:
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = raw[:32], raw[32:]
+    return content if hashlib.sha256(content).digest() == digest else None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases with the process; where there are no locks, go on without."""
+    try:
+        lock = sqlite3.connect(path, timeout=LONGEST_WAIT_SECONDS)
+    except sqlite3.Error:
+        yield
+        return
+    with closing(lock):
+        with suppress(sqlite3.Error):
+            lock.execute("BEGIN EXCLUSIVE")
+        yield

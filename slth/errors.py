@@ -49,6 +49,10 @@ class TrainingError(SlthError, RuntimeError):
     """Training that cannot go on: the loss is not a number, or a layer has no weights left."""
 
 
+class TimeLimitError(SlthError, TimeoutError):
+    """Work that was stopped because the time that it was given is over."""
+
+
 def check_array(name: str, value: Any, shape: str, ndim: int, hint: str) -> npt.NDArray[np.float64]:
     """Return ``value`` as a finite C-contiguous float64 array of ``ndim`` dimensions, none of them empty.
 

@@ -6,11 +6,13 @@ nothing (:class:`Silent`), bars with the time left (:class:`Bars`), lines of tex
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from slth.errors import TimeLimitError
 from slth.text import printable
 
 if TYPE_CHECKING:
@@ -162,6 +164,32 @@ class Bars(Silent):
             self._bars.stop()
 
 
+class Deadline(Silent):
+    """Stops work at the first step that it tells after its time is over.
+
+    Args:
+        seconds: how long the work may take from now on.
+        kept: what stays of the work and what to do next, a sentence for the error.
+    """
+
+    def __init__(self, seconds: float, kept: str) -> None:
+        self._seconds, self._kept = seconds, kept
+        self._end = time.monotonic() + seconds
+
+    def advance(self, task: str, steps: int = 1) -> None:
+        """See :class:`Progress`.
+
+        Args:
+            task: its name.
+            steps: how many steps were done since the last call.
+
+        Raises:
+            TimeLimitError: the time is over.
+        """
+        if time.monotonic() >= self._end:
+            raise TimeLimitError(f"stopped after the time limit of {self._seconds:g} s. {self._kept}")
+
+
 class Several:
     """Passes everything on to several listeners.
 
@@ -196,6 +224,17 @@ class Several:
         """See :class:`Progress`."""
         for part in self._parts:
             part.end(task)
+
+
+class WithoutNews(Several):
+    """Passes everything on but lines of news: for a part of the work whose lines are of no interest to the whole.
+
+    Args:
+        parts: who hears it, in order.
+    """
+
+    def say(self, line: str) -> None:
+        """Leave the line out."""
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import joblib
 from slth.cache import writable_cache_folder
 from slth.progress import Progress, follow
 from slth.theory import bounds
+from slth.theory.evaluation import check_constant
+from slth.theory.parameters import check_parameters
 
 # Tolerances of the figure, eight for each of three decades.
 PLOT_EPS = [0.25 * 10 ** (-i / 8) for i in range(25)]
@@ -32,7 +34,12 @@ def bound_curves(
 
     Returns:
         The curves, each under a label that says what the constant is; nan where a bound has no number.
+
+    Raises:
+        InputError: an argument is out of range.
     """
+    check_parameters(D=dimension, z=z)
+    check_constant(constant)
     one_channel = {"d": 1, "c_in": 1, "c_out": dimension, "depth": 1}  # the theorem's form D⁶·log³(D/ε)
     asked: list[tuple[str, dict[str, Any], float | None]] = [
         ("first_moment", {"D": dimension, "z": z}, None),

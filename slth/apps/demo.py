@@ -18,7 +18,7 @@ from slth.baselines.digits import train_digits
 from slth.environment import environment
 from slth.errors import InputError, SlthError, check_int
 from slth.files import check_folder, write_whole
-from slth.progress import Lines, Progress, listening
+from slth.progress import Lines, Progress, WithoutNews, listening
 from slth.report import Section, png, write_report
 from slth.tickets import Score, Ticket, Verification, evaluate, find_ticket
 
@@ -58,7 +58,7 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: bool | Progress = L
     Args:
         folder: to write to; it is made if it does not exist.
         seed: of the random parents.
-        progress: who hears the lines of news and the progress of the searches.
+        progress: who hears the lines of news and the progress of training, searches and evaluation.
 
     Returns:
         What the demo found.
@@ -68,13 +68,13 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: bool | Progress = L
     """
     began = time.perf_counter()
     check_int("seed", seed, 0, 2**64 - 1)
-    folder, listener = _made(check_folder(folder, "--out")), listening(progress, unit="channels")
+    folder, listener = _made(check_folder(folder, "--out")), listening(progress)
     say = listener.say
     smoke = os.environ.get("SLTH_SMOKE") == "1"
     widths = SMOKE_WIDTHS if smoke else WIDTHS
     train, test = data.load("digits", "train"), data.load("digits", "test")
     say(f"target: a CNN on {len(train):,} digits of 8×8 pixels, trained for {SMOKE_EPOCHS if smoke else EPOCHS} epochs")
-    model = train_digits(train, SMOKE_EPOCHS if smoke else EPOCHS)
+    model = train_digits(train, SMOKE_EPOCHS if smoke else EPOCHS, progress=WithoutNews([listener]))
 
     scores: dict[int, list[Score]] = {}
     for width in widths:
@@ -86,7 +86,7 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: bool | Progress = L
             seed=seed,
             progress=listener,
         )
-        scores[width] = evaluate(ticket, test)
+        scores[width] = evaluate(ticket, test, progress=listener)
         row = {score.name: score for score in scores[width]}
         say(
             f"width {width:>6,}: ticket {row['ticket'].accuracy:6.1%}  target {row['target'].accuracy:6.1%}  "

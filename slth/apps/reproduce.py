@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from slth import data
-from slth.errors import DataError, InputError
+from slth.errors import DataError, InputError, check_int
 from slth.networks import models
 from slth.rss.weights import solve_weights
 from slth.tickets.checks.evaluate import predict
@@ -34,6 +34,7 @@ PENSIA = {
 }
 DACUNHA_MEDIAN = {5: 0.0257, 10: 0.00114, 15: 0.000044}
 DACUNHA_P90 = {5: 0.1126, 10: 0.00507, 15: 0.000197}
+MOST_SEED = 2**64 - 1
 DACUNHA_WARNING = (
     "published errors for n ≥ 20 lie far below the exact binary optimum (unrounded solver values were "
     "multiplied in): there is nothing valid to compare with"
@@ -106,10 +107,12 @@ def pensia2020(weights: Path, *, n: int = 21, seed: int = 0, threads: int | None
         A ticket for each reading.
 
     Raises:
+        InputError: the seed is out of range.
         DataError: MNIST or the weights are not there.
 
     Source: pensia2020
     """
+    check_int("seed", seed, 0, MOST_SEED)
     test = data.load("mnist", "test")
     model = models.load_weights("mlp", weights)
     wanted = _accuracy(model, test)
@@ -174,11 +177,12 @@ def dacunha2022(
         The errors at each n.
 
     Raises:
-        InputError: a size is out of range.
+        InputError: a size or the seed is out of range.
         DataError: the weights are not there.
 
     Source: dacunha2022cnn
     """
+    check_int("seed", seed, 0, MOST_SEED)
     if max(sizes) > 30 or min(sizes) < 2:
         raise InputError(f"sizes must lie between 2 and 30; got {sizes}.")
     model = models.load_weights("lenet5", weights)

@@ -196,7 +196,8 @@ def tickets(
         recipe: how the scores are trained; its seed is replaced.
         detach: whether the weights of the loss are held constant; see :func:`robust_loss`.
         init: how the weights are drawn; see :func:`slth.baselines.frozen.frozen_form`.
-        scale_fan: whether larger weights make up for the density; see :func:`slth.baselines.frozen.frozen_form`.
+        scale_fan: whether the weights are drawn larger by 1/√density, to make up for those removed; see
+            :func:`slth.baselines.frozen.frozen_form`.
         folder: folder for one checkpoint for each ticket; None for none.
         device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.
         progress: who listens; True for bars.

@@ -90,8 +90,10 @@ def find(
         density: fraction of the weights of every layer to keep, in (0, 1].
         recipe: how the scores are trained; recipe.seed controls the data order.
         seed: seed of weights and scores.
-        init: how the weights are drawn; see :func:`slth.baselines.frozen.frozen_form`.
-        scale_fan: whether larger weights make up for the density; see :func:`slth.baselines.frozen.frozen_form`.
+        init: how the weights are drawn: ``signed_constant``, ``kaiming_normal``, ``kaiming_uniform``, or ``given`` for
+            those of the model; see :func:`slth.baselines.frozen.frozen_form`.
+        scale_fan: whether the weights are drawn larger by 1/√density, to make up for those removed; see
+            :func:`slth.baselines.frozen.frozen_form`.
         objective: what is minimised; None for plain cross-entropy.
         validation: monitored only; never used for selection.
         checkpoint: file to continue from; see :func:`slth.baselines.training.train`.

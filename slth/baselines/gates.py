@@ -170,7 +170,8 @@ def find(
         structure: ``weight``, ``filter`` or ``channel``; see :class:`Gated`.
         penalty: λ > 0, held constant: the density follows from it. None adjusts λ towards ``density``.
         sigma: σ > 0, standard deviation of the noise.
-        init: how the weights are drawn; see :func:`slth.baselines.frozen.frozen_form`.
+        init: how the weights are drawn: ``signed_constant``, ``kaiming_normal``, ``kaiming_uniform``, or ``given`` for
+            those of the model; see :func:`slth.baselines.frozen.frozen_form`.
         validation: monitored only; never used for selection. The accuracy is that of the soft gates.
         checkpoint: file to continue from; see :func:`slth.baselines.training.train`.
         device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.

@@ -139,11 +139,12 @@ def find(
             horizon more.
         recipe: how the scores are trained; recipe.seed controls the data order.
         seed: seed of weights and scores.
-        penalty: λ > 0.
+        penalty: λ > 0, the weight of the L2 penalty on the scores.
         period: T, epochs between freezes; fewer than the recipe has.
         horizon: number of epochs after which the flags would be down to s. None for the last freeze; the recipe's
             epochs give the paper's c = ln(1/s)/E.
-        init: how the weights are drawn; see :func:`slth.baselines.frozen.frozen_form`.
+        init: how the weights are drawn: ``signed_constant``, ``kaiming_normal``, ``kaiming_uniform``, or ``given`` for
+            those of the model; see :func:`slth.baselines.frozen.frozen_form`.
         validation: monitored only; never used for selection.
         checkpoint: file to continue from; see :func:`slth.baselines.training.train`.
         device: ``cpu`` or a GPU; see :func:`slth.baselines.training.train`.

@@ -15,8 +15,9 @@ from slth.cli.proofs import proofs
 from slth.cli.rss import reproduce_app, rss_app
 from slth.cli.show import Json, echo, echo_json, echo_news, table
 from slth.cli.study import report, study_app
+from slth.cli.termination import TERMINATED, TERMINATED_LINE, Terminated, catch_sigterm
 from slth.cli.ticket import ticket_app
-from slth.cli.train import compare, train
+from slth.cli.train import TrainCommand, compare, train
 from slth.errors import SlthError
 from slth.text import printable
 
@@ -37,7 +38,10 @@ app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.command("report", epilog="Example: slth report existence")(report)
 app.command(
-    "train", epilog="Example: slth train gem-miner --data digits --arch digits --density 0.05 --finetune 5 --out run"
+    "train",
+    cls=TrainCommand,
+    epilog="The options of one method: slth train gem-miner --help. "
+    "Example: slth train gem-miner --data digits --arch digits --density 0.05 --finetune 5 --out run",
 )(train)
 app.command("compare", epilog="Example: slth compare compare --smoke --out contest")(compare)
 app.command("proofs", epilog="Example: slth proofs --quick")(proofs)
@@ -45,16 +49,30 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point: run the app; print slth's own errors as one line and exit with 1."""
+    """Entry point: run the app; print slth's own errors, and the system's, as one line and exit with 1."""
     try:
-        code = app(standalone_mode=False) or 0
+        with catch_sigterm():
+            code = app(standalone_mode=False) or 0
     except SlthError as error:
         echo(f"error: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):  # lines to copy
+            echo("\n".join(f"    {line}" for line in note.splitlines()), newlines=True, err=True)
         code = 1
     except BrokenPipeError:
         code = 0  # the reader, `head` for instance, has had enough
+    except OSError as error:
+        # What the system refuses, wherever it does: a name that is too long, a disk that is full.
+        place = "" if error.filename is None else f"{error.filename}: "
+        echo(f"error: {place}{error.strerror or error}. Choose another path, or free what is missing.", err=True)
+        code = 1
+    except UnicodeEncodeError as error:
+        echo(f"error: text must be UTF-8; got {error.object[:200]!r}. Write it in UTF-8.", err=True)
+        code = 1
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except Terminated:
+        code = TERMINATED
+        echo(TERMINATED_LINE, err=True)
     except Exception as error:
         # A usage error of the parser has a method `show`. Anything else is a bug and keeps its traceback.
         if not (hasattr(error, "show") and hasattr(error, "exit_code")):
@@ -86,7 +104,7 @@ def demo(
     from slth.apps.demo import run_demo
     from slth.progress import Bars
 
-    run_demo(out, seed=seed, progress=Bars("channels", write=echo_news, transient=True))
+    run_demo(out, seed=seed, progress=Bars(write=echo_news, transient=True))
 
 
 @app.command(epilog="Example: slth doctor --json")

@@ -49,6 +49,26 @@ def load_target(*, arch: str | None, weights: Path | None, model: str | None) ->
     return _from_file(model)
 
 
+def check_text(option: str, text: str) -> str:
+    """Refuse text that no file can hold.
+
+    Args:
+        option: name of the option, for the message.
+        text: what was given.
+
+    Returns:
+        The text.
+
+    Raises:
+        InputError: the text is not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as cause:
+        raise InputError(f"{option} must be text in UTF-8; got {text[:200]!r}. Write it in UTF-8.") from cause
+    return text
+
+
 def parse_width(text: str) -> int | dict[str, int]:
     """A width, or widths by layer: ``"20000"`` → 20000; ``"conv=60000,linear=20000"`` → a dict.
 
@@ -117,7 +137,7 @@ def parse_radii(text: str) -> list[float]:
     """
     try:
         radii = [float(Fraction(part.strip())) for part in text.split(",")]
-    except (ValueError, ZeroDivisionError) as cause:
+    except (ValueError, ZeroDivisionError, OverflowError) as cause:
         raise InputError(f"--radius must be numbers or fractions such as 0,1/255,2/255; got {text!r}.") from cause
     if min(radii) < 0:
         raise InputError(f"--radius must be at least 0; got {text!r}.")

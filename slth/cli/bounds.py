@@ -4,43 +4,33 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from slth.cli.bound_records import Constant, Delta, Eps, Z, evaluation_record, layer_record
+from slth.cli.bounds_network import network
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError, check_int
 from slth.files import check_writable, write_whole
-
-if TYPE_CHECKING:
-    from slth.theory.bounds import Entry, Layer
-    from slth.theory.evaluation import Bound
 
 bounds_app = typer.Typer(
     help="Width and sample bounds from the literature, and their hypotheses.", no_args_is_help=True
 )
 
-Constant = Annotated[
-    float | None, typer.Option(help="Assume this for the unspecified constant; without it, it stays a letter.")
-]
-Eps = Annotated[float, typer.Option(help="Tolerance of the network's output, L∞.")]
-Delta = Annotated[float, typer.Option(help="Failure probability.")]
-Z = Annotated[float, typer.Option("--z", help="Size of target entries, in a candidate's standard deviations.")]
-
-# The bounds that a network's table shows of each layer: a necessary one, a measured one, and two that suffice.
-TABLE_BOUNDS = ("first_moment", "relax_scaling", "becchetti2022", "dacunha2023")
+bounds_app.command("network", epilog="Example: slth bounds network --arch lenet5 --error 0.01")(network)
 
 
 @bounds_app.command("list", epilog="Example: slth bounds list --json")
 def list_bounds(as_json: Json = False) -> None:
-    """List all bounds: what each says, whether its constant is known, how sure its wording is."""
+    """List all bounds: what each says, whether its constant is known, and where its statement was checked."""
     from slth.theory.bounds import BOUNDS
 
     if as_json:
         echo_json([_bound_record(key) for key in BOUNDS], own_text=True)
         return
-    rows = [(key, rule.title, rule.reference.constant, rule.reference.wording) for key, rule in BOUNDS.items()]
-    table(("key", "statement", "constant", "wording"), rows, numbers=False)
+    rows = [(key, rule.title, rule.reference.constant, rule.reference.checked) for key, rule in BOUNDS.items()]
+    table(("key", "statement", "constant", "statement checked"), rows, numbers=False)
 
 
 @bounds_app.command("show", epilog="Example: slth bounds show becchetti2022")
@@ -51,7 +41,8 @@ def show(key: Annotated[str, typer.Argument(help="As in slth bounds list.")], as
         echo_json(about, own_text=True)
         return
     arguments = about.pop("arguments")
-    rows = [(name, str(value)) for name, value in about.items() if value != ""]
+    words = {"scope": "ε is of a", "checked": "statement checked"}
+    rows = [(words.get(name, name), str(value)) for name, value in about.items() if value != ""]
     table(("", ""), rows, numbers=False)
     echo()
     table(
@@ -95,12 +86,12 @@ def compute(
     if bound.violations:
         raise InputError(f"{key} {bound}.")
     if as_json:
-        echo_json(_evaluation_record(bound), own_text=True)
+        echo_json(evaluation_record(bound), own_text=True)
         return
     reference = bounds.BOUNDS[key].reference
     rows = [(bound.quantity, str(bound)), ("formula", bound.form), ("direction", bound.direction)]
     rows += [("hypothesis", f"{one.text}: {'holds' if one.holds else 'not checked'}") for one in bound.hypotheses]
-    rows.append(("source", f"{reference.authors} ({reference.year}), wording {reference.wording}"))
+    rows.append(("source", f"{reference.authors} ({reference.year}); statement checked: {reference.checked}"))
     table(("", ""), rows, numbers=False)
 
 
@@ -123,63 +114,21 @@ def layer(
     one = bounds.Layer(d=d, c_in=c_in, c_out=c_out, depth=depth, eps=eps, delta=delta, z=z, k=k)
     entries = bounds.for_layer(one, constant=constant)
     if as_json:
-        echo_json(_layer_record(one, entries), own_text=True)
+        echo_json(layer_record(one, entries), own_text=True)
         return
+    known = [(entry.key, entry.bound, bounds.BOUNDS[entry.key]) for entry in entries if entry.bound is not None]
     table(
-        ("key", "of one", "bound", "direction", "what is counted", "wording"),
+        ("key", "ε is of a", "bound", "direction", "what is counted", "statement checked"),
         [
-            (
-                entry.key,
-                bounds.BOUNDS[entry.key].scope,
-                entry.note if entry.bound is None else str(entry.bound),
-                "" if entry.bound is None else entry.bound.direction,
-                "" if entry.bound is None else entry.bound.quantity,
-                bounds.BOUNDS[entry.key].reference.wording,
-            )
-            for entry in entries
+            (key, rule.scope, str(bound), bound.direction, bound.quantity, rule.reference.checked)
+            for key, bound, rule in known
         ],
         numbers=False,
     )
+    for entry in entries:
+        if entry.bound is None:
+            echo(entry.note if entry.note.startswith(entry.key) else f"{entry.key}: {entry.note}")
     echo(f"D = {one.dimension:,}; each subset sum within {one.tolerance:.3g} for an output error of {eps:g}.")
-
-
-@bounds_app.command("network", epilog="Example: slth bounds network --arch lenet5 --eps 0.1 --constant 1")
-def network(
-    arch: Annotated[str, typer.Option(help="A built-in architecture.")],
-    weights: Annotated[Path | None, typer.Option(help="Its weights, to check the hypotheses on them.")] = None,
-    eps: Eps = 0.1,
-    delta: Delta = 0.01,
-    z: Z = 0.5,
-    constant: Constant = None,
-    as_json: Json = False,
-) -> None:
-    """Evaluate the main bounds for every layer of a target network."""
-    from slth.theory import bounds
-
-    layers = _network_layers(arch, weights, eps=eps, delta=delta, z=z)
-    if as_json:
-        records = [_layer_record(one, bounds.for_layer(one, constant=constant)) for one in layers]
-        echo_json(records, own_text=True)
-        return
-    rows: list[tuple[str, ...]] = []
-    notes: list[str] = []
-    for one in layers:
-        entries = bounds.for_layer(one, constant=constant, keys=TABLE_BOUNDS)
-        cells = []
-        for entry in entries:
-            refusal = entry.note if entry.bound is None else "; ".join(entry.bound.violations)
-            cells.append("–" if refusal else str(entry.bound))
-            if refusal:
-                notes.append(f"{one.name}, {entry.key}: {refusal}")
-        rows.append((one.name, f"{one.dimension:,}", f"{one.tolerance:.2g}", *cells))
-    table(("layer", "D", "ε each", *TABLE_BOUNDS), rows)
-    for note in notes:
-        echo(note)
-    echo(
-        f"For an output error of {eps:g}, if ‖K‖₁ ≤ 1 keeps activations in [−1, 1]. For that ε of each subset sum "
-        "first_moment is necessary, relax_scaling measured, the others sufficient; n counts the candidates of one "
-        "input channel and sign."
-    )
 
 
 @bounds_app.command("plot", epilog="Example: slth bounds plot --D 9 --out bounds.png")
@@ -203,32 +152,6 @@ def plot(
     echo(f"written: {out}")
 
 
-def _network_layers(arch: str, weights: Path | None, *, eps: float, delta: float, z: float) -> list[Layer]:
-    # No other command of this file imports torch.
-    import numpy as np
-
-    from slth.errors import check_choice
-    from slth.networks import extract, models
-    from slth.theory.bounds import Layer
-
-    check_choice("--arch", arch, tuple(models.ARCHITECTURES))
-    model = models.ARCHITECTURES[arch].build().eval() if weights is None else models.load_weights(arch, weights)
-    maps = extract(model).maps
-    layers = []
-    for linear in maps:
-        sides = set(linear.weight.shape[2:]) or {1}
-        if len(sides) > 1:
-            raise InputError(f"layer {linear.name} must have square kernels; got {linear.weight.shape[2:]}.")
-        layers.append(
-            Layer(
-                name=linear.name, d=int(sides.pop()), c_in=linear.channels[0], c_out=linear.channels[1],
-                depth=len(maps), eps=eps, delta=delta, z=z, weights=sum(one.weight.size for one in maps),
-                norm=None if weights is None else float(np.abs(linear.weight.astype(np.float64)).sum()),
-            )
-        )  # fmt: skip
-    return layers
-
-
 def _bound_record(key: str) -> dict[str, Any]:
     from slth.errors import check_choice
     from slth.theory.bounds import BOUNDS
@@ -242,14 +165,3 @@ def _bound_record(key: str) -> dict[str, Any]:
         for name, needed in rule.parameters.items()
     ]  # fmt: skip
     return {"key": key, "bound": rule.title, "scope": rule.scope, **asdict(rule.reference), "arguments": arguments}
-
-
-def _evaluation_record(bound: Bound) -> dict[str, Any]:
-    return {"text": str(bound), **asdict(bound), "violations": bound.violations}
-
-
-def _layer_record(layer: Layer, entries: list[Entry]) -> dict[str, Any]:
-    found = {
-        entry.key: {"note": entry.note} if entry.bound is None else _evaluation_record(entry.bound) for entry in entries
-    }
-    return {**asdict(layer), "D": layer.dimension, "tolerance": layer.tolerance, "bounds": found}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from slth.tickets import AgreementCertificate, NetworkCertificate, Ticket
 
 
+# The parser refuses any other word, also where no data are named.
+Half = Annotated[Literal["train", "test"], typer.Option(help="Half of the data set.")]
+
+
 def certify(
     file: Annotated[Path, typer.Argument(help="A .slth file.")],
     target: Annotated[Path | None, typer.Option(help="The target's weights. Default: the file beside it.")] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certifies agreement on it.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Half = "test",
     radius: Annotated[str, typer.Option(help="L∞ radii around the examples, e.g. 0,1/255,2/255.")] = "0",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")] = None,
     input_range: Annotated[str | None, typer.Option(help="lo,hi of the inputs. Default: the ticket's own.")] = None,
@@ -58,9 +62,12 @@ def certify(
             images=images,
             max_memory=max_memory,
             seed=seed,
+            progress=not as_json,
         )
     agreements = [
-        tickets.certified_agreement(ticket, images, radius=one, low=low, high=high, max_memory=max_memory)
+        tickets.certified_agreement(
+            ticket, images, radius=one, low=low, high=high, max_memory=max_memory, progress=not as_json
+        )
         for one in radii
         if images is not None
     ]

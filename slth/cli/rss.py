@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
 from slth.files import check_writable, write_whole
-
-if TYPE_CHECKING:
-    pass
 
 rss_app = typer.Typer(help="Multidimensional random subset sum.", no_args_is_help=True)
 reproduce_app = typer.Typer(help="Run published experiments again, with exact solvers.", no_args_is_help=True)
@@ -23,17 +20,21 @@ WeightsFile = Annotated[
     Path | None, typer.Option(help="The trained weights; default: in targets beside the data folder.")
 ]
 
+Seed = Annotated[int, typer.Option(help="Seed of the random numbers that are summed.")]
+
 
 @rss_app.command("solve", epilog="Example: slth rss solve instance.npz --time-limit 10 --out solution.npz")
 def solve(
     instance: Annotated[Path, typer.Argument(help=".npz with vectors (n, D), target (D,), optionally cardinality.")],
-    method: Annotated[str, typer.Option(help="auto, or a method's name.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="auto, exact, core, local, relax, pursuit, differencing, cpsat, highs or scip.")
+    ] = "auto",
     norm: Annotated[str, typer.Option(help="linf or l2: the norm of the error.")] = "linf",
     eps: Annotated[float | None, typer.Option(help="An error that is good enough.")] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds; then the best selection so far is given.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of every random choice.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
-    max_memory: Annotated[float, typer.Option(help="Bytes for tables.")] = 1e9,
+    threads: Annotated[int | None, typer.Option(help="Number of threads; default: one for each core.")] = None,
+    max_memory: Annotated[float, typer.Option(help="Bytes for the tables of exact and core.")] = 1e9,
     out: Annotated[Path | None, typer.Option(help="Write selected, error and lower_bound to this .npz.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +73,7 @@ def solve(
 
 
 @reproduce_app.command("pensia2020", epilog="Example: slth reproduce pensia2020 --json")
-def pensia(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -> None:
+def pensia(weights: WeightsFile = None, seed: Seed = 0, as_json: Json = False) -> None:
     """397,000 weights of an MLP as exact subset sums of 21 random numbers each."""
     from slth.apps import reproduce
 
@@ -108,7 +109,7 @@ def pensia(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) ->
 
 
 @reproduce_app.command("dacunha2022", epilog="Example: slth reproduce dacunha2022")
-def dacunha(weights: WeightsFile = None, seed: int = 0, as_json: Json = False) -> None:
+def dacunha(weights: WeightsFile = None, seed: Seed = 0, as_json: Json = False) -> None:
     """Weights of LeNet-5's convolutions as exact subset sums of n random numbers, n = 5 … 30."""
     from slth.apps import reproduce
 

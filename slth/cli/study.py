@@ -15,7 +15,7 @@ from rich import progress as rich_progress
 
 from slth.cli.show import Json, console, echo, echo_json, echo_news, table
 from slth.errors import InputError
-from slth.files import check_writable
+from slth.files import check_folder, check_writable
 from slth.progress import Progress, Silent
 
 study_app = typer.Typer(help="Sweeps over width, dimension, structure, …, that resume and scale.", no_args_is_help=True)
@@ -52,6 +52,7 @@ def run(
     from slth.experiments.engine.spec import load_spec
 
     spec = load_spec(name)
+    check_folder(out, "--out")
     totals = run_study(
         spec.quick() if smoke else spec, out, engine=engine, workers=workers, scheduler=scheduler,
         progress=_listener(as_json), command=shlex.join(["slth", *sys.argv[1:]]),
@@ -157,14 +158,20 @@ def _listener(as_json: bool) -> Progress:
 
 
 class _JsonLines(Silent):
-    """Prints each report as a line of JSON."""
+    """Prints each report as a line of JSON, and news on standard error."""
 
     def report(self, task: str, facts: Mapping[str, Any]) -> None:
         echo_json(facts, indent=None)
 
+    def say(self, line: str) -> None:
+        echo(line, err=True)
+
 
 class _FirstAndLastLine(Silent):
-    """Prints a line when the run begins and one when it ends: all there is to see where no terminal is."""
+    """Prints news, a line when the run begins and one when it ends: all there is to see where no terminal is."""
+
+    def say(self, line: str) -> None:
+        echo_news(line, console)
 
     def report(self, task: str, facts: Mapping[str, Any]) -> None:
         if facts["event"] == "start":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slth.cli.certify import certify
+from slth.cli.certify import Half, certify
 from slth.cli.show import Json, echo, echo_json, table
 from slth.errors import InputError
 from slth.files import check_writable
@@ -54,13 +54,17 @@ def find(
     law: Annotated[str, typer.Option(help="Law of its weights: normal or uniform.")] = "normal",
     method: Annotated[str, typer.Option(help="auto, or a method of `slth rss solve`.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds for the whole search; the ticket then depends on the machine's speed."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="For the card: what the target was trained to do.")] = None,
     data: Annotated[str | None, typer.Option(help="For the card: on which data.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the target's weights.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find the ticket of a trained network in a random parent; save it, its target and its card."""
-    from slth.cli.arguments import load_target, parse_range, parse_width
+    from slth.cli.arguments import check_text, load_target, parse_range, parse_width
     from slth.tickets import find_ticket
     from slth.tickets.files.file import target_path
 
@@ -68,6 +72,9 @@ def find(
         raise InputError(f"--out must end in .slth; got {out}. For example: --out {out.with_suffix('.slth').name}")
     for beside in (target_path(out), out.with_suffix(".md")):
         check_writable(beside, "--out, with the target and the card beside it,")
+    stated = {"task": task, "data": data, "licence": licence}
+    for name, text in stated.items():
+        check_text(f"--{name}", text or "")
     widths, span = parse_width(width), parse_range(input_range)
     network, example = load_target(arch=arch, weights=weights, model=model)
     ticket = find_ticket(
@@ -82,12 +89,19 @@ def find(
         law=law,
         method=method,
         threads=threads,
+        time_limit=time_limit,
         progress=not as_json,
     )
-    stated = {"task": task, "data": data, "licence": licence}
     ticket.info.update({key: value for key, value in stated.items() if value is not None})
     ticket.save(out)
     _print_ticket(ticket, out, as_json, cost=False)
+    if time_limit is not None and not as_json:
+        limited = ticket.info["time_limit"]
+        ended = {name: count for name, count in limited["at_limit"].items() if count}
+        echo(
+            f"time limit {time_limit:g} s: {sum(ended.values()):,} of {limited['instances']:,} instances ended at it"
+            + "".join(f", {name} {count:,}" for name, count in ended.items())
+        )
 
 
 @ticket_app.command("verify", epilog="Example: slth ticket verify lenet5.slth")
@@ -97,7 +111,7 @@ def verify(
     data: Annotated[
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certified agreement is proved again.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Half = "test",
     expect: Annotated[
         str | None, typer.Option(help="The target's hash that you trust, or how it begins; another one fails.")
     ] = None,
@@ -115,7 +129,7 @@ def verify(
 
     images = None if data is None else datasets.load(data, split).images
     ticket = load_ticket(file, target)
-    result = ticket.verify(images)
+    result = ticket.verify(images, progress=not as_json)
     failures = list(result.failures)
     if result and not result.target_hash.startswith(trusted):
         failures.append(f"the target has the hash {result.target_hash}, not the expected {trusted}")
@@ -143,7 +157,7 @@ def verify(
 def evaluate(
     file: File,
     data: Annotated[str, typer.Option(help="digits, a name in $SLTH_DATA, or a folder with IDX files.")],
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Half = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")] = None,
     target: Given = None,
     folded: Annotated[
@@ -160,7 +174,7 @@ def evaluate(
     chosen = datasets.load(data, split)
     if limit is not None:
         chosen = datasets.Split(chosen.images[:limit], chosen.labels[:limit])
-    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded)
+    scores = tickets.evaluate(ticket, chosen, controls=controls, folded=folded, progress=not as_json)
     if as_json:
         echo_json({"examples": len(chosen), "scores": [asdict(score) for score in scores]})
         return
@@ -210,7 +224,7 @@ def export(
     ticket = load_ticket(file)
     for form, path in wanted.items():
         if path is not None:
-            gap = export_ticket(ticket, path, form, shapes=shapes)
+            gap = export_ticket(ticket, path, form, shapes=shapes, progress=True)
             echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
 
 

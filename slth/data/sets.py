@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,13 @@ def _find_file(folder: Path, *stems: str) -> Path:
 
 
 def _digits(split: str) -> Split:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = torch.from_numpy((bunch.images / 16.0).astype(np.float32)).unsqueeze(1)
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    # The file is read where scikit-learn keeps it: importing scikit-learn takes longer than many a command.
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError("digits come with scikit-learn, which is not installed. Install it: pip install scikit-learn")
+    table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    images = torch.from_numpy((table[:, :-1].reshape(-1, 1, 8, 8) / 16.0).astype(np.float32))
+    labels = torch.from_numpy(table[:, -1].astype(np.int64))
     test = torch.arange(len(labels)) % 4 == 3
     chosen = test if split == "test" else ~test
     return Split(images[chosen], labels[chosen])

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from slth.errors import InputError, check_choice, check_int
 
+LENET5_PADDINGS = ("same", "valid", "both")
+
 
 def lenet5(
     *, padding: str = "same", bias: bool = True, side: int = 28, in_channels: int = 1, classes: int = 10
@@ -18,23 +20,23 @@ def lenet5(
     """LeNet-5 (LeCun et al. 1998) with ReLU and max-pooling.
 
     Args:
-        padding: ``same`` pads the first convolution by 2, and fc1 has 400 inputs; ``valid`` pads nothing, and fc1 has
-            256 (for 28×28 images).
+        padding: ``same`` pads the first convolution by 2, and fc1 has 400 inputs (for 28×28 images); ``valid`` pads
+            nothing, and fc1 has 256; ``both`` pads both convolutions by 2, and fc1 has 784.
         bias: whether every layer has a bias.
-        side: height and width of an input image, at least 12, or 16 without padding.
+        side: height and width of an input image, at least 4 with both padded, 12 with one, 16 with none.
         in_channels: channels of an input image.
         classes: number of outputs.
     """
-    check_choice("padding", padding, ("same", "valid"))
-    same = padding == "same"
-    check_int("side", side, 12 if same else 16, hint="LeNet-5 pools twice.")
-    remaining = ((side if same else side - 4) // 2 - 4) // 2
+    check_choice("padding", padding, LENET5_PADDINGS)
+    first, second = 0 if padding == "valid" else 2, 2 if padding == "both" else 0
+    check_int("side", side, {"both": 4, "same": 12, "valid": 16}[padding], hint="LeNet-5 pools twice.")
+    remaining = ((side - 4 + 2 * first) // 2 - 4 + 2 * second) // 2
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(in_channels, 6, 5, padding=2 if same else 0, bias=bias),
+            conv1=nn.Conv2d(in_channels, 6, 5, padding=first, bias=bias),
             relu1=nn.ReLU(),
             pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(6, 16, 5, bias=bias),
+            conv2=nn.Conv2d(6, 16, 5, padding=second, bias=bias),
             relu2=nn.ReLU(),
             pool2=nn.MaxPool2d(2),
             flatten=nn.Flatten(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from slth.errors import DataError, InputError, check_choice
-from slth.networks.architectures import conv2, digits_cnn, lenet5, mlp, resnet20, separable, vgg_small
+from slth.networks.architectures import (
+    LENET5_PADDINGS,
+    conv2,
+    digits_cnn,
+    lenet5,
+    mlp,
+    resnet20,
+    separable,
+    vgg_small,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -49,7 +58,9 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "lenet5": Architecture(lenet5, (1, 28, 28), "LeNet-5, first convolution padded (fc1: 400)"),
+    "lenet5": Architecture(
+        lenet5, (1, 28, 28), "LeNet-5, first convolution padded (fc1: 400); with weights, padded as fc1 says"
+    ),
     "lenet5-valid": Architecture(
         functools.partial(lenet5, padding="valid"), (1, 28, 28), "LeNet-5, no padding (fc1: 256)"
     ),
@@ -91,7 +102,9 @@ def build(arch: str, *, shape: tuple[int, ...], classes: int) -> nn.Sequential:
 
 
 def load_weights(arch: str, path: str | Path) -> nn.Sequential:
-    """Build a network and load its weights from a safetensors file. It has biases if the file has them.
+    """Build a network and load its weights from a safetensors file.
+
+    A layer has a bias if the file has one for it. The padding of ``lenet5`` is the one that gives fc1 its inputs.
 
     Args:
         arch: name of a built-in architecture.
@@ -101,7 +114,8 @@ def load_weights(arch: str, path: str | Path) -> nn.Sequential:
         The network in evaluation mode.
 
     Raises:
-        InputError: the architecture is unknown, or tensors do not fit it (the message names them).
+        InputError: the architecture is unknown, or tensors do not fit it. The message names them; its note holds the
+            lines of Python that load another network.
         DataError: the file is not there, or is not a safetensors file.
     """
     check_choice("arch", arch, tuple(ARCHITECTURES))
@@ -112,9 +126,8 @@ def load_weights(arch: str, path: str | Path) -> nn.Sequential:
         tensors = load_file(path)
     except (SafetensorError, OSError) as cause:
         raise DataError(f"{path} is not a readable safetensors file ({cause}). Re-save or copy it again.") from cause
-    takes_bias = "bias" in inspect.signature(ARCHITECTURES[arch].build).parameters
-    has_bias = any(name.endswith(".bias") for name in tensors)
-    model = ARCHITECTURES[arch].build(**({"bias": has_bias} if takes_bias else {}))
+    model = ARCHITECTURES[arch].build(**_inferred_padding(arch, tensors))
+    _set_biases(model, tensors)
     expected = model.state_dict()
     wrong = [f"{name} is missing (expected {tuple(t.shape)})" for name, t in expected.items() if name not in tensors]
     wrong += [f"{name} is not part of {arch}" for name in tensors if name not in expected]
@@ -125,9 +138,45 @@ def load_weights(arch: str, path: str | Path) -> nn.Sequential:
     ]
     if wrong:
         more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise InputError(f"{path.name} does not fit arch {arch}: {'; '.join(wrong[:4])}{more}. Choose another --arch.")
+        refusal = InputError(
+            f"{path.name} does not fit arch {arch}: {'; '.join(wrong[:4])}{more}. Choose another --arch, or load it "
+            "with --model mymodel.py:trained and a file mymodel.py of five lines:"
+        )
+        refusal.add_note(_loading_lines(arch, path))
+        raise refusal
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _inferred_padding(arch: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """The padding of LeNet-5 that gives fc1 as many inputs as the file says; the default where none does."""
+    weight = tensors.get("fc1.weight")
+    if arch != "lenet5" or weight is None or weight.ndim != 2:
+        return {}
+    inputs = {len(lenet5(padding=padding).get_parameter("fc1.weight")[0]): padding for padding in LENET5_PADDINGS}
+    return {"padding": inputs[weight.shape[1]]} if weight.shape[1] in inputs else {}
+
+
+def _set_biases(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give every convolution and linear layer a bias if the file has one for it, and take it away if not."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            has_bias = f"{name}.bias" in tensors
+            module.bias = nn.Parameter(torch.zeros(len(module.weight))) if has_bias else None
+
+
+def _loading_lines(arch: str, path: Path) -> str:
+    """Five lines of Python that load a network of one's own; the first names its class."""
+    shape = ", ".join(map(str, (1, *ARCHITECTURES[arch].input_shape)))
+    return "\n".join(
+        (
+            "import torch, safetensors.torch, mynet  # mynet.py holds the class Net of the network that you trained",
+            "def trained():",
+            "    model = mynet.Net()",
+            f"    model.load_state_dict(safetensors.torch.load_file({str(path.resolve())!r}))",
+            f"    return model.eval(), torch.zeros({shape})  # an input of its shape",
+        )
+    )
 
 
 def example_input(arch: str) -> torch.Tensor:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
 from slth.files import write_whole
+
+if TYPE_CHECKING:  # a section is made, and a study is planned, without matplotlib and jinja2
+    from jinja2 import Template
+    from matplotlib.axes import Axes
 
 # Tables with more rows are folded away under a line that opens them.
 LONGEST_OPEN_TABLE = 16
@@ -87,6 +89,8 @@ def write_report(path: str | Path, *, title: str, lead: str, sections: Sequence[
 
 @cache
 def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("slth.report", "."),
         autoescape=True,

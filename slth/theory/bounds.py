@@ -23,7 +23,7 @@ from typing import Any
 
 from slth.errors import InputError, check_choice, check_positive
 from slth.theory import sample_bounds, width_bounds
-from slth.theory.evaluation import Bound
+from slth.theory.evaluation import Bound, check_constant
 from slth.theory.parameters import PARAMETERS, check_parameters
 from slth.theory.propagation import layer_output_bound
 from slth.theory.references import REFERENCES, Reference
@@ -56,7 +56,7 @@ class Rule:
 
     @property
     def reference(self) -> Reference:
-        """The source of the bound, and how sure its wording is."""
+        """The source of the bound, and where its statement was checked."""
         return REFERENCES[self.source]
 
     @property
@@ -220,8 +220,9 @@ def for_layer(layer: Layer, *, constant: float | None = None, keys: tuple[str, .
         One entry for each bound.
 
     Raises:
-        InputError: a key is unknown.
+        InputError: a key is unknown, or the constant is not positive.
     """
+    check_constant(constant)
     entries = []
     for key in keys or [key for key, rule in BOUNDS.items() if rule.scope != "other"]:
         check_choice("key", key, tuple(BOUNDS))

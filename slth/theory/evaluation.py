@@ -99,10 +99,16 @@ def proportional_bound(
         InputError: the constant is not positive, or the number overflows.
     """
     check_constant(constant)
+    value = None
+    if constant is not None:
+        try:
+            value = constant**power * size
+        except OverflowError:
+            value = math.inf
     letter = "C" if power == 1 else f"C{SUPERSCRIPTS[power]}"
     return computed_bound(
         reference,
-        None if constant is None else constant**power * size,
+        value,
         describe_constant(constant),
         form=f"{letter} · {format_number(size)}",
         quantity=quantity,

@@ -50,10 +50,10 @@ PARAMETERS: dict[str, Parameter] = {
     "k": Parameter(symbol="k", meaning="size of the subset", kind=int, high=10**9),
     "weights": Parameter(symbol="k", meaning="parameters of the target", kind=int, high=10**15),
     "units": Parameter(symbol="d", meaning="width of the target (attention: input dimension)", kind=int, high=10**9),
-    "eps": Parameter(symbol="ε", meaning="tolerance", kind=float, low=0, above=True),
-    "delta": Parameter(symbol="δ", meaning="failure probability", kind=float, low=0, high=1, above=True),
+    "eps": Parameter(symbol="ε", meaning="tolerance", kind=float, low=0, high=1e9, above=True),
+    "delta": Parameter(symbol="δ", meaning="failure probability", kind=float, low=1e-300, high=1, above=True),
     "precision": Parameter(symbol="δ", meaning="step of the quantised target", kind=float, low=0, above=True),
-    "z": Parameter(symbol="z", meaning="|z_i| of the target, candidates of unit variance", kind=float, low=0),
+    "z": Parameter(symbol="z", meaning="|z_i| of the target, candidates of unit variance", kind=float, low=0, high=1e9),
     "norm": Parameter(symbol="‖K‖₁", meaning="largest entrywise 1-norm of a kernel tensor", kind=float, low=0),
     "law": Parameter(symbol="law", meaning="law of the candidates", kind=str),
 }
@@ -76,7 +76,7 @@ def check_parameters(**arguments: int | float | str | None) -> None:
             check_int(name, value, int(parameter.low), int(parameter.high), hint)
         else:
             given = check_positive(name, value, hint, zero_ok=not parameter.above)
-            if given >= parameter.high:
+            if given >= parameter.high or given < parameter.low:
                 raise InputError(
                     f"{name} must lie between {parameter.low:g} and {parameter.high:g}; got {value}. {hint}"
                 )

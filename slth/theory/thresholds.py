@@ -163,7 +163,7 @@ class _ExpectedSolutions:
             return sizes, self._log_terms_of(n, sizes)
         sizes = np.unique(np.linspace(0, n, min(n, _SAMPLED_SIZES) + 1).astype(np.int64))
         terms = self._log_terms_of(n, sizes)
-        if len(sizes) == n + 1:
+        if len(sizes) == n + 1 or np.isneginf(terms.max()):  # the latter where no sum reaches the target
             return sizes, terms
         alive = np.flatnonzero(terms > terms.max() - _NEGLIGIBLE_NATS)
         sizes = np.arange(sizes[max(alive[0] - 1, 0)], sizes[min(alive[-1] + 1, len(sizes) - 1)] + 1)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from slth.environment import environment
-from slth.errors import InputError, check_choice, check_int
+from slth.errors import InputError, check_choice, check_int, check_positive
 from slth.networks.example import Range
 from slth.networks.extract import extract
 from slth.networks.graph import GraphNetwork
@@ -90,18 +90,20 @@ class Ticket(Record):
         """
         return make_masks(self)
 
-    def verify(self, images: torch.Tensor | None = None) -> Verification:
+    def verify(self, images: torch.Tensor | None = None, *, progress: bool | Progress = False) -> Verification:
         """Regenerate the kept channels from the seed and recompute every error.
 
         A recorded network certificate is proved again. With ``images``, so is a recorded certified agreement.
 
         Args:
             images: the data that a recorded certified agreement is about, float32 (N, …).
+            progress: True for bars with the time left, or an object with the methods of
+                :class:`slth.progress.Progress`.
 
         Returns:
             A :class:`~slth.tickets.checks.verification.Verification`. It is true only if every check holds.
         """
-        return verify_record(self, images)
+        return verify_record(self, images, progress=progress)
 
     def save(self, path: str | Path) -> Path:
         """Write a ``.slth`` file, whole or not at all; :func:`slth.tickets.load_ticket` reads it.
@@ -161,6 +163,7 @@ def find_ticket(
     scale: str | float = "auto",
     law: str = "normal",
     threads: int | None = None,
+    time_limit: float | None = None,
     max_memory: float | None = None,
     progress: bool | Progress = False,
 ) -> Ticket:
@@ -190,7 +193,13 @@ def find_ticket(
             only some of the large ones; ``relax`` uses no others.
         scale: scale of the parent's d×d layers: ``auto`` or a positive number; see :func:`slth.networks.make_parent`.
         law: law of the parent's weights: ``normal`` or ``uniform``.
-        threads: number of threads; None for one on every core. The ticket does not depend on it.
+        threads: number of threads; None for one on every core. Without a time limit the ticket does not depend on it.
+        time_limit: seconds of wall time (> 0) for the whole search; None sets no limit, and the search ends by itself.
+            Each instance gets a fair part of the time that is left, and methods that can use all of it do so.
+            ``auto``, ``relax``, ``local`` and ``pursuit`` make their first pass whatever the limit. The ticket then
+            depends on the speed of the machine: the same call does not give the same ticket again.
+            ``info["time_limit"]`` says how many instances of each layer ended at the limit. A search that is more than
+            a tenth and a second over the limit is given up. Code is loaded before the time starts.
         max_memory: bytes that the search may use; None for 80 % of free memory. A larger search is refused before it
             starts.
         progress: True for a bar for each layer, or an object with the methods of :class:`slth.progress.Progress`.
@@ -199,7 +208,8 @@ def find_ticket(
         A :class:`Ticket`.
 
     Raises:
-        InputError: the model, the width, the scale, the method or an input is not valid.
+        InputError: the model, the width, the scale, the method or an input is not valid; or the time limit is too
+            short for a look at every instance.
         MemoryEstimateError: the search would not fit memory.
 
     Source: dacunha2023
@@ -214,6 +224,8 @@ def find_ticket(
     check_choice("structure", structure, tuple(STRUCTURES))
     check_int("seed", seed, 0, 2**64 - 1)
     workers = thread_count(threads)
+    if time_limit is not None:
+        check_positive("time_limit", time_limit, "It is in seconds.")
     if isinstance(model, Target):
         target = model
     else:
@@ -229,6 +241,7 @@ def find_ticket(
         structure=structure,
         method=method,
         workers=workers,
+        time_limit=time_limit,
         max_memory=max_memory,
         progress=progress,
         info=info,

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from slth import data
 from slth.apps import reproduce
 from slth.networks import models
-from slth.rss import error_upper_bound
+from slth.rss import SOLVERS, error_upper_bound
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -113,3 +113,8 @@ def test_pensia2020_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert one.within_eps > 0.99
         assert abs(one.ticket_accuracy - one.target_accuracy) <= 0.25
         assert 4 < one.relative_size < 8
+
+
+def test_help_names_every_method(slth: Command) -> None:
+    _, out, _ = slth("rss", "solve", "--help")
+    assert all(name in out for name in ("auto", *SOLVERS))

@@ -21,6 +21,8 @@ from slth.experiments.contest.contestant import Contestant, prepare
 from slth.experiments.contest.images import training_data
 from slth.experiments.contest.judge import run
 from slth.experiments.contest.methods import METHODS
+from slth.experiments.engine.registry import load_study
+from slth.experiments.engine.spec import load_spec
 from slth.progress import Lines
 
 STRONG = {"edge-popup", "gates", "gem-miner", "dro-ensemble", "plain-ensemble", "subset-sum"}
@@ -49,6 +51,14 @@ def test_a_fixed_seed_gives_the_same_numbers() -> None:
     assert one["stages"] == again["stages"]
     assert one["kept"] == again["kept"]
     assert one["stages"] != other["stages"]
+
+
+def test_the_dense_network_of_the_quick_contest_is_worth_a_comparison() -> None:
+    """Of 449 test images, seed fixed; the quick form of the shipped study takes seconds."""
+    spec = load_spec("compare").quick()
+    (point,) = (one for one, _ in spec.expand(load_study("compare")) if getattr(one, "method", "") == "dense")
+    assert isinstance(point, Contestant)
+    assert run(point, 0)["stages"]["found"]["accuracy"] > 0.95
 
 
 def test_train_validation_and_test_do_not_meet() -> None:
@@ -235,7 +245,7 @@ def test_the_command_line_trains_and_says_what_came(
                 ("dense", "--option", "width=3", "width"),
                 ("dense", "--recipe", "milestones=5", "milestones"),
                 ("dense", "--unknown", "nowhere", "nowhere"),
-                ("dense", "--tensorboard", __file__, "TensorBoard"),
+                ("dense", "--tensorboard", __file__, "--tensorboard must name a folder"),
                 ("dense", "--recipe", "learning_rate=1e30", "--recipe", "optimiser=sgd", "Lower the learning rate"),
                 ("filters", "--option", "ratio=x", "ratio"),
                 ("dro-ensemble", "--option", "lams=5", "lams"),

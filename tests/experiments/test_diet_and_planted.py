@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from contest_rows import SMALL
 
+from slth.baselines.planted_searches import SEARCHES
 from slth.experiments.engine.study import Row
 from slth.experiments.studies import diet, planted
 
@@ -60,3 +61,7 @@ def test_planted_tickets_are_looked_for() -> None:
     assert planted.sections(rows)[0].rows
     with pytest.raises(ValueError, match="method"):
         planted.Hidden(method="divination")
+
+
+def test_every_search_of_masks_can_be_asked_for() -> None:
+    assert (*SEARCHES, "subset-sum") == planted.PLANTED_METHODS

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import orphans
 
 from slth.experiments.engine.runner import Holding, read_study, run_study
 from slth.experiments.engine.spec import load_spec
@@ -21,19 +22,6 @@ HERE = Path(__file__).parent
 KILLS = 22
 SPEC = 'study = "tiny_study:STUDY"\nseeds = 2\n[point]\nms = 12\n[[grid]]\na = [{}]\n'
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
-
-
-def group(number: int) -> list[int]:
-    """Processes of a group that are alive."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue  # it ended while we looked
-        if int(process_group) == number and state not in "ZX":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
@@ -70,10 +58,7 @@ def test_killed_at_random_times_a_study_ends_as_if_nothing_had_happened(tmp_path
         else:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        deadline = time.monotonic() + 10
-        while group(process.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert group(process.pid) == [], "workers outlived the process that started them"
+        assert orphans(process.pid) == [], "workers outlived the process that started them"
         if (tmp_path / "s" / FILE_NAME).exists():
             with Store(tmp_path / "s") as store:
                 status = store.statuses()

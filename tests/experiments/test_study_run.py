@@ -181,6 +181,12 @@ def test_one_thread_in_workers_and_quiet_on_standard_output(tmp_path: Path, capf
     assert "not JSON" in captured.err
 
 
+def test_a_worker_imports_what_its_study_names_and_nothing_heavy_beside_it(tmp_path: Path) -> None:
+    run_study(tiny('[point]\ndo = "imports"\n'), tmp_path, workers=1)
+    (row,) = rows_of(tmp_path)
+    assert row.result == {"imported": ["stringprep"]}
+
+
 def test_peak_memory_is_that_of_the_point(tmp_path: Path) -> None:
     """400 MB in the first point must not show in the second, which the same process runs."""
     run_study(tiny('[[grid]]\na = [1, 0]\ndo = "grow"\n'), tmp_path, workers=1)
@@ -466,7 +472,10 @@ def test_commands_that_fail_say_so_in_one_line(
     assert "workers must be an integer between 1 and" in says(
         "study", "run", "mine.toml", "--out", "u", "--workers", "0"
     )
-    assert "u holds no run. Start one with" in says("study", "status", "u")
+    assert not (place / "u").exists()
+    with write_store(place / "v"):
+        pass
+    assert "v holds no run. Start one with" in says("study", "status", "v")
     with write_store("s"):
         assert "another process is writing s" in says("study", "run", "mine.toml", "--out", "s")
     began = time.monotonic()

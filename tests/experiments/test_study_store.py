@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 from slth.errors import DataError, InputError
+from slth.experiments.engine.runner import run_study
+from slth.experiments.engine.spec import parse_spec
 from slth.experiments.engine.store import FILE_NAME, Store
 from slth.experiments.engine.writable_store import WritableStore, write_store
+from slth.progress import Lines
 
 
 def add(store: WritableStore, key: str, **values: Any) -> None:
@@ -201,3 +204,65 @@ def test_nothing_else_lies_in_the_folder(tmp_path: Path) -> None:
     with write_store(tmp_path) as store:
         add(store, "a")
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["rows.lock", "rows.sqlite"]
+
+
+def without_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on SQLite works as on a file system where its processes cannot share memory: no log is possible."""
+    honest: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def connect(path: object, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        text = str(path) if str(path).startswith("file:") else Path(str(path)).absolute().as_uri()
+        uri = f"{text}{'&' if '?' in text else '?'}vfs=unix-dotfile"
+        return honest(uri, *arguments, **{**options, "uri": True})
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+
+
+def journal_mode(folder: Path) -> str:
+    with closing(sqlite3.connect(folder / FILE_NAME)) as database:
+        return str(database.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def test_where_no_log_is_possible_another_journal_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with write_store(tmp_path / "log") as store:
+        add(store, "a")
+        assert store.notice == ""
+    assert journal_mode(tmp_path / "log") == "wal"
+    without_shared_memory(monkeypatch)
+    for folder in ("new", "log"):  # a new store, and one that was copied from a disk with a log
+        with write_store(tmp_path / folder) as store:
+            assert "is on a file system without shared memory, such as NFS" in store.notice
+            assert "'delete'" in store.notice
+            assert "\n" not in store.notice
+            add(store, "b")
+            with Store(tmp_path / folder) as reader:
+                assert reader.statuses()["b"] == "done"
+            add(store, "c")
+        assert journal_mode(tmp_path / folder) == "delete"
+    with Store(tmp_path / "log") as reader:
+        assert sorted(reader.statuses()) == ["a", "b", "c"]
+    monkeypatch.undo()
+    with write_store(tmp_path / "log") as store:  # back on a disk with shared memory
+        assert store.notice == ""
+    assert journal_mode(tmp_path / "log") == "wal"
+
+
+class _NoLog(sqlite3.Connection):
+    """NFS as SQLite sees it: the locks that a log needs are refused."""
+
+    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+        if statement == "PRAGMA journal_mode = WAL":
+            error = sqlite3.OperationalError("locking protocol")
+            error.sqlite_errorcode = sqlite3.SQLITE_PROTOCOL
+            raise error
+        return super().execute(statement, *arguments)
+
+
+def test_a_refused_log_is_done_without_and_the_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Callable[..., sqlite3.Connection] = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *some, **more: honest(*some, **{"factory": _NoLog, **more}))
+    said: list[str] = []
+    spec = parse_spec('study = "tiny_study:STUDY"\n[point]\na = 1\n', label="t.toml", home=str(Path(__file__).parent))
+    assert run_study(spec, tmp_path, workers=1, progress=Lines(said.append)).done == 1
+    assert len(said) == 1
+    assert "such as NFS" in said[0]

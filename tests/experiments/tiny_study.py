@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class Tiny(Point):
     a: int = 0
     b: float = 1.0
-    do: Literal["", "die", "die once", "raise", "hang", "exit", "threads", "print", "drift", "grow", "odd", "list"] = ""
+    do: Literal[
+        "", "die", "die once", "raise", "hang", "exit", "threads", "print", "drift", "grow", "odd", "list", "imports"
+    ] = ""  # fmt: skip
     ms: float = 0.0
     folder: str = ""
 
@@ -52,6 +54,8 @@ def run(point: Tiny, seed: int) -> dict[str, Any]:
         return {"slth": thread_count(None), "torch": torch.get_num_threads(), "pools": pools}
     if point.do == "list":
         return cast(dict[str, Any], [1])
+    if point.do == "imports":
+        return {"imported": [name for name in ("stringprep", "torch", "matplotlib") if name in sys.modules]}
     if point.do == "print":
         print("not JSON")
     if point.do == "grow":
@@ -73,5 +77,8 @@ def sections(rows: Sequence[Row]) -> list[Section]:
     return [Section("Values & all", "A line.", ("a", "seed", "value"), table, ax, "values"), Section("Words", "Only.")]
 
 
-STUDY = Study(name="tiny", title="Tiny", about="Nothing.", point=Tiny, run=run, sections=sections, clocks=("latency",))
+STUDY = Study(
+    name="tiny", title="Tiny", about="Nothing.", point=Tiny, run=run, sections=sections, clocks=("latency",),
+    imports=("stringprep",),
+)  # fmt: skip
 NO_STUDY = 3

@@ -213,7 +213,11 @@ def test_a_quarter_is_still_allowed() -> None:
         ("becchetti2022", {"constant": 1e308}, "becchetti2022 overflows float64"),
         ("relax_scaling", {"eps": 1e-307, "D": 10**9}, "relax_scaling overflows float64"),
         ("natale2024", {"k": 1, "constant": 1000.0}, "natale2024 overflows"),
-        ("dacunha2022cnn", {"delta": 1.0}, "delta must lie between 0 and 1; got 1.0. It is the failure probability"),
+        (
+            "dacunha2022cnn",
+            {"delta": 1.0},
+            "delta must lie between 1e-300 and 1; got 1.0. It is the failure probability",
+        ),
         ("dacunha2022cnn", {"delta": 0.0}, "delta must be a finite number > 0"),
         ("dacunha2023", {"c_out": 10**10}, "c_out must be an integer between 1 and 1000000000"),
         ("first_moment", {"law": "cauchy"}, "law must be one of nsn"),
@@ -287,7 +291,7 @@ def test_list_and_show(slth: Slth) -> None:
     assert code == 0
     listed = {one["key"]: one for one in json.loads(text)}
     assert set(listed) == set(BOUNDS)
-    assert listed["dacunha2023"]["wording"] == "recalled"
+    assert listed["dacunha2023"]["checked"] == "no, from memory"
     code, text, _ = slth("bounds", "list")
     assert "E[number of solutions]" in text  # brackets are text, not markup
     for key in BOUNDS:
@@ -330,7 +334,7 @@ def test_layer_and_network_on_the_command_line(slth: Slth, tmp_path: Path) -> No
     code, text, _ = slth("bounds", "layer", "--c-in", 6, "--c-out", 16, "--json")
     assert json.loads(text)["bounds"]["pensia2020"]["value"] is None
     code, text, _ = slth("bounds", "network", "--arch", "digits", "--json")
-    layers = {one["name"]: one for one in json.loads(text)}
+    layers = {one["name"]: one for one in json.loads(text)["layers"]}
     assert {name: one["D"] for name, one in layers.items()} == {"conv1": 54, "conv2": 108, "fc1": 32, "fc2": 10}
     assert layers["conv1"]["norm"] is None
     model = models.digits_cnn()

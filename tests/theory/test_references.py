@@ -9,7 +9,7 @@ import pytest
 
 from slth.errors import InputError
 from slth.theory import REFERENCES, layer_output_bound
-from slth.theory.references.reference import CONSTANTS, WORDINGS
+from slth.theory.references.reference import CHECKED, CONSTANTS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("slth", "proofs_check", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
@@ -25,7 +25,7 @@ def test_every_source_line_names_a_reference_and_every_reference_is_used() -> No
 def test_references_use_the_agreed_words() -> None:
     for key, reference in REFERENCES.items():
         assert reference.constant in CONSTANTS, key
-        assert reference.wording in WORDINGS, key
+        assert reference.checked in CHECKED, key
         assert reference.statement
         assert reference.year > 1900
 

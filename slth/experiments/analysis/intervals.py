@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from slth.figures.bands import Interval as Interval
 
@@ -22,6 +21,8 @@ def interval(values: Sequence[float]) -> Interval:
     mean = float(np.mean(values))
     if len(values) < 2 or min(values) == max(values):
         return mean, mean, mean
+    from scipy.stats import bootstrap  # it takes half a second to load
+
     found = bootstrap(
         (np.asarray(values, float),), np.mean, confidence_level=CONFIDENCE, n_resamples=DRAWS, method="percentile",
         rng=np.random.default_rng(0),

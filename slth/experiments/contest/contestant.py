@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from slth.errors import check_choice
-from slth.experiments.contest.images import training_data, unknown_data
-from slth.experiments.contest.job import Job
-from slth.experiments.contest.methods import METHODS
+from slth.experiments.contest.catalogue import SUMMARIES
 from slth.experiments.engine.study import Point
+
+if TYPE_CHECKING:  # a contest is planned without torch
+    from slth.experiments.contest.job import Job
 
 # Methods whose tickets are masks of frozen random weights: those can be shuffled and redrawn.
 FROZEN_METHODS = ("edge-popup", "gates", "gem-miner")
+# Training that is longer than this is a slip of the finger.
+MOST_EPOCHS = 1_000_000
 
 
 class Contestant(Point):
@@ -44,8 +48,8 @@ class Contestant(Point):
     arch: str = "lenet5"
     data: str = "mnist"
     density: Annotated[float, Field(gt=0, le=1)] = 1.0
-    epochs: Annotated[int, Field(ge=1)] = 5
-    finetune: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 5
+    finetune: Annotated[int, Field(ge=0, le=MOST_EPOCHS)] = 0
     examples: Annotated[int, Field(ge=2)] | None = None
     validation: Annotated[int, Field(ge=0)] = 1000
     test: Annotated[int, Field(ge=1)] | None = None
@@ -60,6 +64,10 @@ class Contestant(Point):
     @field_validator("method")
     @classmethod
     def _check_method(cls, value: str) -> str:
+        if value in SUMMARIES:
+            return value
+        from slth.experiments.contest.methods import METHODS
+
         return check_choice("method", value, tuple(METHODS))
 
     @field_validator("sanity")
@@ -73,7 +81,7 @@ class Contestant(Point):
 
 
 def prepare(point: Contestant, seed: int, **more: Any) -> Job:
-    """The job of a contestant. Data that do not fit are refused here, before any work.
+    """The job of a contestant. What does not fit it is refused here, before any work.
 
     Args:
         point: the contestant.
@@ -84,13 +92,26 @@ def prepare(point: Contestant, seed: int, **more: Any) -> Job:
         What the contestant's method is given.
 
     Raises:
-        InputError: the data do not fit; see :func:`slth.experiments.contest.images.training_data`.
+        InputError: the data do not fit, see :func:`slth.experiments.contest.images.training_data`; the architecture is
+            unknown, or does not take such images; the method has no such option, or the recipe no such entry.
         DataError: there is no such data set.
     """
+    from slth.experiments.contest.images import training_data, unknown_data
+    from slth.experiments.contest.job import FINE_TUNING, Job
+    from slth.experiments.contest.methods import SETTINGS
+
     data, validation = training_data(point.data, point.examples, point.validation)
     if point.unknown:
         unknown_data(point.unknown, point.data)
-    return Job(
+    job = Job(
         arch=point.arch, data=data, validation=validation, density=point.density, epochs=point.epochs, seed=seed,
         recipe=point.recipe, options=point.options, norm=point.norm, **more,
     )  # fmt: skip
+    job.model()
+    settings = SETTINGS.get(point.method)
+    if settings is not None:
+        settings.check(point.options, point.recipe)
+        if settings.recipe is not None:
+            job.resolve_recipe(settings.recipe)
+    replace(job, recipe=point.tune).resolve_recipe(FINE_TUNING)
+    return job

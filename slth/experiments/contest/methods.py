@@ -7,7 +7,6 @@ search costs in epochs, and what its ticket is.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,21 +18,22 @@ from slth.baselines import at_init, dro, edge_popup, filters, gates, gem_miner, 
 from slth.baselines.found import Found, masked
 from slth.baselines.masks import counts, maskable
 from slth.baselines.recipe import Recipe
+from slth.baselines.reuse import train_once
 from slth.baselines.training import train
-from slth.errors import InputError, check_keys
+from slth.errors import InputError
 from slth.experiments.contest.job import Job, Outcome
+from slth.experiments.contest.options import Settings, read_options
 from slth.tickets import find_ticket
 
 # For dense networks, and for fine-tuning after pruning at initialisation: Adam with one cycle needs no tuning here.
 DENSE_TRAINING = Recipe(optimiser="adam", learning_rate=2e-3, schedule="one-cycle")
+SUBSET_SUM_DEFAULTS: dict[str, Any] = {"width": 10_000, "input_range": (0.0, 1.0)}
 
 Method = Callable[[Job], Outcome]
 
 
 def dense(job: Job) -> Outcome:
     """The whole network, trained: the reference of all other methods."""
-    if job.options:
-        raise InputError(f"dense training has no options; got {', '.join(job.options)}. Change its recipe instead.")
     return _trained(job)
 
 
@@ -41,7 +41,7 @@ def by_search(find: Callable[..., Found], default: Recipe) -> Method:
     """A method that is a single search, as most are.
 
     Args:
-        find: the search. Its arguments that a job does not fill in are the method's options.
+        find: the search.
         default: its recipe, which a job may change.
 
     Returns:
@@ -49,7 +49,6 @@ def by_search(find: Callable[..., Found], default: Recipe) -> Method:
     """
 
     def run(job: Job) -> Outcome:
-        _check_options(job, find)
         found = find(
             job.model(), job.data, density=job.density, recipe=job.resolve_recipe(default), seed=job.seed,
             validation=job.validation,
@@ -67,19 +66,26 @@ def gem_mining(job: Job) -> Outcome:
 
 
 def iterative_pruning(job: Job) -> Outcome:
-    """IMP with rewinding.
+    """IMP with rewinding."""
+    return _prune_iteratively(job, **job.options)
 
-    Options are ``rewind``, the step t_r (0); ``fraction``, the fraction pruned at each level (0.2); and ``total``,
-    whether the levels share the job's epochs (False), for comparisons at equal compute.
+
+def _prune_iteratively(job: Job, *, rewind: int = 0, fraction: float = 0.2, total: bool = False) -> Outcome:
+    """IMP with its options.
+
+    Args:
+        job: what the method is given.
+        rewind: the step t_r that every level starts from; 0 for the network as it was drawn.
+        fraction: fraction of the remaining weights that a level prunes, in (0, 1).
+        total: whether the levels share the job's epochs, for comparisons at equal compute; false gives the epochs to
+            every level.
     """
-    check_keys("options", job.options, ("rewind", "fraction", "total"))
     if job.density >= 1:
         raise InputError(f"iterative pruning must end below density 1; got {job.density:g}. For 1, train dense.")
-    densities = imp.schedule(job.density, job.options.get("fraction", 0.2))
+    densities = imp.schedule(job.density, fraction)
     recipe = job.resolve_recipe(imp.RECIPE)
-    if job.options.get("total", False):
+    if total:
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs / len(densities))))
-    rewind = job.options.get("rewind", 0)
     start = imp.rewind_point(job.model(), job.data, recipe=recipe, step=rewind, folder=job.folder, device=job.device,
                              progress=job.progress)  # fmt: skip
     levels = list(
@@ -89,9 +95,9 @@ def iterative_pruning(job: Job) -> Outcome:
     steps = rewind + sum(level.history.steps for level in levels[:-1])
     per_epoch = recipe.steps(len(job.data)) / recipe.epochs
     last = levels[-1]
-    kept, total = _count(last.masks)
+    kept, weights = _count(last.masks)
     return Outcome(
-        network=masked(start, last.masks).cpu(), tuned=last.network.cpu(), kept=kept, total=total, untouched=False,
+        network=masked(start, last.masks).cpu(), tuned=last.network.cpu(), kept=kept, total=weights, untouched=False,
         epochs=steps / per_epoch, tuned_epochs=last.history.steps / per_epoch,
         seconds=sum(level.history.seconds for level in levels[:-1]),
         levels=tuple((level.density, level.network.cpu()) for level in levels), notes={"rewind": rewind},
@@ -102,8 +108,6 @@ def at_initialisation(criterion: str) -> Method:
     """A method of :mod:`slth.baselines.at_init`: the ticket is chosen before any training."""
 
     def run(job: Job) -> Outcome:
-        _check_options(job, at_init.find)
-        _check_no_recipe(job)
         found = at_init.find(job.model(), job.data, density=job.density, method=criterion, seed=job.seed,
                              progress=job.progress, **job.options)  # fmt: skip
         return replace(_outcome(found), tuning=DENSE_TRAINING)
@@ -113,18 +117,12 @@ def at_initialisation(criterion: str) -> Method:
 
 def smart_random(job: Job) -> Outcome:
     """Random masks with smart layer-wise ratios."""
-    _check_options(job, smart.find)
-    _check_no_recipe(job)
     found = smart.find(job.model(), density=job.density, seed=job.seed, progress=job.progress, **job.options)
     return replace(_outcome(found), tuning=DENSE_TRAINING)
 
 
 def filter_pruning(job: Job) -> Outcome:
-    """Whole filters are pruned from a trained network, and the small one is trained for as many epochs.
-
-    Options are those of :func:`slth.baselines.filters.find`.
-    """
-    _check_options(job, filters.find)
+    """Whole filters are pruned from a trained network, and the small one is trained for as many epochs."""
     recipe = job.resolve_recipe(DENSE_TRAINING)
     found = filters.find(
         job.model(), job.data, density=job.density, recipe=recipe, fine_tuning=recipe, seed=job.seed,
@@ -137,49 +135,56 @@ def filter_pruning(job: Job) -> Outcome:
 def ensemble(lams: tuple[float, ...]) -> Method:
     """An ensemble of edge-popup tickets, one for each λ of the robust loss.
 
-    Options are ``lams``, the λ of the members (``inf`` for plain training), and ``init`` and ``scale_fan`` of
-    edge-popup.
+    Args:
+        lams: the λ of its members, where a job does not say others.
     """
 
     def run(job: Job) -> Outcome:
-        check_keys("options", job.options, ("lams", "init", "scale_fan"))
-        options = {"scale_fan": True, **job.options}
-        chosen = _lambdas(options.pop("lams", lams))
-        recipe = job.resolve_recipe(dro.RECIPE)
-        # No two ensembles of a study share a member's seed.
-        parts = dro.tickets(
-            job.model(), job.data, density=job.density, lams=chosen,
-            seeds=[1000 * job.seed + i for i in range(len(chosen))], recipe=recipe, folder=job.folder,
-            device=job.device, progress=job.progress, **options,
-        )  # fmt: skip
-        return Outcome(
-            network=dro.Ensemble([part.module() for part in parts]), untouched=all(part.untouched for part in parts),
-            kept=sum(_count(part.masks)[0] for part in parts), total=sum(_count(part.masks)[1] for part in parts),
-            epochs=float(recipe.epochs * len(parts)), seconds=sum(part.seconds for part in parts),
-            notes={"lams": [str(lam) for lam in chosen]},
-        )  # fmt: skip
+        return _join(job, **{"lams": lams, **job.options})
 
     return run
+
+
+def _join(job: Job, *, lams: Any, init: str = "signed_constant", scale_fan: bool = True) -> Outcome:
+    """An ensemble with its options.
+
+    Args:
+        job: what the method is given.
+        lams: λ of the robust loss, one for each member, such as [0.5,2,"inf"]; inf for plain training.
+        init: how the weights are drawn: ``signed_constant``, ``kaiming_normal``, ``kaiming_uniform``, or ``given`` for
+            those of the model.
+        scale_fan: whether the weights are drawn larger by 1/√density, to make up for those removed.
+    """
+    chosen, recipe = _lambdas(lams), job.resolve_recipe(dro.RECIPE)
+    # No two ensembles of a study share a member's seed.
+    parts = dro.tickets(
+        job.model(), job.data, density=job.density, lams=chosen,
+        seeds=[1000 * job.seed + i for i in range(len(chosen))], recipe=recipe, folder=job.folder,
+        device=job.device, progress=job.progress, init=init, scale_fan=scale_fan,
+    )  # fmt: skip
+    return Outcome(
+        network=dro.Ensemble([part.module() for part in parts]), untouched=all(part.untouched for part in parts),
+        kept=sum(_count(part.masks)[0] for part in parts), total=sum(_count(part.masks)[1] for part in parts),
+        epochs=float(recipe.epochs * len(parts)), seconds=sum(part.seconds for part in parts),
+        notes={"lams": [str(lam) for lam in chosen]},
+    )  # fmt: skip
 
 
 def subset_sum(job: Job) -> Outcome:
     """A dense network is trained as the target; its ticket is found by subset sum, without training.
 
-    Options are ``width``, ``structure`` and other arguments of :func:`slth.tickets.find_ticket`. The density is what
-    the ticket keeps of its random parent; it follows from the width, and the job's ``density`` plays no part. The
-    epochs are those of the target.
+    Options are those of :func:`slth.tickets.find_ticket`. The density is what the ticket keeps of its random parent; it
+    follows from the width, and the job's ``density`` plays no part. The epochs are those of the target.
     """
-    filled = ("model", "example_input", "seed", "progress")
-    check_keys(
-        "options", job.options, [name for name in inspect.signature(find_ticket).parameters if name not in filled]
-    )
     target = _trained(job)
-    options = {"width": 10_000, "input_range": (0.0, 1.0), **job.options}
-    ticket = find_ticket(target.network, example_input=job.data.images[:1], seed=job.seed, **options)
+    options = {**SUBSET_SUM_DEFAULTS, **job.options}
+    ticket = find_ticket(
+        target.network, example_input=job.data.images[:1], seed=job.seed, progress=job.progress, **options
+    )
     kept, total = sum(layer.weights for layer in ticket.layers), sum(layer.random for layer in ticket.layers)
     return Outcome(
         network=ticket.folded(), tuned=None, kept=kept, total=total, epochs=target.epochs,
-        seconds=sum(layer.seconds for layer in ticket.layers), untouched=True,
+        seconds=sum(layer.seconds or 0.0 for layer in ticket.layers), untouched=True,
         notes={"target_seconds": target.seconds, "kept_channels": ticket.kept_channels,
                "worst_relative_rms": max(layer.relative_rms for layer in ticket.layers)},
     )  # fmt: skip
@@ -198,22 +203,38 @@ METHODS: dict[str, Method] = {
     "plain-ensemble": ensemble((math.inf,) * len(dro.LAMS)),
     "subset-sum": subset_sum,
 }
+# The criterion is the method itself.
+_AT_INIT = tuple(one for one in read_options(at_init.find) if one.name != "method")
+# What can be set of each method: `slth train METHOD --help` shows it, and what is not in it is refused.
+SETTINGS: dict[str, Settings] = {
+    "dense": Settings(recipe=DENSE_TRAINING),
+    "edge-popup": Settings(options=read_options(edge_popup.find), recipe=edge_popup.RECIPE),
+    "gates": Settings(options=read_options(gates.find), recipe=gates.RECIPE),
+    "gem-miner": Settings(
+        options=read_options(gem_miner.find, period=f"{gem_miner.PERIOD}, or a fourth of the epochs if that is less"),
+        recipe=gem_miner.RECIPE,
+    ),
+    "imp": Settings(options=read_options(_prune_iteratively), recipe=imp.RECIPE),
+    **{name: Settings(options=_AT_INIT) for name in at_init.CRITERIA},
+    "smart-random": Settings(options=read_options(smart.find)),
+    "filters": Settings(options=read_options(filters.find), recipe=DENSE_TRAINING),
+    "dro-ensemble": Settings(options=read_options(_join, lams=list(dro.LAMS)), recipe=dro.RECIPE),
+    "plain-ensemble": Settings(options=read_options(_join, lams=["inf"] * len(dro.LAMS)), recipe=dro.RECIPE),
+    "subset-sum": Settings(options=read_options(find_ticket, **SUBSET_SUM_DEFAULTS), recipe=DENSE_TRAINING),
+}
 
 
 def _trained(job: Job) -> Outcome:
+    """The dense network: trained once for all points of a study, and in its own folder by a run that has one."""
     model, recipe = job.model(), job.resolve_recipe(DENSE_TRAINING)
-    history = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
-                    device=job.device, progress=job.progress)  # fmt: skip
+    if job.folder is None and job.device == "cpu":
+        seconds = train_once(model, job.data, recipe=recipe)
+    else:
+        seconds = train(model, job.data, recipe=recipe, validation=job.validation, checkpoint=job.checkpoint("dense"),
+                        device=job.device, progress=job.progress).seconds  # fmt: skip
     total = sum(weight.numel() for weight in maskable(model).values())
-    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=history.seconds,
+    return Outcome(network=model.cpu(), kept=total, total=total, epochs=float(recipe.epochs), seconds=seconds,
                    untouched=False)  # fmt: skip
-
-
-def _check_options(job: Job, find: Callable[..., Any]) -> None:
-    """Raise :class:`InputError` for an option that is no argument of ``find``, or one that a job fills in itself."""
-    filled = {"model", "data", "density", "recipe", "fine_tuning", "method", "seed", "objective", "validation",
-              "checkpoint", "device", "progress"}  # fmt: skip
-    check_keys("options", job.options, [name for name in inspect.signature(find).parameters if name not in filled])
 
 
 def _lambdas(given: Any) -> list[float]:
@@ -224,14 +245,6 @@ def _lambdas(given: Any) -> list[float]:
     if not chosen:
         raise InputError(f"lams must be a list of numbers > 0 (inf for plain training), one a member; got {given!r}.")
     return [dro.check_lambda(lam) for lam in chosen]
-
-
-def _check_no_recipe(job: Job) -> None:
-    if job.recipe:
-        raise InputError(
-            "a method that does not train has no recipe to change; got "
-            f"{', '.join(job.recipe)}. Change that of its fine-tuning (tune, or --tune)."
-        )
 
 
 def _outcome(found: Found) -> Outcome:

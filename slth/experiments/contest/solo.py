@@ -27,6 +27,8 @@ from slth.progress import Lines, Progress, listening
 
 RESULT_FILE = "result.json"
 STARTED_FILE = "run.json"
+# Ensembles and sanity checks derive other seeds from this one; torch takes none above 2⁶⁴.
+MOST_SEED = 2**53
 
 
 def run_one(
@@ -53,7 +55,7 @@ def run_one(
         InputError: the folder holds another run's result or checkpoints, or cannot be made.
     """
     folder, listener = Path(folder), listening(progress)
-    check_int("seed", seed, 0)
+    check_int("seed", seed, 0, MOST_SEED)
     asked: dict[str, Any] = {"point": point.model_dump(mode="json"), "seed": seed}
     stored = read_result(folder)
     # Without a checkpoint there is nothing to go on from, so that another run may use the folder.
@@ -62,13 +64,17 @@ def run_one(
     if stored is not None:
         listener.say(f"already there: {folder / RESULT_FILE}")
         return stored
-    job = prepare(point, seed, folder=folder, device=device, progress=listener)
+    job, is_new = prepare(point, seed, folder=folder, device=device, progress=listener), not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise InputError(f"cannot make the folder {folder}: {cause.strerror}. Choose another with --out.") from cause
     write_whole(folder / STARTED_FILE, json.dumps(asked, indent=2) + "\n")
-    outcome = METHODS[point.method](job)
+    try:
+        outcome = METHODS[point.method](job)
+    except InputError:
+        _forget(folder, is_new)
+        raise
     result = judge(point, job, outcome)
     _write_tensors(folder, outcome)
     stored = {**asked, "result": result, "environment": environment()}
@@ -106,6 +112,14 @@ def _read(path: Path) -> dict[str, Any] | None:
         return {"point": stored["point"], "seed": stored["seed"], **stored}
     except (ValueError, KeyError, TypeError) as cause:
         raise InputError(f"{path} is not a result of slth train. Choose another folder with --out.") from cause
+
+
+def _forget(folder: Path, is_new: bool) -> None:
+    """Leave nothing of a run that was refused before its first checkpoint."""
+    if not any(folder.glob("*.pt")):
+        (folder / STARTED_FILE).unlink(missing_ok=True)
+    if is_new and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _refuse_another(folder: Path, asked: dict[str, Any], held: dict[str, Any] | None) -> None:

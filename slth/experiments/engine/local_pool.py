@@ -12,21 +12,25 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 
-from slth.experiments.engine.worker import THREAD_VARIABLES, Task, TaskResult, run_task, start_worker
+from slth.experiments.engine.worker import THREAD_VARIABLES, Task, TaskResult, run_task, start_worker, warm_up
 
 
 class LocalPool:
     """Worker processes of this machine, also when there is but one: a point may crash, the study goes on.
 
     Args:
-        workers: how many processes.
+        workers: how many processes. They start at once, and import the study while the caller prepares its points.
+        tasks: what is to be run, all of one study; none only without workers.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, tasks: Sequence[Task]) -> None:
         self.window = workers
         self._workers = [_Worker() for _ in range(workers)]
+        for worker in self._workers:
+            worker.warm_up(tasks[0])
 
     def submit(self, task: Task) -> Future[TaskResult]:
         """See :class:`~slth.experiments.engine.pool.Pool`."""
@@ -46,7 +50,7 @@ class LocalPool:
 
 
 class _Worker:
-    """One process that runs one task at a time. It starts with its first task, and again after it died."""
+    """One process that runs one task at a time. It starts again after it died."""
 
     def __init__(self) -> None:
         self._executor: Executor | None = None
@@ -55,6 +59,10 @@ class _Worker:
     @property
     def idle(self) -> bool:
         return self._current is None or self._current.done()
+
+    def warm_up(self, first: Task) -> None:
+        self._executor = _start_executor()
+        self._executor.submit(warm_up, first.study, first.paths)
 
     def submit(self, task: Task) -> Future[TaskResult]:
         try:

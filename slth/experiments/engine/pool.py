@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from typing import Protocol
 
@@ -48,11 +48,33 @@ class Pool(Protocol):
         """Stop; what is in flight is lost."""
 
 
-def open_pool(engine: str, *, workers: int | None = None, scheduler: str | None = None) -> Pool:
+def check_engine(engine: str, *, workers: int | None = None, scheduler: str | None = None) -> None:
+    """Refuse an engine that cannot be opened with these options, before a folder is made for it.
+
+    Args:
+        engine: one of ``ENGINES``.
+        workers: see :func:`open_pool`.
+        scheduler: see :func:`open_pool`.
+
+    Raises:
+        InputError: no such engine, or an option that makes no sense to it.
+    """
+    check_choice("engine", engine, ENGINES)
+    if workers is not None:
+        check_int("workers", workers, 1, 10_000, "One for each core is a good choice.")
+    if engine == "local" and scheduler is not None:
+        raise InputError("a scheduler is for Dask. Add --engine dask, or leave --scheduler out.")
+
+
+def open_pool(
+    engine: str, tasks: Sequence[Task] = (), *, workers: int | None = None, scheduler: str | None = None
+) -> Pool:
     """Start the workers of an engine.
 
     Args:
         engine: one of ``ENGINES``.
+        tasks: what is to be run, all of one study. Workers of this machine start at once, no more than there are tasks,
+            and import what the study needs.
         workers: number of processes, by default one for each core; of a cluster, the least number of points in flight,
             which is otherwise twice the number of its threads.
         scheduler: address of a Dask scheduler; without one Dask starts workers on this machine.
@@ -61,15 +83,11 @@ def open_pool(engine: str, *, workers: int | None = None, scheduler: str | None 
         The workers. Whoever opens them closes them.
 
     Raises:
-        InputError: no such engine, no answer from the scheduler, or Dask is not installed.
+        InputError: see :func:`check_engine`; or no answer from the scheduler, or Dask is not installed.
     """
-    check_choice("engine", engine, ENGINES)
-    if workers is not None:
-        check_int("workers", workers, 1, 10_000, "One for each core is a good choice.")
+    check_engine(engine, workers=workers, scheduler=scheduler)
     if engine == "local":
-        if scheduler is not None:
-            raise InputError("a scheduler is for Dask. Add --engine dask, or leave --scheduler out.")
-        return LocalPool(workers or usable_cores())
+        return LocalPool(min(workers or usable_cores(), len(tasks)), tasks)
     return DaskPool(scheduler, workers)
 
 

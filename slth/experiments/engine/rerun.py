@@ -60,7 +60,7 @@ def rerun(folder: str | Path, key: str) -> Comparison:
         )
     row, spec = found[0], make_spec(runs[-1]["spec"], f"the spec stored in {folder}")
     task = Task(row.key, spec.study, spec.paths, dict(row.point), row.seed, spec.budget.seconds)
-    pool = open_pool("local", workers=1)
+    pool = open_pool("local", [task], workers=1)
     try:
         # As many retries as the first time: a point that kills its worker then fails with the same words.
         (again,) = complete([task], pool, retries=spec.budget.retries)

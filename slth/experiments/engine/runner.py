@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slth.errors import DataError, InputError
-from slth.experiments.engine.pool import complete, open_pool
+from slth.experiments.engine.pool import check_engine, complete, open_pool
 from slth.experiments.engine.registry import load_study
 from slth.experiments.engine.spec import Spec, canonical, make_spec
 from slth.experiments.engine.store import Store
@@ -94,6 +94,7 @@ def run_study(
         InputError: a spec that makes no sense, a folder that cannot be written or is being written by another process,
             a full disk, no scheduler. Rows that were committed before stay.
     """
+    check_engine(engine, workers=workers, scheduler=scheduler)
     study = load_study(spec.study, spec.paths)
     tasks = plan(spec, study)
     listener = listening(progress, unit=POINTS)
@@ -105,11 +106,13 @@ def run_study(
         # The pool comes before the note of the run: where none can be opened, the folder shows the run before.
         # A finished study needs no cluster; options that make no sense are refused all the same.
         no_pool = not missing and engine == "dask"
-        pool = None if no_pool else open_pool(engine, workers=workers, scheduler=scheduler)
+        pool = None if no_pool else open_pool(engine, missing, workers=workers, scheduler=scheduler)
         done, failed, began = len(tasks) - len(missing), 0, time.monotonic()
         try:
             with nullcontext() if pool is None else closing(pool):
                 listener.begin(POINTS, len(tasks), done)
+                if store.notice:
+                    listener.say(store.notice)
                 store.begin(spec=spec.model_dump_json(), command=command)
                 _copy_spec(Path(folder) / "spec.toml", spec, runs_before)
                 counts = {"total": len(tasks), "done": done, "missing": len(missing)}

@@ -70,6 +70,9 @@ class Study:
             so then.
         points: one grid of a spec (key → values) → points; None for the product of the values. For grids that are
             computed, such as widths around a threshold.
+        imports: names of modules that ``run`` imports when it is called. A worker imports them when it starts, so that
+            their time is no point's. The module of the study itself imports nothing heavy: the process that hands out
+            the points imports it too.
         keys: keys of a grid that ``points`` reads, beside the parameters of a point.
         clocks: names of results that a second run need not repeat, wherever they stand in the result. A name with
             "seconds" in it counts as a clock without being listed.
@@ -82,6 +85,7 @@ class Study:
     run: Callable[[Any, int], dict[str, Any]]
     sections: Callable[[Sequence[Row]], list[Section]]
     points: Callable[[Mapping[str, Sequence[Any]]], Iterable[Point]] | None = None
+    imports: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     clocks: tuple[str, ...] = ()
 

@@ -16,15 +16,17 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import threadpoolctl
 
 from slth.environment import environment, peak_memory, processor, reset_peak_memory, source_commit
 from slth.experiments.engine.registry import load_study
+from slth.experiments.engine.study import Study
 
 THREAD_VARIABLES = (
     "SLTH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -97,6 +99,35 @@ def start_worker(parent: int) -> None:
     os.dup2(2, 1)  # what a study prints must not come between the lines of --json
 
 
+def import_study(name: str, paths: tuple[str, ...]) -> Study:
+    """Import a study with all that its points need, with one thread for each library.
+
+    Args:
+        name: a name in the registry, or ``module:ATTRIBUTE``.
+        paths: folders put before ``sys.path`` to find the study.
+
+    Returns:
+        The study.
+    """
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    study = load_study(name, paths)
+    for module in study.imports:
+        import_module(module)
+    return study
+
+
+def warm_up(name: str, paths: tuple[str, ...]) -> None:
+    """Do what every point needs before the first one comes. What goes wrong here is the error of that point.
+
+    Args:
+        name: see :func:`import_study`.
+        paths: see :func:`import_study`.
+    """
+    with suppress(Exception, SystemExit):
+        import_study(name, paths)
+        _origin()
+
+
 def run_task(task: Task, *, killable: bool = False) -> TaskResult:
     """Run one point; an exception of the point is part of the result.
 
@@ -112,8 +143,7 @@ def run_task(task: Task, *, killable: bool = False) -> TaskResult:
     result, error = "{}", ""
     began = time.perf_counter()
     try:
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-        study = load_study(task.study, task.paths)
+        study = import_study(task.study, task.paths)
         _hold_to_one_thread()
         point = study.point(**task.point)
         reset_peak_memory()

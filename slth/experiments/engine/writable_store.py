@@ -44,11 +44,44 @@ class WritableStore(Store):
         self._database = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
         self._origins: dict[str, int] = {}
         with self._closed_on_error():
-            if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            if self._count_tables() == 0:
                 self._database.executescript(TABLES)
             self._check_version()
-            self._database.execute("PRAGMA journal_mode = WAL")
+            self.notice = self._choose_journal()
+
+    def _count_tables(self) -> int:
+        query = "SELECT count(*) FROM sqlite_master"
+        self._alone = False
+        try:
+            return int(self._database.execute(query).fetchone()[0])
+        except sqlite3.OperationalError as cause:
+            if not _lacks_shared_memory(cause):
+                raise
+        # A store with a log that was copied from another disk: who holds it alone can read it without shared memory.
+        self._alone = True
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return int(self._database.execute(query).fetchone()[0])
+
+    def _choose_journal(self) -> str:
+        """Write ahead to a log where the file system allows it; where it does not, say in a line what is done."""
+        try:
+            (mode,) = self._database.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as cause:
+            if not _lacks_shared_memory(cause):
+                raise
+            mode = ""
+        if mode != "wal" or self._alone:
+            (mode,) = self._database.execute("PRAGMA journal_mode = DELETE").fetchone()
+            self._database.execute("PRAGMA locking_mode = NORMAL")  # others may read while this process writes
+        if mode == "wal":
             self._database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last rows, a kill none
+            return ""
+        # A journal is safe against kills if it reaches the disk before the rows do.
+        self._database.execute("PRAGMA synchronous = FULL")
+        return (
+            f"{self.path.parent} is on a file system without shared memory, such as NFS: SQLite's journal has the mode "
+            f"{mode!r} here. Rows are as safe, and each takes a little longer to write."
+        )
 
     def begin(self, *, spec: str, command: str) -> None:
         """Note that a run begins.
@@ -134,6 +167,12 @@ def write_store(folder: str | Path) -> Iterator[WritableStore]:
             store = WritableStore(folder)
         with store:
             yield store
+
+
+def _lacks_shared_memory(cause: sqlite3.OperationalError) -> bool:
+    """Whether this may be the error of a file system on which the processes of SQLite cannot share memory."""
+    codes = (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 def _now() -> str:

@@ -6,10 +6,37 @@ number of epochs. What a point is and how it is measured is said in :mod:`slth.e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from slth.experiments.contest.contestant import Contestant
-from slth.experiments.contest.judge import run
-from slth.experiments.engine.study import Study
-from slth.experiments.studies.compare_sections import sections
+from slth.experiments.engine.study import Row, Study
+
+if TYPE_CHECKING:
+    from slth.report import Section
+
+
+def run(point: Contestant, seed: int) -> dict[str, Any]:
+    """Search, fine-tune, check, and measure on test data; see :func:`slth.experiments.contest.judge.run`.
+
+    Args:
+        point: the contestant.
+        seed: of weights, scores, parents and the order of the data.
+
+    Returns:
+        What the judge measured.
+    """
+    from slth.experiments.contest import judge
+
+    return judge.run(point, seed)
+
+
+def sections(rows: Sequence[Row]) -> list[Section]:
+    """Tables and figures; see :func:`slth.experiments.studies.compare_sections.sections`."""
+    from slth.experiments.studies import compare_sections
+
+    return compare_sections.sections(rows)
+
 
 STUDY = Study(
     name="compare",
@@ -25,4 +52,5 @@ STUDY = Study(
     point=Contestant,
     run=run,
     sections=sections,
+    imports=("slth.experiments.contest.judge",),
 )

@@ -14,20 +14,20 @@ import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import Field, model_validator
 
 from slth import figures
-from slth.baselines import connectivity, data_diet, imp
-from slth.baselines.training import accuracy
 from slth.experiments.analysis.intervals import format_interval, in_percent, interval
 from slth.experiments.analysis.summary import finished_rows, no_rows
-from slth.experiments.contest.images import test_data, training_data
-from slth.experiments.contest.job import Job
 from slth.experiments.engine.study import Point, Row, Study
 from slth.report import Section
+
+if TYPE_CHECKING:
+    import torch
+
+    from slth.experiments.contest.job import Job
 
 
 class Diet(Point):
@@ -84,6 +84,10 @@ def run(point: Diet, seed: int) -> dict[str, Any]:
         data; ``connected``: whether the error barrier is below two percentage points; ``own_connected``: fraction of
         test examples without a barrier of their own error; ``start_accuracy`` of the rewind point.
     """
+    from slth.baselines import connectivity, data_diet, imp
+    from slth.baselines.training import accuracy
+    from slth.experiments.contest.images import test_data
+
     job = _job(point, seed)
     recipe = job.resolve_recipe(imp.RECIPE)
     test = test_data(point.data, point.test)
@@ -178,6 +182,9 @@ def _by_rewind_point(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _job(point: Diet, seed: int) -> Job:
+    from slth.experiments.contest.images import training_data
+    from slth.experiments.contest.job import Job
+
     data, validation = training_data(point.data, point.examples, point.validation)
     return Job(arch=point.arch, data=data, validation=validation, density=point.density, epochs=point.epochs, seed=seed,
                recipe=point.recipe, norm=False)  # fmt: skip
@@ -186,6 +193,8 @@ def _job(point: Diet, seed: int) -> Job:
 @functools.lru_cache(maxsize=4)
 def _el2n_scores(described: str) -> torch.Tensor:
     """EL2N scores of a task. They depend on its training images and recipe, not on the seed of a row."""
+    from slth.baselines import data_diet, imp
+
     point = Diet.model_validate_json(described)
     job = _job(point, 0)
     recipe = job.resolve_recipe(imp.RECIPE)
@@ -207,4 +216,10 @@ STUDY = Study(
     point=Diet,
     run=run,
     sections=sections,
+    imports=(
+        "slth.experiments.contest.job",
+        "slth.baselines.connectivity",
+        "slth.baselines.data_diet",
+        "slth.baselines.imp",
+    ),
 )

@@ -23,10 +23,10 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import brentq
 
+from slth import figures
 from slth.errors import SlthError
 from slth.experiments.analysis.summary import Spread, finished_rows, grouped, missing_combinations, no_rows, paragraphs
 from slth.experiments.engine.study import Point, Row, Study
-from slth.figures import error_against_dimension, outcome_table
 from slth.report import Section
 from slth.rss import SOLVERS, Problem, Status, solve
 from slth.theory import thresholds
@@ -159,12 +159,12 @@ def _sections_of_ratio(rows: Sequence[Row], suffix: str) -> list[Section]:
         ]
         for method in methods
     }
-    curve_ax = error_against_dimension(
+    curve_ax = figures.error_against_dimension(
         curves=curves, trivial=[(D, trivial[D].median) for D in dimensions],
         exists=[(D, value) for D, value in exists.items() if value is not None],
     )  # fmt: skip
     medians = {key: float(np.median(values)) for key, values in errors.items()}
-    table_ax = outcome_table(
+    table_ax = figures.outcome_table(
         values=[[medians.get((method, D)) for D in dimensions] for method in methods],
         limits=[trivial[D].median for D in dimensions],
         rows=methods,

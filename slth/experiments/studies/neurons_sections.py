@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from slth import figures
 from slth.experiments.analysis.growth import Estimate, fit_growth_law
 from slth.experiments.analysis.summary import (
     Spread,
@@ -18,7 +19,6 @@ from slth.experiments.analysis.summary import (
     settings,
 )
 from slth.experiments.engine.study import Row
-from slth.figures import neuron_gap
 from slth.report import Section
 
 # Errors at which widths are compared.
@@ -48,7 +48,7 @@ def _sections_of_budget(known: Sequence[Row], rest: str) -> list[Section]:
     }
     alone, blocked = curves["neuron"], curves["blocked"]
     theorem = [(n, Spread.of(row.result["theorem"] for row in some)) for n, some in alone]
-    ax = neuron_gap(
+    ax = figures.neuron_gap(
         neuron=[(n, _spread(some, "error")) for n, some in alone],
         proved=[(n, Spread.of(_lower(row) for row in some)) for n, some in alone],
         theorem=theorem,

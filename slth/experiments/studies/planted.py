@@ -14,22 +14,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field, field_validator
 
 from slth import data as datasets
 from slth import figures
-from slth.baselines import edge_popup, gates, gem_miner, imp, planted_searches, planted_sums
-from slth.baselines import planted_tickets as planted
 from slth.errors import check_choice
 from slth.experiments.analysis.intervals import format_interval, interval
 from slth.experiments.engine.study import Point, Row, Study
-from slth.networks import models
 from slth.report import Section
-from slth.tickets import evaluate, find_ticket
 
-RECIPES = {"edge-popup": edge_popup.RECIPE, "gates": gates.RECIPE, "gem-miner": gem_miner.RECIPE}
-PLANTED_METHODS = (*planted_searches.SEARCHES, "subset-sum")
+# Those of slth.baselines.planted_searches, written out so that a study is planned without torch, and the subset sum.
+PLANTED_METHODS = (
+    "edge-popup", "gates", "gem-miner", "random", "magnitude", "snip", "grasp", "synflow", "imp", "subset-sum",
+)  # fmt: skip
 
 
 class Hidden(Point):
@@ -73,14 +70,24 @@ def run(point: Hidden, seed: int) -> dict[str, Any]:
     """
     if point.method == "subset-sum":
         return _subset_sum(point, seed)
+    from slth.baselines import edge_popup, gates, gem_miner, imp, planted_searches
+    from slth.baselines import planted_tickets as planted
+
     train, test = datasets.load(point.data, "train"), datasets.load(point.data, "test")
     problem = planted.problem(train, test, hidden=(point.hidden,), widths=(point.width,), seed=seed)
-    recipe = replace(RECIPES.get(point.method, imp.RECIPE), epochs=point.epochs, seed=seed)
+    recipes = {"edge-popup": edge_popup.RECIPE, "gates": gates.RECIPE, "gem-miner": gem_miner.RECIPE}
+    recipe = replace(recipes.get(point.method, imp.RECIPE), epochs=point.epochs, seed=seed)
     masks = planted_searches.masks_of(problem, method=point.method, recipe=recipe, seed=seed)
     return planted_searches.scores_of(problem, masks)
 
 
 def _subset_sum(point: Hidden, seed: int) -> dict[str, Any]:
+    import torch
+
+    from slth.baselines import planted_sums
+    from slth.networks import models
+    from slth.tickets import evaluate, find_ticket
+
     test = datasets.load(point.data, "test")
     shape = tuple(test.images.shape[1:])
     with torch.random.fork_rng(devices=[]):
@@ -147,4 +154,5 @@ STUDY = Study(
     point=Hidden,
     run=run,
     sections=sections,
+    imports=("slth.tickets", "slth.baselines.planted_searches", "slth.baselines.planted_sums"),
 )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from slth import figures
 from slth.experiments.analysis.summary import (
     Spread,
     finished_rows,
@@ -24,13 +25,9 @@ from slth.experiments.analysis.summary import (
     percent,
     settings,
 )
-from slth.experiments.analysis.ticket_errors import target_size
 from slth.experiments.engine.study import Row, Study
-from slth.experiments.studies.subjects import SubjectPoint, load_subject
-from slth.figures import error_against_scale
-from slth.networks import make_parent
+from slth.experiments.studies.subjects import SUBJECT_IMPORTS, SubjectPoint, load_subject
 from slth.report import Section
-from slth.tickets import find_ticket
 
 
 class ScalePoint(SubjectPoint):
@@ -62,6 +59,10 @@ def run(point: ScalePoint, seed: int) -> dict[str, Any]:
         ``D``, ``relative_rms`` of the kernels, ``target_rms`` in σ, and the numbers of ``kept`` and ``usable``
         channels.
     """
+    from slth.experiments.analysis.ticket_errors import target_size
+    from slth.networks import make_parent
+    from slth.tickets import find_ticket
+
     target = load_subject(point).only(point.layer)
     default = make_parent(target, width=point.width, seed=seed, law=point.law).layers[0].scale
     ticket = find_ticket(
@@ -108,7 +109,7 @@ def _section(rows: Sequence[Row], suffix: str) -> Section:
             )
             for (law, factor), some in cells.items()
         ],
-        figure=error_against_scale(curves=curves, auto=1.0),
+        figure=figures.error_against_scale(curves=curves, auto=1.0),
         caption="Relative error against the factor on the layer's random weights; shaded: the range over seeds. Above "
         "100 % (grey line) the ticket is worse than a kernel of zeros.",
     )  # fmt: skip
@@ -144,4 +145,5 @@ STUDY = Study(
     point=ScalePoint,
     run=run,
     sections=sections,
+    imports=SUBJECT_IMPORTS,
 )

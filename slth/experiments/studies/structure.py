@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from slth import figures
 from slth.experiments.analysis.summary import (
     Spread,
     finished_rows,
@@ -24,15 +25,9 @@ from slth.experiments.analysis.summary import (
     percent,
     settings,
 )
-from slth.experiments.analysis.ticket_errors import relative_error
 from slth.experiments.engine.study import Row, Study
-from slth.experiments.studies.subjects import SubjectPoint, load_subject
-from slth.figures import price_of_structure
-from slth.figures.style import panels
-from slth.networks.structure import STRUCTURES
+from slth.experiments.studies.subjects import SUBJECT_IMPORTS, SubjectPoint, load_subject
 from slth.report import Section
-from slth.tickets import evaluate, find_ticket
-from slth.tickets.checks.cost import measure_cost
 
 # Quantities that are drawn: name in the result, label, and the target's own number beside it.
 PANELS: tuple[tuple[str, str, str | None], ...] = (
@@ -66,6 +61,10 @@ def run(point: StructurePoint, seed: int) -> dict[str, Any]:
         ``random`` parameters, ``kept`` ones and hidden ``channels``; ``relative_error`` of the kernels; accuracies and
         ``agreement``; numbers ``held``, ``flops`` and ``milliseconds`` of the compact module, and the target's.
     """
+    from slth.experiments.analysis.ticket_errors import relative_error
+    from slth.tickets import evaluate, find_ticket
+    from slth.tickets.checks.cost import measure_cost
+
     subject = load_subject(point)
     ticket = find_ticket(subject.target, width=point.width, structure=point.structure, seed=seed, threads=1)
     scores = {one.name: one for one in evaluate(ticket, subject.test, controls=False, folded=True)}
@@ -114,12 +113,15 @@ def parameters_for(curve: Sequence[tuple[float, float]], error: float) -> float 
 
 
 def _section(rows: Sequence[Row], target: str) -> Section:
+    from slth.figures.style import panels
+    from slth.networks.structure import STRUCTURES
+
     cells = grouped(rows, "structure", "width")
     structures = [name for name in STRUCTURES if any(name == structure for structure, _ in cells)]
     widths = sorted({width for _, width in cells})
     axes = panels(len(PANELS), height=3.2)
     for ax, (quantity, label, reference) in zip(axes, PANELS, strict=True):
-        price_of_structure(
+        figures.price_of_structure(
             curves={
                 name: [
                     (cells[name, width][0].result["random"], Spread.of(r.result[quantity] for r in cells[name, width]))
@@ -206,4 +208,5 @@ STUDY = Study(
     point=StructurePoint,
     run=run,
     sections=sections,
+    imports=(*SUBJECT_IMPORTS, "slth.tickets.checks.cost"),
 )

@@ -1,4 +1,4 @@
-"""Trained networks used as study targets, each loaded or trained once a process."""
+"""Trained networks used as study targets: trained once on one machine, loaded once a process."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import Field
-from torch import nn
 
 from slth import data
-from slth.baselines.digits import train_digits
 from slth.errors import DataError
 from slth.experiments.engine.study import Point
-from slth.networks import Target, extract, models
+
+if TYPE_CHECKING:  # a study is planned without torch
+    import torch
+    from torch import nn
+
+    from slth.networks import Target
 
 PIXEL_RANGE = (0.0, 1.0)
+# What a study that loads a subject and finds its ticket imports while it runs.
+SUBJECT_IMPORTS = ("slth.baselines.digits", "slth.experiments.analysis.ticket_errors", "slth.tickets")
 LENET5_FILE = "pensia_lenet5.safetensors"
 
 
@@ -60,6 +64,8 @@ class Subject:
 
     def only(self, layer: str) -> Target:
         """The target of a ticket that replaces one layer and leaves the others as they were trained."""
+        from slth.networks import extract
+
         return extract(self.model, example_input=self.example, input_range=PIXEL_RANGE, only=[layer])
 
 
@@ -74,9 +80,12 @@ def load_subject(point: SubjectPoint) -> Subject:
 
 @functools.cache
 def _load(name: str, epochs: int, weights: str) -> Subject:
+    from slth.baselines.digits import train_digits
+    from slth.networks import extract, models
+
     if name == "digits":
         test = data.load("digits", "test")
-        model: nn.Module = train_digits(data.load("digits", "train"), epochs)
+        model: nn.Module = train_digits(data.load("digits", "train"), epochs, reuse=True)
     else:
         test = data.load("mnist", "test")
         model = models.load_weights("lenet5", _weights_file(weights))

@@ -11,18 +11,21 @@ and a layer's error is the median over its input channels and signs. n = width/2
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from slth.cache import made_once, writable_cache_folder
 from slth.errors import SlthError
-from slth.experiments.analysis.ticket_errors import instance_errors, output_error, target_size
-from slth.experiments.engine.study import Study
-from slth.experiments.studies.subjects import SubjectPoint, load_subject
-from slth.experiments.studies.width_sections import sections
-from slth.theory import thresholds
-from slth.tickets import Ticket, evaluate, find_ticket
+from slth.experiments.engine.study import Row, Study
+from slth.experiments.studies.subjects import SUBJECT_IMPORTS, SubjectPoint, load_subject
+
+if TYPE_CHECKING:
+    from slth.report import Section
+    from slth.tickets import Ticket
 
 # Certified widths are for targets in the box [−BOX, BOX]^D and hold with probability at least 1 − FAILURE. The cost of
 # a proof grows with D and with the box. Targets of tickets lie outside of it, as the figure's label says.
@@ -60,6 +63,9 @@ def run(point: WidthPoint, seed: int) -> dict[str, Any]:
         ``layers``: the numbers of each layer; ``accuracy`` by network, ``agreement`` with the target, ``output_error``
         relative to the target's largest output, ``kept_channels``.
     """
+    from slth.experiments.analysis.ticket_errors import output_error
+    from slth.tickets import evaluate, find_ticket
+
     subject = load_subject(point)
     ticket = find_ticket(
         subject.target, width=point.width, structure=point.structure, seed=seed, law=point.law, method=point.method,
@@ -76,6 +82,8 @@ def run(point: WidthPoint, seed: int) -> dict[str, Any]:
 
 
 def _layer(ticket: Ticket, layer: int, point: WidthPoint) -> dict[str, Any]:
+    from slth.experiments.analysis.ticket_errors import instance_errors, target_size
+
     report, linear = ticket.layers[layer], ticket.target.maps[layer]
     dimension = linear.part_size(point.structure, 0)
     error = float(np.median(instance_errors(ticket, layer)))
@@ -96,6 +104,8 @@ def _layer(ticket: Ticket, layer: int, point: WidthPoint) -> dict[str, Any]:
 
 def _first_moment(dimension: int, eps: float, z: float) -> float | None:
     """Candidates with which one subset within ε of a target of size z is expected; None out of range."""
+    from slth.theory import thresholds
+
     if eps >= z:
         return None  # the empty subset is within ε
     try:
@@ -109,12 +119,27 @@ def _certified(dimension: int, eps: float, limit: int) -> int | None:
     """The width proved for targets of the box; None if it is out of reach, or if D is above the limit."""
     if dimension > limit:
         return None
+    # A proof takes seconds: its width is kept on disk for this version of the theory's code.
+    folder = writable_cache_folder("certified", "slth.theory")
+    made = made_once(folder, f"{dimension} {eps!r} {FAILURE} {BOX}.json", lambda: _certify(dimension, eps))
+    found: int | None = json.loads(made)
+    return found
+
+
+def _certify(dimension: int, eps: float) -> bytes:
     from slth.theory import certified  # its interval arithmetic takes a moment to load
 
     try:
-        return certified.width(dimension, eps, FAILURE, BOX).n
+        return json.dumps(int(certified.width(dimension, eps, FAILURE, BOX).n)).encode()
     except SlthError:
-        return None
+        return b"null"
+
+
+def sections(rows: Sequence[Row]) -> list[Section]:
+    """Tables and figures; see :func:`slth.experiments.studies.width_sections.sections`."""
+    from slth.experiments.studies import width_sections
+
+    return width_sections.sections(rows)
 
 
 STUDY = Study(
@@ -131,4 +156,5 @@ STUDY = Study(
     point=WidthPoint,
     run=run,
     sections=sections,
+    imports=(*SUBJECT_IMPORTS, "slth.theory.thresholds"),
 )

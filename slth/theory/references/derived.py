@@ -13,7 +13,7 @@ DERIVED: dict[str, Reference] = {
         "disjoint support, so both sign groups together cost no factor 2.",
         hypotheses="every sign group that the input needs is approximated within ε'",
         constant="explicit",
-        wording="derived",
+        checked="derived here",
     ),
     "first_moment": Reference(
         authors="slth",
@@ -23,7 +23,7 @@ DERIVED: dict[str, Reference] = {
         "E[Y] = p, no method succeeds with probability p. To leading order E[Y] = 1 at n = D log2(1/ε).",
         hypotheses="i.i.d. candidates; P_k as slth.theory.hits computes it",
         constant="explicit",
-        wording="derived",
+        checked="derived here",
     ),
     "relax_scaling": Reference(
         authors="slth",
@@ -33,7 +33,7 @@ DERIVED: dict[str, Reference] = {
         "an LP vertex on the small-norm core with rounding and flips. A heuristic derivation and measurements.",
         hypotheses="normal (NSN) candidates of unit variance, targets of that size",
         constant="fitted",
-        wording="derived",
+        checked="derived here",
     ),
     "certified": Reference(
         authors="slth",
@@ -43,6 +43,6 @@ DERIVED: dict[str, Reference] = {
         "1/P(hit | scale) over a window W of scales; proof in proofs_check/certified_width.md.",
         hypotheses="i.i.d. normal weights, |z_i| ≤ z_bound, ε > 0",
         constant="explicit",
-        wording="derived",
+        checked="derived here",
     ),
 }

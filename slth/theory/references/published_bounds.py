@@ -1,6 +1,6 @@
 """Published bounds on widths and sample sizes: the sources of :mod:`slth.theory.bounds`.
 
-Raise a ``wording`` tag only after reading the source.
+Raise a ``checked`` tag only after reading the source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "n_i ≥ C d_i^12 c_i^6 log³(d_i² c_i c_{i-1} ℓ/ε) approximates every target CNN within ε with probability 1−ε.",
         hypotheses="kernels with ‖K‖₁ ≤ 1, inputs in [−1, 1], zero padding, no bias, normal weights",
         constant="unspecified",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "nsn_mrss": Reference(
         authors="A. da Cunha, F. d'Amore, E. Natale",
@@ -26,7 +26,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "within ε (L∞) of z.",
         hypotheses="0 < ε ≤ 1/4, ‖z‖₁ ≤ √k",
         constant="unspecified",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "ferre2026": Reference(
         authors="D. Ferré, F. Mallmann-Trenn et al.",
@@ -36,7 +36,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "network takes Ω(1/ε) hidden neurons; weight pruning takes O(log(1/ε)).",
         hypotheses="one bias-free ReLU neuron; neuron pruning alone, no blocked mask before it",
         constant="unspecified",
-        wording="seen (abstract)",
+        checked="in its abstract",
     ),
     "lueker1998": Reference(
         authors="G. Lueker",
@@ -45,7 +45,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         statement="n = O(log(1/ε)) uniform samples: with high probability every z in [−1, 1] is a subset sum within ε.",
         hypotheses="i.i.d. U[−1, 1], D = 1",
         constant="unspecified",
-        wording="seen via later papers",
+        checked="in later papers",
     ),
     "dacunha2023rss": Reference(
         authors="A. da Cunha, F. d'Amore, F. Giroire, H. Lesfari, E. Natale, L. Viennot",
@@ -55,7 +55,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "an elementary proof.",
         hypotheses="i.i.d. U[−1, 1], D = 1",
         constant="unspecified",
-        wording="seen (abstract)",
+        checked="in its abstract",
     ),
     "becchetti2022": Reference(
         authors="L. Becchetti, A. da Cunha, A. Clementi, F. d'Amore, H. Lesfari, E. Natale, L. Trevisan",
@@ -65,7 +65,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "in [−1, 1]^D.",
         hypotheses="i.i.d. vectors of a continuous law around the origin",
         constant="unspecified",
-        wording="seen",
+        checked="in the paper",
     ),
     "borst2023": Reference(
         authors="S. Borst, D. Dadush, S. Huiberts, D. Mikulincer, S. Tiwari",
@@ -74,7 +74,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         statement="{0,1}-combinations of random vectors that hit a target, by a Fourier proof, for wider laws.",
         hypotheses="i.i.d. vectors",
         constant="unspecified",
-        wording="seen (abstract)",
+        checked="in its abstract",
     ),
     "malach2020": Reference(
         authors="E. Malach, G. Yehudai, S. Shalev-Shwartz, O. Shamir",
@@ -84,7 +84,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "a ReLU network of depth ℓ and width n within ε with probability 1−δ.",
         hypotheses="bounded weights and inputs, weight pruning",
         constant="unspecified",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "orseau2020": Reference(
         authors="L. Orseau, M. Hutter, O. Rivasplata",
@@ -93,7 +93,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         statement="A logarithmic factor of neurons per weight of the target suffices.",
         hypotheses="weight pruning",
         constant="unspecified",
-        wording="seen (abstract)",
+        checked="in its abstract",
     ),
     "pensia2020": Reference(
         authors="A. Pensia, S. Rajput, A. Nagle, H. Vishwakarma, D. Papailiopoulos",
@@ -103,7 +103,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "hidden units: every weight is a subset sum of about log(1/ε) random ones.",
         hypotheses="‖x‖ ≤ 1, entries U[−1, 1], weight pruning",
         constant="unspecified",
-        wording="seen",
+        checked="in the paper",
     ),
     "dacunha2022cnn": Reference(
         authors="A. da Cunha, E. Natale, L. Viennot",
@@ -112,7 +112,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         statement="A random CNN with O(k log(kℓ/min(ε, δ))) parameters holds an ε-approximation of a CNN with k.",
         hypotheses="kernels with ‖·‖₁ ≤ 1, weight pruning",
         constant="unspecified",
-        wording="partly seen",
+        checked="in part",
     ),
     "burkholz2022": Reference(
         authors="R. Burkholz",
@@ -122,7 +122,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "overhead against pensia2020.",
         hypotheses="weight pruning",
         constant="unspecified",
-        wording="seen via later papers",
+        checked="in later papers",
     ),
     "plantnseek2022": Reference(
         authors="J. Fischer, R. Burkholz",
@@ -132,7 +132,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "not, the ticket is planted as ground truth.",
         hypotheses="k_i parameters of target neuron i, n_l random neurons in layer l, uniform entries",
         constant="explicit",
-        wording="seen",
+        checked="in the paper",
     ),
     "natale2024": Reference(
         authors="E. Natale, D. Ferré, G. Giambartolomei, F. Giroire, F. Mallmann-Trenn",
@@ -142,7 +142,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "logarithm squared, all such z at once with probability 1−ε.",
         hypotheses="1 ≤ k ≤ n/2, D = 1",
         constant="unspecified",
-        wording="seen",
+        checked="in the paper",
     ),
     "kumar2025": Reference(
         authors="A. Kumar, E. Natale",
@@ -152,7 +152,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "necessary. δ is the precision of the target's values.",
         hypotheses="quantised target, weight pruning",
         constant="unspecified",
-        wording="seen",
+        checked="in the paper",
     ),
     "otsuka2025": Reference(
         authors="H. Otsuka, D. Chijiwa, Y. Okoshi, D. Fujiki, S. Takeuchi, M. Motomura",
@@ -161,7 +161,7 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         statement="Attention heads: n ≥ C d log(…/ε) hidden dimensions hold an ε-approximation.",
         hypotheses="weight pruning of a random multi-head attention",
         constant="unspecified",
-        wording="seen",
+        checked="in the paper",
     ),
     "npp": Reference(
         authors="D. Gamarnik, E. Kızıldağ; P. Turner, R. Meka, P. Rigollet",
@@ -171,6 +171,6 @@ PUBLISHED_BOUNDS: dict[str, Reference] = {
         "polynomial-time methods reach e^{-Ω(log² n/m)}, and only for m = O(√log n).",
         hypotheses="m constant 1, or ω(1) ≤ m ≤ o(n)",
         constant="unspecified",
-        wording="seen",
+        checked="in the paper",
     ),
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CONSTANTS = ("explicit", "unspecified", "fitted", "none")
-WORDINGS = ("seen", "seen (abstract)", "seen via later papers", "partly seen", "recalled", "derived")
+CHECKED = ("in the paper", "in its abstract", "in later papers", "in part", "no, from memory", "derived here")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One source: who wrote it, what slth uses of it, and how sure its wording is.
+    """One source: who wrote it, what slth uses of it, and where that was checked.
 
     Attributes:
         authors: the authors' names.
@@ -19,8 +19,9 @@ class Reference:
         statement: what slth uses of the source.
         hypotheses: the conditions under which the statement holds.
         constant: one of :data:`CONSTANTS`; ``none`` says that the statement contains no constant.
-        wording: one of :data:`WORDINGS`. ``seen``: the statement was read in the source, in its abstract, or as later
-            papers quote it. ``recalled``: it was written from memory. ``derived``: slth proved or measured it.
+        checked: where the statement was read, one of :data:`CHECKED`. ``in part`` says that some of it was read;
+            ``no, from memory`` that it was written down without reading it again; ``derived here`` that slth proved or
+            measured it.
     """
 
     authors: str
@@ -29,4 +30,4 @@ class Reference:
     statement: str
     hypotheses: str
     constant: str
-    wording: str
+    checked: str

@@ -12,7 +12,7 @@ TOOLS: dict[str, Reference] = {
         statement="Philox4x32-10: a counter-based random number generator with random access.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "he2016": Reference(
         authors="K. He, X. Zhang, S. Ren, J. Sun",
@@ -21,7 +21,7 @@ TOOLS: dict[str, Reference] = {
         statement="Residual networks; ResNet-20 for 32×32 images.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "simonyan2014": Reference(
         authors="K. Simonyan, A. Zisserman",
@@ -30,7 +30,7 @@ TOOLS: dict[str, Reference] = {
         statement="Networks of 3×3 convolutions and max-pooling.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "howard2017": Reference(
         authors="A. Howard et al.",
@@ -39,7 +39,7 @@ TOOLS: dict[str, Reference] = {
         statement="Depthwise-separable convolutions.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "martin1979": Reference(
         authors="G. N. N. Martin",
@@ -48,7 +48,7 @@ TOOLS: dict[str, Reference] = {
         statement="Range coding: arithmetic coding byte by byte, within a bit or so of the probability model.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "horowitz1974": Reference(
         authors="E. Horowitz, S. Sahni",
@@ -57,7 +57,7 @@ TOOLS: dict[str, Reference] = {
         statement="Subset sum by meet in the middle in 2^{n/2} time and space.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "karmarkar1982": Reference(
         authors="N. Karmarkar, R. Karp",
@@ -66,7 +66,7 @@ TOOLS: dict[str, Reference] = {
         statement="Number partitioning by differencing; on random numbers it leaves n^{−Θ(log n)}.",
         hypotheses="i.i.d. numbers of a continuous law, D = 1",
         constant="unspecified",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "barany1981": Reference(
         authors="I. Bárány, V. Grinberg",
@@ -75,7 +75,7 @@ TOOLS: dict[str, Reference] = {
         statement="A null-space walk moves a point of the box to one with at most D fractional entries, sum unchanged.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "frankle2019": Reference(
         authors="J. Frankle, M. Carbin",
@@ -84,7 +84,7 @@ TOOLS: dict[str, Reference] = {
         statement="The lottery ticket hypothesis; the Conv-2 architecture.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "delattre2023": Reference(
         authors="B. Delattre, Q. Barthélemy, A. Araujo, A. Allauzen",
@@ -94,7 +94,7 @@ TOOLS: dict[str, Reference] = {
         "for convolutions, at every frequency of the kernel's Fourier transform.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "johansson2017": Reference(
         authors="F. Johansson",
@@ -103,7 +103,7 @@ TOOLS: dict[str, Reference] = {
         statement="Arb: midpoint-radius interval arithmetic with rigorous enclosures of special functions.",
         hypotheses="",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "laurent2000": Reference(
         authors="B. Laurent, P. Massart",
@@ -112,6 +112,6 @@ TOOLS: dict[str, Reference] = {
         statement="P(χ²_k ≥ k + 2√(kx) + 2x) ≤ e^{−x} and P(χ²_k ≤ k − 2√(kx)) ≤ e^{−x}.",
         hypotheses="x > 0",
         constant="explicit",
-        wording="recalled",
+        checked="no, from memory",
     ),
 }

@@ -15,7 +15,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         ),
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "sreenivasan2022": Reference(
         authors="Sreenivasan, Sohn, Yang, Grinde, Nagle, Wang, Xing, Lee, Papailiopoulos",
@@ -27,7 +27,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         ),
         hypotheses="none: an algorithm",
         constant="none",
-        wording="seen via later papers",
+        checked="in later papers",
     ),
     "tsayag2026": Reference(
         authors="Tsayag, Lindenbaum",
@@ -36,7 +36,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="stochastic gates on frozen weights find strong tickets without a straight-through estimator",
         hypotheses="none: an algorithm",
         constant="none",
-        wording="seen (abstract)",
+        checked="in its abstract",
     ),
     "yamada2020": Reference(
         authors="Yamada, Lindenbaum, Negahban, Kluger",
@@ -45,7 +45,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="Gaussian gates clip(μ + σε, 0, 1), ε standard normal; expected number of open gates Σ Φ(μ/σ)",
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "frankle2020": Reference(
         authors="Frankle, Dziugaite, Roy, Carbin",
@@ -56,7 +56,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         ),
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "paul2021": Reference(
         authors="Paul, Ganguli, Dziugaite",
@@ -65,7 +65,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="EL2N and GraNd scores of examples early in training",
         hypotheses="none: a definition",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "paul2022": Reference(
         authors="Paul, Larsen, Ganguli, Frankle, Dziugaite",
@@ -74,7 +74,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="lottery tickets on a data diet: a small random or an easy subset suffices for the rewind point",
         hypotheses="none: an experiment",
         constant="none",
-        wording="seen via later papers",
+        checked="in later papers",
     ),
     "sapkota2023": Reference(
         authors="Sapkota, Wang, Tao, Yu",
@@ -86,7 +86,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         ),
         hypotheses="none: an algorithm",
         constant="none",
-        wording="seen via later papers",
+        checked="in later papers",
     ),
     "lee2019": Reference(
         authors="Lee, Ajanthan, Torr",
@@ -95,7 +95,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="SNIP: connection sensitivity |g·w| at initialisation",
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "wang2020": Reference(
         authors="Wang, Zhang, Grosse",
@@ -104,7 +104,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="GraSP: −w·Hg, what removing a weight does to the gradient's norm",
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "tanaka2020": Reference(
         authors="Tanaka, Kunin, Yamins, Ganguli",
@@ -115,7 +115,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         ),
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "su2020": Reference(
         authors="Su, Chen, Cai, Wu, Gao, Wang, Lee",
@@ -124,7 +124,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="random tickets: layer-wise smart ratios are what pruning at initialisation is worth",
         hypotheses="none: an experiment",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "li2017": Reference(
         authors="Li, Kadav, Durdanovic, Samet, Graf",
@@ -133,7 +133,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="filter pruning by the L1 norm of a filter's weights",
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "fang2023": Reference(
         authors="Fang, Ma, Song, Mi, Wang",
@@ -142,7 +142,7 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="DepGraph (torch-pruning): coupled channels are found and removed together",
         hypotheses="none: an algorithm",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
     "guo2017": Reference(
         authors="Guo, Pleiss, Sun, Weinberger",
@@ -151,6 +151,6 @@ TRAINED_TICKETS: dict[str, Reference] = {
         statement="expected calibration error and reliability diagrams",
         hypotheses="none: a definition",
         constant="none",
-        wording="recalled",
+        checked="no, from memory",
     ),
 }

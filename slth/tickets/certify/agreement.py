@@ -45,7 +45,8 @@ def certified_agreement(
         unknowns: largest number of unknowns that the affine forms share; None for what ``max_memory`` bytes hold. More
             unknowns prove more and take longer.
         max_memory: bytes for the affine forms.
-        progress: the listener that is told of every finished ball.
+        progress: True for bars with the time left, or a listener. It hears of a task ``examples`` of as many steps as
+            there are examples, and with a radius of a task for the radius with a step for each ball to be proved.
 
     Returns:
         An :class:`~slth.tickets.certify.certificate.AgreementCertificate`.
@@ -69,7 +70,7 @@ def certified_agreement(
         low, high = (float(images.min()) if low is None else low), (float(images.max()) if high is None else high)
     propagation = Propagation(record.target, enclose(fold_record(record)))
     target_classes, ticket_classes, agreeing, differing, bounds = [], [], [], [], []
-    for pair in run_points(propagation, images):
+    for pair in run_points(propagation, images, progress):
         classes, agree, differ = _decide(pair)
         target_classes.append(classes)
         ticket_classes.append(_likely_classes(pair.ticket_box))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
 from slth.errors import InputError
+from slth.progress import Progress, follow
 from slth.tickets.certify.forms import Box, Tensor
 from slth.tickets.networks.folded import FoldedLayer, build_pair
 from slth.tickets.record.record import Record
@@ -22,10 +23,18 @@ LONG_STEPS = 600
 RESULTS = 8
 # The first step, as a share of the width of the box.
 FIRST_STEP = 0.2
+# The name under which the search is reported.
+ATTACK_TASK = "search for the worst input"
 
 
 def find_differences(
-    record: Record, folded: Mapping[str, FoldedLayer], box: Box, *, images: Tensor | None = None, seed: int = 0
+    record: Record,
+    folded: Mapping[str, FoldedLayer],
+    box: Box,
+    *,
+    images: Tensor | None = None,
+    seed: int = 0,
+    progress: bool | Progress = False,
 ) -> Tensor:
     r"""Search a box for the inputs on which the outputs differ most, by projected sign-gradient ascent.
 
@@ -37,6 +46,7 @@ def find_differences(
         box: least and greatest inputs, float64 (1, …).
         images: further starting points, (N, …); those on which the outputs differ most are used.
         seed: seed of the random starting points, which lie in the box and at its corners.
+        progress: the listener that is told of every step of every point.
 
     Returns:
         Up to RESULTS inputs, float64 (k, …) with values that float32 holds exactly, the best first. Nothing is proved
@@ -57,8 +67,14 @@ def find_differences(
             given = images.float().clamp(lo, hi)
             differ = torch.cat([_difference(target, ticket, part) for part in given.split(256)])
             starts.append(given[differ.argsort(descending=True)[:STARTS]])
-        best = _ascend(target, ticket, torch.cat(starts), lo, hi, STEPS)[:LONG_STARTS]
-        return _ascend(target, ticket, best, lo, hi, LONG_STEPS)[:RESULTS].double()
+        points = torch.cat(starts)
+        total = len(points) * (STEPS + 1) + min(len(points), LONG_STARTS) * (LONG_STEPS + 1)
+        with follow(progress, {ATTACK_TASK: total}) as listener:
+
+            def ascend(x: Tensor, steps: int) -> Tensor:
+                return _ascend(target, ticket, x, lo, hi, steps, lambda: listener.advance(ATTACK_TASK, len(x)))
+
+            return ascend(ascend(points, STEPS)[:LONG_STARTS], LONG_STEPS)[:RESULTS].double()
     except (RuntimeError, ValueError, IndexError) as cause:
         raise InputError(
             f"inputs of shape {tuple(lo.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
@@ -66,8 +82,10 @@ def find_differences(
         ) from cause
 
 
-def _ascend(target: nn.Module, ticket: nn.Module, x: Tensor, lo: Tensor, hi: Tensor, steps: int) -> Tensor:
-    """The best point on the way up from each starting point, the best of all first."""
+def _ascend(
+    target: nn.Module, ticket: nn.Module, x: Tensor, lo: Tensor, hi: Tensor, steps: int, stepped: Callable[[], None]
+) -> Tensor:
+    """The best point on the way up from each starting point, the best of all first; ``stepped`` hears each step."""
     best, most = x.clone(), torch.full((len(x),), -torch.inf)
     for step in range(steps + 1):
         x = x.detach().requires_grad_()
@@ -78,6 +96,7 @@ def _ascend(target: nn.Module, ticket: nn.Module, x: Tensor, lo: Tensor, hi: Ten
         most = torch.where(better, value.detach(), most)
         best[better] = x.detach()[better]
         x = (x + slope.sign() * (hi - lo) * FIRST_STEP * (1 - step / steps)).clamp(lo, hi)
+        stepped()
     return best[most.argsort(descending=True)].detach()
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
-from slth.errors import InputError
+from slth.errors import InputError, check_positive
 from slth.networks.graph import Step
+from slth.progress import Progress, follow
 from slth.tickets.certify.differences import Pair
 from slth.tickets.certify.forms import Box, Tensor, Unknowns
 from slth.tickets.certify.propagate import Propagation
@@ -18,6 +17,8 @@ from slth.tickets.record.record import Record
 FORM_COPIES = 10
 # Examples in one pass without shared unknowns. So few stay near the cache.
 POINT_BATCH = 32
+# The name under which examples without a ball are reported.
+POINTS_TASK = "examples"
 
 
 def input_range(record: Record, low: float | None, high: float | None) -> tuple[float, float]:
@@ -91,18 +92,23 @@ def ball_box(x: Tensor, radius: float, low: float | None, high: float | None) ->
     return wide.map(lambda end: end.clamp(low, high))
 
 
-def run_points(propagation: Propagation, images: Tensor) -> Iterator[Pair]:
+def run_points(propagation: Propagation, images: Tensor, progress: bool | Progress = False) -> list[Pair]:
     """Propagate single inputs in batches, where the forms enclose nothing but rounding.
 
     Args:
         propagation: target and ticket.
         images: inputs (N, …).
+        progress: the listener that is told of every finished input, in one task ``examples``.
 
-    Yields:
+    Returns:
         The pair of outputs of each batch.
     """
-    for part in images.double().split(POINT_BATCH):
-        yield propagation.run(Box(part, part), Unknowns(0))
+    pairs = []
+    with follow(progress, {POINTS_TASK: len(images)}, unit="examples") as listener:
+        for part in images.double().split(POINT_BATCH):
+            pairs.append(propagation.run(Box(part, part), Unknowns(0)))
+            listener.advance(POINTS_TASK, len(part))
+    return pairs
 
 
 def difference_floor(pair: Pair) -> Tensor:
@@ -120,7 +126,11 @@ def unknowns_budget(propagation: Propagation, box: Box, max_memory: float) -> in
         propagation: the target and the ticket.
         box: the inputs of one example.
         max_memory: bytes for the affine forms.
+
+    Raises:
+        InputError: a number of bytes that is not finite and positive.
     """
+    check_positive("max_memory", max_memory, "It is a number of bytes.")
     wanted, budget = box.lo[0].numel(), int(max_memory / (8 * FORM_COPIES * box.lo[0].numel()))
 
     def count(step: Step, pair: Pair) -> None:

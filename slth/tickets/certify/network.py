@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from slth.errors import available_memory, check_int
 from slth.networks.graph import Step
+from slth.progress import Progress
 from slth.tickets.certify.attack import find_differences
 from slth.tickets.certify.boxes import (
     difference_floor,
@@ -40,6 +41,7 @@ def certify_network(
     unknowns: int | None = None,
     max_memory: float = 1e9,
     seed: int = 0,
+    progress: bool | Progress = False,
 ) -> NetworkCertificate:
     r"""Bracket the largest difference between the outputs of ticket and target over all inputs in [low, high].
 
@@ -56,6 +58,8 @@ def certify_network(
             unknowns prove a tighter bound and take longer.
         max_memory: bytes for the affine forms.
         seed: seed of the search for the worst input.
+        progress: True for bars with the time left, or a listener. It hears of three tasks, one after the other:
+            ``proof``, the search for the worst input, and with images ``examples``.
 
     Returns:
         A :class:`~slth.tickets.certify.certificate.NetworkCertificate`.
@@ -67,6 +71,7 @@ def certify_network(
     Source: propagation
     """
     began = time.perf_counter()
+    check_int("seed", seed, 0, 2**64 - 1)
     low, high = input_range(record, low, high)
     shape = input_shape(record, shape, images)
     folded = fold_record(record)
@@ -74,11 +79,11 @@ def certify_network(
     box = input_box(low, high, shape)
     budget = unknowns_budget(propagation, box, max_memory) if unknowns is None else check_int("unknowns", unknowns, 0)
     proved: list[tuple[str, float, float]] = []
-    result = propagation.run(box, Unknowns(budget), _recorder(propagation, proved))
+    result = propagation.run(box, Unknowns(budget), _recorder(propagation, proved), progress)
     observed = None
     if images is not None:
-        observed = max(difference_floor(pair).max().item() for pair in run_points(propagation, images))
-    points = find_differences(record, folded, box, images=images, seed=seed)
+        observed = max(difference_floor(pair).max().item() for pair in run_points(propagation, images, progress))
+    points = find_differences(record, folded, box, images=images, seed=seed, progress=progress)
     found: list[tuple[str, float, float]] = []
     there = difference_floor(propagation.run(Box(points, points), Unknowns(0), _recorder(propagation, found)))
     limits = tuple(
@@ -100,7 +105,14 @@ def certify_network(
     )
 
 
-def prove_network(record: Record, low: float, high: float, shape: tuple[int, ...], unknowns: int) -> Pair:
+def prove_network(
+    record: Record,
+    low: float,
+    high: float,
+    shape: tuple[int, ...],
+    unknowns: int,
+    progress: bool | Progress = False,
+) -> Pair:
     """Prove the upper bound alone.
 
     Args:
@@ -109,6 +121,7 @@ def prove_network(record: Record, low: float, high: float, shape: tuple[int, ...
         high: greatest value of an input entry.
         shape: shape of one input, without the batch axis.
         unknowns: largest number of unknowns that the affine forms share; fewer if memory does not hold as many.
+        progress: the listener that is told of every step of the graph.
 
     Returns:
         The pair of outputs for all inputs of the box.
@@ -116,7 +129,7 @@ def prove_network(record: Record, low: float, high: float, shape: tuple[int, ...
     propagation, box = Propagation(record.target, enclose(fold_record(record))), input_box(low, high, shape)
     # A record may come from a larger machine. A proof with fewer unknowns is sound too.
     budget = unknowns_budget(propagation, box, available_memory() / 2)
-    return propagation.run(box, Unknowns(min(unknowns, budget)))
+    return propagation.run(box, Unknowns(min(unknowns, budget)), progress=progress)
 
 
 def largest_difference(record: Record, points: Tensor) -> float:

@@ -14,11 +14,14 @@ from slth.networks.graph import Ref, Step, substitute
 from slth.networks.operations import REGISTRY, Operation
 from slth.networks.operations.operation import Addition, MaxPool, Relu, Scaling
 from slth.networks.target import Target
+from slth.progress import Progress, follow
 from slth.tickets.certify.differences import Pair, linear, same_input
 from slth.tickets.certify.enclosed import EnclosedMap, enclose_kept
 from slth.tickets.certify.forms import Box, Unknowns
 from slth.tickets.certify.transformers import ADDS_UNKNOWNS, TRANSFORMERS, Call
 
+# The name under which a proof is reported.
+PROOF_TASK = "proof"
 SUPPORTED = (
     "conv and linear layers (kept ones too), ReLU, LeakyReLU, ReLU6, Hardtanh, Sigmoid, Tanh, LogSigmoid, "
     "Softsign, SELU, max-, average and adaptive pooling, mean, sum, add, sub, neg, cat, scaling by a number, padding, "
@@ -66,13 +69,20 @@ class Propagation:
         operation = self.operation(step)
         return operation is not None and isinstance(operation.relaxation, ADDS_UNKNOWNS)
 
-    def run(self, box: Box, unknowns: Unknowns, visit: Callable[[Step, Pair], None] | None = None) -> Pair:
+    def run(
+        self,
+        box: Box,
+        unknowns: Unknowns,
+        visit: Callable[[Step, Pair], None] | None = None,
+        progress: bool | Progress = False,
+    ) -> Pair:
         """Propagate all inputs of a box to the output.
 
         Args:
             box: the inputs (B, …).
             unknowns: the unknowns that forms may share.
             visit: called after every step with the step and its pair.
+            progress: the listener that is told of every step of the graph, in one task ``proof``.
 
         Returns:
             The pair at the output.
@@ -81,8 +91,8 @@ class Propagation:
             InputError: the box does not fit the network, or a step has no sound transformer.
         """
         try:
-            with torch.no_grad():
-                return self._run(same_input(box, unknowns), unknowns, visit)
+            with torch.no_grad(), follow(progress, {PROOF_TASK: len(self.steps)}) as listener:
+                return self._run(same_input(box, unknowns), unknowns, visit, listener)
         except InputError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as cause:
@@ -91,18 +101,23 @@ class Propagation:
                 "Pass the shape of one input, without its batch axis."
             ) from cause
 
-    def _run(self, pair: Pair, unknowns: Unknowns, visit: Callable[[Step, Pair], None] | None) -> Pair:
+    def _run(
+        self, pair: Pair, unknowns: Unknowns, visit: Callable[[Step, Pair], None] | None, listener: Progress
+    ) -> Pair:
         """Propagate the pair of the input; values are dropped after their last use."""
         last = {name: i for i, step in enumerate(self.steps) for name in step.references()}
         values: dict[str, Any] = {}
         for i, step in enumerate(self.steps):
             if step.kind == "input":
                 values[step.name] = pair
+                listener.advance(PROOF_TASK)
                 continue
             args, options = substitute(step.args, values), substitute(dict(step.options), values)
             if step.kind == "output":
+                listener.advance(PROOF_TASK)
                 return cast(Pair, args[0])
             values[step.name] = self._step(step, args, options, unknowns)
+            listener.advance(PROOF_TASK)
             if visit is not None and isinstance(values[step.name], Pair):
                 visit(step, values[step.name])
             for name in step.references():

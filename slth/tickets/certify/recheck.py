@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from slth.errors import InputError
+from slth.progress import Progress
 from slth.tickets.certify.agreement import certified_agreement
 from slth.tickets.certify.certificate import hash_images
 from slth.tickets.certify.forms import Tensor
@@ -23,7 +24,7 @@ from slth.tickets.record.record import Record
 TOLERANCE = 1e-6
 
 
-def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]:
+def recheck_network(record: Record, claim: Mapping[str, Any], progress: bool | Progress = False) -> tuple[str, ...]:
     """Prove a recorded network certificate again.
 
     ``proved`` is computed again with as many unknowns, and ``found`` at the recorded worst input, without a new search.
@@ -32,6 +33,7 @@ def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]
     Args:
         record: the ticket.
         claim: what :meth:`~slth.tickets.certify.certificate.NetworkCertificate.describe` returned.
+        progress: the listener that is told of every step of the proof.
 
     Returns:
         One sentence for each claim that does not hold.
@@ -49,7 +51,7 @@ def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]
     if not bool(((low <= x) & (x <= high)).all()):
         return ("the certificate's worst input lies outside its box",)
     try:
-        result = prove_network(record, low, high, shape, unknowns)
+        result = prove_network(record, low, high, shape, unknowns, progress)
         got = {
             "proved": float(result.delta_box.largest.max()),
             "norm_bound": result.norm_bound,
@@ -64,13 +66,16 @@ def recheck_network(record: Record, claim: Mapping[str, Any]) -> tuple[str, ...]
     )
 
 
-def recheck_agreement(record: Record, claim: Mapping[str, Any], images: Tensor) -> tuple[str, ...]:
+def recheck_agreement(
+    record: Record, claim: Mapping[str, Any], images: Tensor, progress: bool | Progress = False
+) -> tuple[str, ...]:
     """Prove a recorded certified agreement again.
 
     Args:
         record: the ticket.
         claim: what :meth:`~slth.tickets.certify.certificate.AgreementCertificate.describe` returned.
         images: the data that it is about, float32 (N, …); only the first ones, as many as the claim names, are used.
+        progress: the listener that is told of every finished example.
 
     Returns:
         One sentence for each claim that does not hold.
@@ -85,7 +90,9 @@ def recheck_agreement(record: Record, claim: Mapping[str, Any], images: Tensor) 
     if "images_sha256" in claim and claim["images_sha256"] != hash_images(images[:count]):
         return (f"the certificate is about other images than the first {count} that were given",)
     try:
-        again = certified_agreement(record, images[:count], radius=radius, low=low, high=high, unknowns=unknowns)
+        again = certified_agreement(
+            record, images[:count], radius=radius, low=low, high=high, unknowns=unknowns, progress=progress
+        )
     except InputError as cause:
         return (f"the certificate's record does not fit the data: {cause}",)
     got = int(again.certified.sum())

@@ -13,6 +13,7 @@ from torch import nn
 
 from slth.data import Split
 from slth.errors import InputError
+from slth.progress import Progress, follow
 from slth.tickets.networks.compact import compact_module, keep_all
 from slth.tickets.networks.folded import folded_module
 from slth.tickets.record.random_kept import random_kept
@@ -41,13 +42,16 @@ class Score:
     seconds: float
 
 
-def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.Tensor:
+def predict(
+    module: nn.Module, images: torch.Tensor, batch: int = 250, *, advance: Callable[[int], None] = lambda steps: None
+) -> torch.Tensor:
     """Predict the class of every image, in evaluation mode and without gradients.
 
     Args:
         module: the network; it is put into evaluation mode.
         images: float32 (N, …).
         batch: number of images in a pass.
+        advance: called after each pass with its number of images.
 
     Returns:
         Predicted classes, int64 (N,).
@@ -56,17 +60,26 @@ def predict(module: nn.Module, images: torch.Tensor, batch: int = 250) -> torch.
         InputError: the images do not fit the network.
     """
     module.eval()
+    found = []
     try:
         with torch.no_grad():
-            return torch.cat([module(part).argmax(dim=-1) for part in images.split(batch)])
+            for part in images.split(batch):
+                found.append(module(part).argmax(dim=-1))
+                advance(len(part))
+        return torch.cat(found)
     except (RuntimeError, ValueError) as cause:
-        raise InputError(
-            f"images of shape {tuple(images.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
-            "Choose data with the target's input shape."
-        ) from cause
+        raise _misfit(images, cause) from cause
 
 
-def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 0, folded: bool = False) -> list[Score]:
+def evaluate(
+    record: Record,
+    data: Split,
+    *,
+    controls: bool = True,
+    seed: int = 0,
+    folded: bool = False,
+    progress: bool | Progress = False,
+) -> list[Score]:
     """Score the target, the ticket and, with ``controls``, two random networks that the ticket should surpass.
 
     The controls are a random ticket (as many hidden channels in every block and sign, drawn at random) and the unpruned
@@ -80,6 +93,8 @@ def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 
         folded: whether to sum the kept candidates of each block first. This computes the same function, apart from
             float32 rounding, at the cost of the target, and serves wide tickets for which
             :meth:`slth.tickets.Ticket.to_module` is slow. The unpruned parent is then left out.
+        progress: True for bars with the time left, or a listener. It hears of one task for each network, one after the
+            other, with a step for each image.
 
     Returns:
         One :class:`Score` for each network, that of the target first.
@@ -90,10 +105,8 @@ def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 
     parent, target = record.parent, record.target
     if not target.known:
         raise InputError("the target's weights are missing; a ticket is scored beside its target. Pass the target.")
-    reference = target.to_module()
-    wanted = predict(reference, data.images)
     # The classes are read from an output: the last linear map need not be the last layer of the network.
-    check_labels(data, int(reference(data.images[:1]).shape[-1]))
+    check_labels(data, count_classes(target.to_module(), data.images))
     build = folded_module if folded else compact_module
     named = [("ticket", record)]
     if controls:
@@ -104,10 +117,13 @@ def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 
         whole = keep_all(parent, target)
         count = sum(len(block.rows) for layer in whole.kept for block in layer)
         networks.append(("unpruned parent", partial(compact_module, whole), count))
-    scores = []
+    scores: list[Score] = []
+    wanted: torch.Tensor | None = None
     for name, make, channels in networks:
         began = time.perf_counter()
-        predicted = predict(make(), data.images)
+        with follow(progress, {name: len(data)}, unit="images") as listener:
+            predicted = predict(make(), data.images, advance=partial(listener.advance, name))
+        wanted = predicted if wanted is None else wanted  # those of the target, which comes first
         scores.append(
             Score(
                 name=name,
@@ -118,6 +134,24 @@ def evaluate(record: Record, data: Split, *, controls: bool = True, seed: int = 
             )
         )
     return scores
+
+
+def count_classes(module: nn.Module, images: torch.Tensor) -> int:
+    """Number of classes among which a network chooses.
+
+    Args:
+        module: the network; it is put into evaluation mode.
+        images: float32 (N, …), of which the first one is tried.
+
+    Raises:
+        InputError: the images do not fit the network.
+    """
+    module.eval()
+    try:
+        with torch.no_grad():
+            return int(module(images[:1]).shape[-1])
+    except (RuntimeError, ValueError) as cause:
+        raise _misfit(images, cause) from cause
 
 
 def check_labels(data: Split, classes: int) -> None:
@@ -135,3 +169,11 @@ def check_labels(data: Split, classes: int) -> None:
         raise InputError(
             f"labels must lie between 0 and {classes - 1} for this target; got {low} to {high}. Choose its data set."
         )
+
+
+def _misfit(images: torch.Tensor, cause: Exception) -> InputError:
+    """The error for images that a network cannot take."""
+    return InputError(
+        f"images of shape {tuple(images.shape[1:])} do not fit the network: {str(cause).splitlines()[0]} "
+        "Choose data with the target's input shape."
+    )

@@ -5,22 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from slth.errors import InputError
 from slth.networks.signs import map_signs
+from slth.progress import Progress, follow
 from slth.tickets.certify.recheck import recheck_agreement, recheck_network
+from slth.tickets.networks.compact import kept_numbers
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.measure import account_layer, measure_channel
-from slth.tickets.record.record import Block, Record
+from slth.tickets.record.record import Block, LayerReport, Record
 
 # What is not checked when the target's file states no hash, or one without the range of inputs.
 UNCHECKED_BINDING = {
     "nothing": "the target's file states no hash: compare the target's hash with one that you trust",
     "graph": "the target's file is of an older format: its hash does not cover the range of inputs",
 }
+# The name under which the recomputation of errors is reported.
+VERIFY_TASK = "verify"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +58,16 @@ class Verification:
         return self.ok
 
 
-def verify_record(record: Record, images: torch.Tensor | None = None) -> Verification:
+def verify_record(
+    record: Record, images: torch.Tensor | None = None, *, progress: bool | Progress = False
+) -> Verification:
     """Check indices, regenerate the kept channels, recompute the errors, and compare them with the reports.
 
     Args:
         record: the ticket.
         images: the data that a recorded certified agreement is about, float32 (N, …); with None it is not checked.
+        progress: True for bars with the time left, or a listener. It hears of a task ``verify`` with a step for each
+            random number that is regenerated, and then of the tasks of the certificates that are proved again.
 
     Returns:
         A :class:`Verification`.
@@ -81,23 +90,24 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
     if failures:
         return Verification(failures=tuple(failures), channels=0, instances=0)
     hidden = instances = 0
-    for channels, blocks, report in zip(record.channels, record.kept, record.layers, strict=True):
-        wrong = _malformed(channels, blocks)
-        if wrong:
-            failures.append(f"{report.name}: {wrong}")
-            continue
-        measures = [measure_channel(channel, block) for channel, block in zip(channels, blocks, strict=True)]
-        found = account_layer(channels, blocks, measures)
-        found["usable"] = sum(_usable(channel, report.usable) for channel in channels)
-        for key, value in found.items():
-            # relative_rms comes from a sum in ordinary floating point; everything else must agree exactly.
-            recorded = getattr(report, key)
-            same = math.isclose(recorded, value, rel_tol=1e-9) if key == "relative_rms" else recorded == value
-            if not same:
-                failures.append(f"{report.name}: {key} is recorded as {recorded}, recomputed as {value}")
-        hidden += found["channels"]
-        instances += sum(one.instances for one in measures)
-    unproved, certified, unseen = _recheck(record, images) if not failures else ([], [], [])
+    total = sum(sum(map(kept_numbers, *layer)) for layer in zip(record.channels, record.kept, strict=True))
+    with follow(progress, {VERIFY_TASK: total}, unit="numbers") as listener:
+        for channels, blocks, report in zip(record.channels, record.kept, record.layers, strict=True):
+            wrong = _malformed(channels, blocks)
+            if wrong:
+                failures.append(f"{report.name}: {wrong}")
+                listener.advance(VERIFY_TASK, sum(map(kept_numbers, channels, blocks)))
+                continue
+            measures = []
+            for channel, block in zip(channels, blocks, strict=True):
+                measures.append(measure_channel(channel, block))
+                listener.advance(VERIFY_TASK, kept_numbers(channel, block))
+            found = account_layer(channels, blocks, measures)
+            found["usable"] = sum(_usable(channel, report.usable) for channel in channels)
+            failures += _differing(report, found)
+            hidden += found["channels"]
+            instances += sum(one.instances for one in measures)
+    unproved, certified, unseen = _recheck(record, images, progress) if not failures else ([], [], [])
     return Verification(
         failures=(*failures, *unproved),
         channels=hidden,
@@ -108,7 +118,9 @@ def verify_record(record: Record, images: torch.Tensor | None = None) -> Verific
     )
 
 
-def _recheck(record: Record, images: torch.Tensor | None) -> tuple[list[str], list[str], list[str]]:
+def _recheck(
+    record: Record, images: torch.Tensor | None, progress: bool | Progress
+) -> tuple[list[str], list[str], list[str]]:
     """Prove the recorded certificates again: sentences for what does not hold, what was done, what was not checked."""
     claims = record.info.get("certificate")
     if claims is None:
@@ -119,7 +131,7 @@ def _recheck(record: Record, images: torch.Tensor | None) -> tuple[list[str], li
     certified: list[str] = []
     unchecked: list[str] = []
     if claims.get("network") is not None:
-        wrong += recheck_network(record, claims["network"])
+        wrong += recheck_network(record, claims["network"], progress)
         certified.append("the network's certificate is proved again")
         if isinstance(claims["network"], Mapping) and claims["network"].get("observed") is not None:
             unchecked.append("the largest difference observed on data is a record, which is not checked")
@@ -127,7 +139,7 @@ def _recheck(record: Record, images: torch.Tensor | None) -> tuple[list[str], li
         if images is None:
             unchecked.append("certified agreement was not checked: it needs the data")
             break
-        wrong += recheck_agreement(record, claim, images)
+        wrong += recheck_agreement(record, claim, images, progress)
         certified.append("certified agreement is proved again")
         if isinstance(claim, Mapping) and "images_sha256" not in claim:
             unchecked.append("the record of certified agreement does not say which images it is about")
@@ -159,6 +171,18 @@ def _dry_run(record: Record) -> tuple[list[str], list[str]]:
     except Exception as cause:  # whatever torch raises: the graph comes from a file
         return [f"the network cannot run on inputs of the recorded shape: {(str(cause).splitlines() or [''])[0]}"], []
     return [], []
+
+
+def _differing(report: LayerReport, found: Mapping[str, Any]) -> list[str]:
+    """One sentence for each number of a layer's report that is not the recomputed one."""
+    wrong = []
+    for key, value in found.items():
+        # relative_rms comes from a sum in ordinary floating point; everything else must agree exactly.
+        recorded = getattr(report, key)
+        same = math.isclose(recorded, value, rel_tol=1e-9) if key == "relative_rms" else recorded == value
+        if not same:
+            wrong.append(f"{report.name}: {key} is recorded as {recorded}, recomputed as {value}")
+    return wrong
 
 
 def _usable(channel: InputChannel, claimed: int) -> int:

@@ -24,6 +24,11 @@ from scipy.special import betaln
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
+# Kept places that a code may hold, whatever its length, and for each of its bytes. Every kept place takes some 80 bytes
+# of memory while a file is read. A ticket that keeps fewer than half of its places keeps at most 8 for each byte.
+MOST_KEPT = 2**22
+KEPT_PER_BYTE = 64
+
 # The coder's interval is narrowed place by place; a byte is moved out whenever its width falls below this.
 _LEAST_WIDTH = np.uint64(1 << 24)
 _FULL_WIDTH = np.uint64(0xFFFFFFFF)
@@ -66,14 +71,18 @@ def decode(alpha: float, beta: float, data: Bytes, sizes: Places) -> Places:
         Kept places, int64, increasing.
 
     Raises:
-        ValueError: α or β is out of range, or the code is of another type or length.
+        ValueError: α or β is out of range; the code is of another type or length; or it keeps more places than it has
+            bytes for.
     """
     if not (0 < alpha < 1e9 and 0 < beta < 1e9):
         raise ValueError(f"alpha and beta must lie in (0, 1e9); got {alpha} and {beta}")
     if data.ndim != 1 or data.dtype != np.uint8:
         raise ValueError(f"code must be uint8 of shape (n,); got {data.dtype} of shape {data.shape}")
-    positions = np.empty(int(sizes.sum()), dtype=np.int64)
+    most = MOST_KEPT + KEPT_PER_BYTE * len(data)
+    positions = np.empty(min(int(sizes.sum()), most), dtype=np.int64)
     count, used = _read_code(data, sizes, float(alpha), float(beta), positions)
+    if count > len(positions):
+        raise ValueError(f"code of {len(data)} bytes keeps more than {most} places")
     if used != len(data):
         raise ValueError(f"code must have {used} bytes; got {len(data)}")
     return positions[:count].copy()
@@ -149,7 +158,10 @@ def _write_code(positions, sizes, alpha, beta, out):  # type: ignore[no-untyped-
 
 @numba.njit(nogil=True, cache=True)
 def _read_code(data, sizes, alpha, beta, positions):  # type: ignore[no-untyped-def]
-    """Fill ``positions``, and return their number and the number of bytes that the writer must have written."""
+    """Fill ``positions``, and return their number and the number of bytes that the writer must have written.
+
+    The number is one more than ``positions`` has room for if the code keeps more places than that.
+    """
     code = np.uint64(0)
     for i in range(4):
         code = (code << _BYTE) | np.uint64(data[i] if i < data.size else 0)
@@ -163,6 +175,8 @@ def _read_code(data, sizes, alpha, beta, positions):  # type: ignore[no-untyped-
             bound = (width >> _PROBABILITY_BITS) * _probability(alpha, beta, kept, seen)
             if code < bound:
                 width = bound
+                if count == positions.size:
+                    return count + 1, used
                 positions[count] = place
                 count += 1
                 kept += 1
@@ -173,7 +187,7 @@ def _read_code(data, sizes, alpha, beta, positions):  # type: ignore[no-untyped-
                 code = (code << _BYTE) | np.uint64(data[used] if used < data.size else 0)
                 used += 1
                 width <<= _BYTE
+            if used > data.size:
+                return count, used
             place += 1
-        if used > data.size:
-            break
     return count, used

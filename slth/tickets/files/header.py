@@ -28,14 +28,18 @@ from slth.tickets.record.record import LayerReport, Record
 FORMAT_VERSION = 3
 # What differs between two runs of the same search. The card states it; the file does not hold it.
 CIRCUMSTANCES = ("environment", "seconds")
-# Mixing weights that opening a file may regenerate. 2³² take a minute; a header that claims more is forged.
-MAX_MIXING = 2**32
+# What a header may claim: mixing weights that opening the file regenerates, and input channels. For each byte of the
+# codes it may claim more, so that large tickets can be opened. Measured: both take some five seconds on one core.
+MAX_MIXING = 2**28
+MIXING_PER_BYTE = 2**12
+MAX_CHANNELS = 2**16
 # Weights of a target. Each of them may have its own selection.
 MAX_WEIGHTS = 2**28
-# Bytes that a header may unpack to. That of ResNet-20 has 26 kB (4 kB packed).
-MAX_HEADER = 2**26
+# Bytes that a header may unpack to. That of ResNet-20 has 26 kB (4 kB packed). A value of empty lists takes more than a
+# hundred times its length in memory.
+MAX_HEADER = 2**22
 # Exceptions raised when a packed header cannot be read.
-UNREADABLE = (zlib.error, ValueError, KeyError, TypeError, RecursionError)
+UNREADABLE = (zlib.error, ValueError, KeyError, TypeError, RecursionError, MemoryError)
 # Exceptions raised when a header that can be read does not describe a record.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
 
@@ -119,8 +123,12 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
     if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
         raise ValueError("the parent's layers are not those of the target")
     mixing = sum(layer.width * len(layer.channels) for layer in parent.layers)
-    if mixing > MAX_MIXING or target.weight_count > MAX_WEIGHTS:
+    code_bytes = sum(values.size for name, values in tensors.items() if name.startswith("kept."))
+    if mixing > MAX_MIXING + MIXING_PER_BYTE * code_bytes or target.weight_count > MAX_WEIGHTS:
         raise ValueError(f"it claims {mixing} mixing weights for a target of {target.weight_count} weights")
+    inputs = sum(len(layer.channels) for layer in parent.layers)
+    if inputs > MAX_CHANNELS + code_bytes:
+        raise ValueError(f"it claims {inputs} input channels in {code_bytes} bytes")
     channels = input_channels(parent, target, structure)
     return Record(
         parent=parent,

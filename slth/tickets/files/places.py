@@ -15,7 +15,7 @@ from slth.tickets.record.instance import InputChannel, Instance
 from slth.tickets.record.record import Block, Record
 
 # Places that the code of a layer may have. The coder reads about 150 million a second (measured at a density of 4 %).
-MAX_PLACES = 2**31
+MAX_PLACES = 2**30
 
 
 def places_of(channels: Sequence[InputChannel], blocks: Sequence[Block]) -> tuple[Places, Places]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from slth.networks.graph import GraphNetwork
 from slth.networks.linear_map import LinearMap, conv_like
 from slth.networks.parent import Parent
 from slth.networks.target import Target, assemble
+from slth.progress import Progress, follow
 from slth.tickets.record.instance import ChannelIndices, InputChannel
 from slth.tickets.record.record import Block, Record
 
@@ -24,6 +26,8 @@ Numbers = npt.NDArray[np.float32]
 PART_BYTES = 24e6
 # A part for matrix products has at least this many examples, because each part reads the whole weight matrix.
 LEAST_EXAMPLES = 64
+# The name under which the regeneration of weights is reported.
+REGENERATE_TASK = "regenerate"
 
 
 class PrunedConv(nn.Module):
@@ -124,18 +128,38 @@ class PrunedBias(nn.Module):
         return functional.linear(functional.relu(self.mixing), self.weight)
 
 
-def compact_module(record: Record) -> GraphNetwork:
+def compact_module(record: Record, *, progress: bool | Progress = False) -> GraphNetwork:
     """The network of the kept hidden channels, with weights regenerated from the parent's seed.
 
     See :meth:`slth.tickets.Ticket.to_module`.
+
+    Args:
+        record: the ticket.
+        progress: True for a bar with the time left, or a listener. It hears of a task ``regenerate`` with a step for
+            each random number.
+
+    Returns:
+        The network, float32, in evaluation mode.
     """
     layers = {
-        linear.name: (channels, blocks)
+        linear.name: tuple(zip(channels, blocks, strict=True))
         for linear, channels, blocks in zip(record.target.maps, record.channels, record.kept, strict=True)
     }
+    total = sum(kept_numbers(*pair) for pairs in layers.values() for pair in pairs)
+    with follow(progress, {REGENERATE_TASK: total}, unit="numbers") as listener:
+        return _assemble(record, layers, listener)
+
+
+def _assemble(
+    record: Record, layers: Mapping[str, Sequence[tuple[InputChannel, Block]]], listener: Progress
+) -> GraphNetwork:
+    """The compact network, from the input channels and blocks of each layer by its name."""
 
     def build(linear: LinearMap) -> nn.Module:
-        regenerated = [_regenerate(channel, block) for channel, block in zip(*layers[linear.name], strict=True)]
+        regenerated = []
+        for channel, kept in layers[linear.name]:
+            regenerated.append(_regenerate(channel, kept))
+            listener.advance(REGENERATE_TASK, kept_numbers(channel, kept))
         source, mixing, slices = _with_equal_groups(linear, regenerated[: linear.channels[0]])
         # From (groups, K, c_out/groups, d, …) to the (c_out, K, d, …) of a convolution.
         shape = linear.groups, len(source) // linear.groups, linear.channels[1] // linear.groups, *linear.kernel
@@ -149,6 +173,16 @@ def compact_module(record: Record) -> GraphNetwork:
         return block
 
     return assemble(record.target, build)
+
+
+def kept_numbers(channel: InputChannel, block: Block) -> int:
+    """How many random numbers of the d×d layer a block keeps; the work on a block grows with it.
+
+    Args:
+        channel: the input channel of the block.
+        block: the hidden channels that are kept of it.
+    """
+    return len(block.rows) * channel.part_size
 
 
 def keep_all(parent: Parent, target: Target) -> Record:

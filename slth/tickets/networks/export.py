@@ -18,6 +18,7 @@ import torch
 from slth.errors import InputError, SlthError
 from slth.files import write_whole
 from slth.networks.graph import GraphNetwork
+from slth.progress import Progress, follow
 from slth.tickets.networks.compact import compact_module
 from slth.tickets.record.record import Record
 
@@ -28,7 +29,14 @@ TOLERANCE = 1e-4
 _CHECK_BATCH = 2
 
 
-def export_ticket(record: Record, path: str | Path, form: str, *, shapes: list[tuple[int, ...]] | None = None) -> float:
+def export_ticket(
+    record: Record,
+    path: str | Path,
+    form: str,
+    *,
+    shapes: list[tuple[int, ...]] | None = None,
+    progress: bool | Progress = False,
+) -> float:
     """Write the compact network to ``path`` in a form that other programs read, whole or not at all.
 
     Args:
@@ -38,6 +46,9 @@ def export_ticket(record: Record, path: str | Path, form: str, *, shapes: list[t
             (the state dict of ``to_module()``).
         shapes: shapes of the inputs, without the batch axis; None for those of the example that the ticket was found
             with. The exported network takes batches of any size.
+        progress: True for bars with the time left, or a listener. It hears of a task ``regenerate`` with a step for
+            each random number, and then of a task with the name of the form: to run the ticket, to translate it and
+            run the translation, to compare and write.
 
     Returns:
         The largest difference between the outputs of the exported network, run by its own runtime, and those of the
@@ -53,20 +64,24 @@ def export_ticket(record: Record, path: str | Path, form: str, *, shapes: list[t
     chosen = shapes or known
     if not chosen:
         raise InputError("the ticket does not know its input's shape: it was found without example_input. Pass shapes.")
-    module = compact_module(record)
+    module = compact_module(record, progress=progress)
     generator = torch.Generator().manual_seed(0)
     inputs = tuple(torch.rand(_CHECK_BATCH, *shape, generator=generator) for shape in chosen)
-    with torch.no_grad():
-        wanted = _output_arrays(module(*inputs))
-    data, got = FORMS[form](module, inputs)
-    largest = max(float(np.abs(one).max()) for one in wanted)
-    gap = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) / (largest or 1.0)
-    if not gap <= TOLERANCE:
-        raise SlthError(
-            f"the exported network differs from the ticket by {gap:.2g} of its largest output; expected at most "
-            f"{TOLERANCE:g}. Nothing was written; please report this."
-        )
-    write_whole(Path(path), data)
+    with follow(progress, {form: 3}) as listener:
+        with torch.no_grad():
+            wanted = _output_arrays(module(*inputs))
+        listener.advance(form)
+        data, got = FORMS[form](module, inputs)
+        listener.advance(form)
+        largest = max(float(np.abs(one).max()) for one in wanted)
+        gap = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) / (largest or 1.0)
+        if not gap <= TOLERANCE:
+            raise SlthError(
+                f"the exported network differs from the ticket by {gap:.2g} of its largest output; expected at most "
+                f"{TOLERANCE:g}. Nothing was written; please report this."
+            )
+        write_whole(Path(path), data)
+        listener.advance(form)
     return gap
 
 

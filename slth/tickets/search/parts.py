@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import numpy.typing as npt
 
 from slth.arrays import BoolArray, FloatArray
-from slth.rss import Problem, solve, solve_weights
+from slth.rss import Problem, Solution, Status, solve, solve_weights
+from slth.tickets.search.search_time import ChannelTime
 
 # So many candidates of a single weight are searched exhaustively. Their 2²⁴ sums, spread over a range of a few units,
 # lie about a millionth apart, and the 2¹² sums of each half fit the first-level cache.
 EXHAUSTIVE = 24
+# Under a time limit these methods start with a pass of a method that ends soon by itself. Cut short, they would return
+# hardly more than the empty selection.
+FIRST_PASS = {"auto": "relax", "relax": "relax", "local": "relax", "pursuit": "pursuit"}
 
 
 def solve_parts(
-    candidates: FloatArray, goals: FloatArray, *, method: str, seed: int
+    candidates: FloatArray, goals: FloatArray, *, method: str, seed: int, channel_time: ChannelTime | None = None
 ) -> list[BoolArray] | npt.NDArray[np.bool_]:
     r"""Select hidden channels for each part.
 
@@ -26,22 +32,54 @@ def solve_parts(
         goals: z, float64 (P, D).
         method: solver of :func:`slth.rss.solve`; with ``auto``, parts of dimension 1 are all solved at once.
         seed: seed of the solver.
+        channel_time: where each part gets its share of a limited time; None sets no limit. Parts that are all solved
+            at once take no share: they take as long as without a limit.
 
     Returns:
         P selections, bool (n,) each.
+
+    Raises:
+        InputError: the time is far from enough.
     """
     parts, size = goals.shape
     if size == 1 and method == "auto":
         return _solve_singles(candidates, goals[:, 0])
     pieces = candidates.reshape(-1, parts, size)
     return [
-        solve(
-            Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p]), method, seed=seed, threads=1
-        ).selected
+        _solve_part(Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p]), method, seed, channel_time)
         if goals[p].any()
         else np.zeros(len(candidates), dtype=bool)
         for p in range(parts)
     ]
+
+
+def load_solvers(method: str) -> None:
+    """Load or compile the code of a solver on tiny instances, so that no limited time is spent on it.
+
+    Args:
+        method: solver of :func:`slth.rss.solve`, or ``auto``.
+    """
+    rng = np.random.default_rng(0)
+    for size, name in ((8, method), *(((60, "core"), (60, "local"), (60, "exact")) if method == "auto" else ())):
+        problem = Problem(vectors=rng.standard_normal((size, 2)), target=rng.standard_normal(2))
+        for first in {FIRST_PASS.get(name, name), name}:
+            solve(problem, first, time_limit=1e-3, threads=1)
+
+
+def _solve_part(problem: Problem, method: str, seed: int, channel_time: ChannelTime | None) -> BoolArray:
+    """Select hidden channels for one part, within its share of the time if that is limited."""
+    if channel_time is None:
+        return solve(problem, method, seed=seed, threads=1).selected
+    share, began = channel_time.share(problem.dimension), time.monotonic()
+    found: list[Solution] = []
+    if method in FIRST_PASS:
+        found.append(solve(problem, FIRST_PASS[method], seed=seed, threads=1))
+    left = share - (time.monotonic() - began)
+    if left > 0 or not found:
+        found.append(solve(problem, method, time_limit=max(left, 0.0), seed=seed, threads=1))
+    proved = any(one.status is Status.optimal for one in found)
+    channel_time.settle(problem.dimension, share, time.monotonic() - began, proved=proved)
+    return min(found, key=lambda one: one.error).selected
 
 
 def _solve_singles(candidates: FloatArray, goals: FloatArray) -> npt.NDArray[np.bool_]:

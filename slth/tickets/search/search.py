@@ -17,7 +17,8 @@ from slth.rss.threads import map_threads
 from slth.tickets.record.instance import ChannelIndices, Channels, InputChannel, input_channels
 from slth.tickets.record.measure import Measure, account_layer, measure_channel
 from slth.tickets.record.record import Block, LayerReport, Record
-from slth.tickets.search.parts import solve_parts
+from slth.tickets.search.parts import load_solvers, solve_parts
+from slth.tickets.search.search_time import ChannelTime, SearchTime
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class ChannelResult:
         usable: units (channels, kernels or weights) whose hidden channel has a sign that the input can have.
         measure: the errors of the block.
         seconds: time spent on the input channel.
+        at_limit: how many of its instances ended at the time limit.
     """
 
     block: Block
     usable: int
     measure: Measure
     seconds: float
+    at_limit: int = 0
 
 
 def search(
@@ -44,6 +47,7 @@ def search(
     structure: str,
     method: str,
     workers: int,
+    time_limit: float | None = None,
     max_memory: float | None = None,
     progress: bool | Progress = False,
     info: dict[str, Any] | None = None,
@@ -55,7 +59,9 @@ def search(
         target: the network to approximate.
         structure: ``channel``, ``kernel`` or ``weight``.
         method: solver of :func:`slth.rss.solve`, or ``auto``.
-        workers: number of threads; the result does not depend on it.
+        workers: number of threads; without a time limit the result does not depend on it.
+        time_limit: seconds of wall time for the whole search; None sets no limit. What was found then depends on the
+            machine. ``info["time_limit"]`` records the limit and how many instances of each layer ended at it.
         max_memory: bytes that the search may use; None for 80 % of free memory.
         progress: the listener that is told of every finished input channel, with one task for each layer.
         info: how the ticket was found, to be recorded.
@@ -64,6 +70,7 @@ def search(
         The :class:`~slth.tickets.record.record.Record` of what was found.
 
     Raises:
+        InputError: the time limit is too short for a look at every instance.
         MemoryEstimateError: the search would not fit memory. It was not started.
     """
     channels = input_channels(parent, target, structure)
@@ -71,22 +78,36 @@ def search(
     # The most expensive tasks come first, so that no thread is left with a long one at the end.
     tasks = sorted((one for layer in channels for one in layer), key=lambda one: -one.parts * one.part_size)
     names = [f"{layer[0].linear.name} (D = {layer[0].part_size})" for layer in channels]
+    search_time = None
+    if time_limit is not None:
+        load_solvers(method)
+        search_time = SearchTime(time_limit, sum(map(_effort, tasks)), workers)
     with follow(progress, dict(zip(names, map(len, channels), strict=True)), unit="channels") as listener:
         found = map_threads(
-            lambda channel: search_channel(channel, method),
+            lambda channel: search_channel(channel, method, search_time),
             tasks,
             workers,
             lambda i, _: listener.advance(names[tasks[i].layer]),
         )
     results = {(task.layer, task.index): result for task, result in zip(tasks, found, strict=True)}
     by_layer = [[results[one.layer, one.index] for one in layer] for layer in channels]
+    stated = dict(info or {})
+    if time_limit is not None:
+        stated["time_limit"] = {
+            "limit": time_limit,
+            "instances": sum(one.measure.instances for one in found),
+            "at_limit": {
+                layer[0].linear.name: sum(one.at_limit for one in row)
+                for layer, row in zip(channels, by_layer, strict=True)
+            },
+        }
     return Record(
         parent=parent,
         target=target,
         structure=structure,
         kept=tuple(tuple(result.block for result in layer) for layer in by_layer),
         layers=tuple(_report(layer, found) for layer, found in zip(channels, by_layer, strict=True)),
-        info=dict(info or {}),
+        info=stated,
     )
 
 
@@ -110,17 +131,22 @@ def refuse_if_too_large(channels: Channels, workers: int, max_memory: float | No
     )
 
 
-def search_channel(channel: InputChannel, method: str) -> ChannelResult:
+def search_channel(channel: InputChannel, method: str, search_time: SearchTime | None = None) -> ChannelResult:
     """Choose hidden channels for one input channel, and measure the errors of the choice.
 
     Args:
         channel: the input channel.
         method: solver of :func:`slth.rss.solve`, or ``auto``.
+        search_time: the time of the whole search; None sets no limit.
 
     Returns:
         Its :class:`ChannelResult`.
+
+    Raises:
+        InputError: the time is far from enough.
     """
     began = time.perf_counter()
+    channel_time = None if search_time is None else ChannelTime(search_time, _effort(channel))
     chosen: list[list[ChannelIndices]] = [[np.empty(0, dtype=np.int64)] for _ in range(channel.parts)]
     usable = 0
     for instance in channel.instances:
@@ -129,12 +155,22 @@ def search_channel(channel: InputChannel, method: str) -> ChannelResult:
         if not len(rows) or not goals.any():
             continue  # There is nothing to choose from, or the empty selection is exact.
         rows = instance.screened(rows)
-        selections = solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed)
+        selections = solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed,
+                                 channel_time=channel_time)  # fmt: skip
         for part, selected in enumerate(selections):
             chosen[part].append(rows[selected])
     block = Block.of([np.sort(np.concatenate(part)) for part in chosen])
     measure = measure_channel(channel, block)
-    return ChannelResult(block=block, usable=usable, measure=measure, seconds=time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    if channel_time is not None:
+        channel_time.close(seconds)
+    at_limit = 0 if channel_time is None else channel_time.at_limit
+    return ChannelResult(block=block, usable=usable, measure=measure, seconds=seconds, at_limit=at_limit)
+
+
+def _effort(channel: InputChannel) -> int:
+    """The sum of the dimensions of an input channel's instances."""
+    return len(channel.instances) * channel.parts * channel.part_size
 
 
 def _report(channels: Sequence[InputChannel], found: Sequence[ChannelResult]) -> LayerReport:
