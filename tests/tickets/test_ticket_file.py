@@ -49,8 +49,10 @@ def test_a_saved_ticket_comes_back_whole(which: str, request: pytest.FixtureRequ
     assert again.parent == ticket.parent
     assert again.layers == tuple(dataclasses.replace(report, seconds=None) for report in ticket.layers)
     assert again.target.hash() == ticket.target.hash()
-    assert again.info == {**{key: ticket.info[key] for key in ticket.info if key != "environment"},
-                          "target_hash": ticket.target.hash()}  # fmt: skip
+    # Another test may have certified this ticket: JSON holds lists for tuples, and no times.
+    assert set(again.info) == (set(ticket.info) - {"environment"}) | {"target_hash"}
+    for key in set(ticket.info) - {"environment", "certificate"}:
+        assert again.info[key] == ticket.info[key]
     assert again.target.input_range == ticket.target.input_range
     assert again.info["target_hash"] == ticket.target.hash()
     assert again.verify()
