@@ -17,7 +17,7 @@ UNIT = Fraction(1, 2**1074)
 
 
 # Methods that use all the time they are given; without a limit they end by themselves.
-ANYTIME = {"core", "local", "relax"}
+ANYTIME = {"core", "local", "relax", "tree"}
 # Methods that round the instance.
 ROUNDING = {"cpsat"}
 # The integer solvers.

@@ -27,14 +27,19 @@ Seed = Annotated[int, typer.Option(help="Seed of the random numbers that are sum
 def solve(
     instance: Annotated[Path, typer.Argument(help=".npz with vectors (n, D), target (D,), optionally cardinality.")],
     method: Annotated[
-        str, typer.Option(help="auto, exact, core, local, relax, pursuit, differencing, cpsat, highs or scip.")
+        str, typer.Option(help="auto, exact, tree, core, local, relax, pursuit, differencing, cpsat, highs or scip.")
     ] = "auto",
     norm: Annotated[str, typer.Option(help="linf or l2: the norm of the error.")] = "linf",
     eps: Annotated[float | None, typer.Option(help="An error that is good enough.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; then the best selection so far is given.")] = None,
+    effort: Annotated[
+        float, typer.Option(help="Without a time limit: seconds of one core, about. The result depends on no clock.")
+    ] = 0.002,
     seed: Annotated[int, typer.Option(help="The seed of every random choice.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Number of threads; default: one for each core.")] = None,
-    max_memory: Annotated[float, typer.Option(help="Bytes for the tables of exact and core.")] = 1e9,
+    max_memory: Annotated[
+        float, typer.Option(help="Bytes for the tables of exact and core and the lists of tree.")
+    ] = 1e9,
     out: Annotated[Path | None, typer.Option(help="Write selected, error and lower_bound to this .npz.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -48,8 +53,9 @@ def solve(
         raise InputError(f"--out must end in .npz; got {out}. For example: --out {out.with_suffix('.npz').name}")
     problem = read_instance(instance, norm)
     solution = rss.solve(
-        problem, method, eps=eps, time_limit=time_limit, seed=seed, threads=threads, max_memory=max_memory
-    )
+        problem, method, eps=eps, time_limit=time_limit, effort=effort, seed=seed, threads=threads,
+        max_memory=max_memory,
+    )  # fmt: skip
     if out is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, selected=solution.selected, error=solution.error, lower_bound=solution.lower_bound)

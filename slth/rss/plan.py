@@ -173,12 +173,15 @@ def _normalise(problem: Problem) -> tuple[Problem, int, bool]:
     return scaled, exponent, exact and np.array_equal(np.ldexp(scaled.target, exponent), target)
 
 
-def make_control(eps: float | None, time_limit: float | None, seed: int, threads: int, max_memory: float) -> Control:
+def make_control(
+    eps: float | None, time_limit: float | None, effort: float, seed: int, threads: int, max_memory: float
+) -> Control:
     """Check the options of a solve. The time limit begins now.
 
     Args:
         eps: an error that is good enough (≥ 0), or None.
         time_limit: seconds (≥ 0), or None.
+        effort: seconds of one core (> 0), counted in steps.
         seed: the seed of every random choice (≥ 0).
         threads: number of threads that a solver may use.
         max_memory: bytes that a solver may take for its tables.
@@ -193,7 +196,8 @@ def make_control(eps: float | None, time_limit: float | None, seed: int, threads
         check_positive("eps", eps, "It is an error in the problem's norm.", zero_ok=True)
     if time_limit is not None:
         check_positive("time_limit", time_limit, "It is in seconds.", zero_ok=True)
+    check_positive("effort", effort, "It is in seconds of one core, counted in steps.")
     check_positive("max_memory", max_memory, "It is in bytes.")
     check_int("seed", seed, 0)
     deadline = None if time_limit is None else time.monotonic() + time_limit
-    return Control(eps=eps, deadline=deadline, seed=seed, threads=threads, max_memory=max_memory)
+    return Control(eps=eps, deadline=deadline, effort=effort, seed=seed, threads=threads, max_memory=max_memory)

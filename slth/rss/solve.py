@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from slth.errors import InputError, check_array, check_choice
 from slth.progress import Progress, follow
-from slth.rss.control import SOLVE_TASK, Control
+from slth.rss.control import DEFAULT_EFFORT, SOLVE_TASK, Control
 from slth.rss.core import table_candidates
 from slth.rss.device import pursue_on_device
 from slth.rss.half_tables import table_bytes
@@ -18,6 +18,8 @@ from slth.rss.meet import grid_bytes
 from slth.rss.plan import SOLVERS, Plan, carry_out, device_solution, make_control, make_plan
 from slth.rss.problem import BatchSolution, Problem, Solution
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
+from slth.rss.tree import ENTRIES_PER_SECOND
+from slth.rss.tree_shape import effort_bytes
 
 
 def solve(
@@ -26,6 +28,7 @@ def solve(
     *,
     eps: float | None = None,
     time_limit: float | None = None,
+    effort: float = DEFAULT_EFFORT,
     seed: int = 0,
     threads: int | None = None,
     max_memory: float = 1e9,
@@ -39,16 +42,20 @@ def solve(
     Args:
         problem: X (n, D), z (D,), and k or None.
         method: ``auto``, which says in ``stats["chosen"]`` what it took and why; ``exact`` (proved; n up to about 60);
-            ``core`` (D ≤ 8, uses the time it is given); ``local`` (larger D, likewise); ``relax`` (fast, large n);
+            ``tree`` (lists of subset sums, D up to about 16, from a millisecond to as long as it is given); ``relax``
+            (fast, large n and D); ``local`` (larger D, uses the time it is given); ``core`` (D ≤ 8, likewise);
             ``pursuit`` (greedy); ``differencing`` (the classical method, for comparison); ``cpsat``, ``highs``,
             ``scip`` (published integer solvers). All of them keep a fixed size.
         eps: an error (≥ 0), in the problem's norm, that is good enough. The status then tells whether it was reached.
-        time_limit: seconds (≥ 0) after which the incumbent is returned. ``relax``, ``local`` and ``core`` use all of
-            them unless eps is reached.
+        time_limit: seconds (≥ 0) after which the incumbent is returned. ``relax``, ``local``, ``core`` and ``tree`` use
+            most of them unless eps is reached.
+        effort: without a time limit, about so many seconds of one core (> 0) go into an instance. They are counted in
+            steps, so the result does not depend on the speed of the machine. ``auto`` takes the method from which it
+            expects the smallest error for this effort, and ``tree`` the tree.
         seed: the seed of every random choice. Without a time limit the result depends on it and never on ``threads``,
             except for ``cpsat`` and ``scip``, whose parallel search may vary.
         threads: number of threads; None for every core.
-        max_memory: bytes for the tables of ``exact`` and ``core``.
+        max_memory: bytes for the tables of ``exact`` and ``core`` and the lists of ``tree``.
         progress: True for a bar with the time, or a listener. It hears of one task ``solve`` of one step, and at every
             better incumbent of a report with ``seconds`` since the start and the incumbent's ``error``.
 
@@ -62,7 +69,7 @@ def solve(
 
     Source: becchetti2022
     """
-    control = make_control(eps, time_limit, seed, thread_count(threads), max_memory)
+    control = make_control(eps, time_limit, effort, seed, thread_count(threads), max_memory)
     check_choice("method", method, ("auto", *SOLVERS))
     with one_blas_thread(), follow(progress, {SOLVE_TASK: 1}, unit="problems") as listener:
         plan = make_plan(problem, method, replace(control, progress=listener))
@@ -80,6 +87,7 @@ def solve_batch(
     method: str = "auto",
     eps: float | None = None,
     time_limit: float | None = None,
+    effort: float = DEFAULT_EFFORT,
     seed: int = 0,
     threads: int | None = None,
     max_memory: float = 1e9,
@@ -95,6 +103,7 @@ def solve_batch(
         method: as for :func:`solve`.
         eps: as for :func:`solve`, for every instance.
         time_limit: seconds for the whole batch. Instances not reached by then get a first incumbent.
+        effort: as for :func:`solve`, for every instance.
         seed: as for :func:`solve`, for every instance.
         threads: number of threads; None for every core.
         max_memory: bytes for the tables of all threads together. If instances need more, fewer of them run at once.
@@ -116,7 +125,7 @@ def solve_batch(
         )
     check_choice("method", method, ("auto", *SOLVERS))
     workers = thread_count(threads)
-    control = make_control(eps, time_limit, seed, 1, max_memory)
+    control = make_control(eps, time_limit, effort, seed, 1, max_memory)
     began = time.monotonic()
 
     if device is not None:
@@ -138,8 +147,12 @@ def solve_batch(
     def run(i: int) -> Solution:
         if device is not None:
             return device_solution(plans[i].problem, selections[i], control)
-        # If memory does not allow an instance for every thread, several threads share one.
-        return carry_out(plans[i], eps, workers // at_once)
+        # If memory does not allow an instance for every thread, several threads share one. A tree with a deadline is as
+        # large as the time and the memory allow, so those that are built at once share the memory.
+        plan = plans[i]
+        if plan.method == "tree":
+            plan = replace(plan, control=replace(plan.control, max_memory=max_memory / at_once))
+        return carry_out(plan, eps, workers // at_once)
 
     solutions = map_threads(run, places, at_once)
     return BatchSolution(
@@ -164,4 +177,6 @@ def _instances_at_once(plans: list[Plan], control: Control, workers: int) -> int
         need = max(need, table_bytes(n, dim, limit))
     if "core" in methods:
         need = max(need, grid_bytes(table_candidates(n, dim, limit), dim))
+    if "tree" in methods and control.deadline is None:
+        need = max(need, effort_bytes(control.effort * ENTRIES_PER_SECOND, dim + 1))
     return int(min(workers, max(1.0, limit // need)))

@@ -1,4 +1,4 @@
-"""Building a tree of lists: its branches in several threads, the joins above them, and the nearest pairs at the root."""
+"""Building a tree of lists: its branches in several threads, the joins above them, the nearest pairs at the root."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ import numpy.typing as npt
 from slth.arrays import BoolArray
 from slth.rss.control import Control
 from slth.rss.sum_lists import all_sums, join_lists, make_scratch, nearest_pair
-from slth.rss.tree_shape import Shape
+from slth.rss.tree_shape import Shape, tree_bytes
 
-# Pairs that a join looks at for each entry that it wants. Twice as many cost 10 % more time and gain 5 % (D = 4, 9, 16).
+# Pairs that a join looks at for each entry that it wants. Twice as many cost 10 to 20 % more time and gain 5 to 10 %.
 LOOKED_AT = 4.0
+# Where no pair of the last two lists is in one cell, the cells grow, up to so many pairs for each entry.
+WIDENING, MOST_LOOKED_AT = 8.0, 4096.0
 # The last two lists are joined once for each so many joins before, with other cells each time.
 JOINS_PER_ROUND = 8
 LEAST_ROUNDS = 2
@@ -74,10 +76,11 @@ def best_choices(tree: Tree, seed: int, control: Control, *, euclidean: bool) ->
     branches = shape.branches(2 if small else BRANCHES)
     parents = np.empty((max(1, lists - 2), shape.capacity, 2), dtype=np.int32)
     rounds = max(LEAST_ROUNDS, lists // JOINS_PER_ROUND)
-    with _stopped_at(control.deadline) as stop, ThreadPoolExecutor(control.threads) as pool:
+    threads = 1 if small else _threads_that_fit(tree, control)
+    with _stopped_at(control.deadline) as stop, ThreadPoolExecutor(threads) as pool:
 
         def each(function: Callable[..., Any], *columns: Iterable[Any]) -> list[Any]:
-            return list((map if small or control.threads == 1 else pool.map)(function, *columns))
+            return list((map if threads == 1 else pool.map)(function, *columns))
 
         built = dict(zip(branches, each(lambda node: _branch(tree, node, seed, parents, stop), branches), strict=True))
         waiting = sorted(set(range(lists, root)) - {int(one) for node in branches for one in shape.order(node)})
@@ -92,6 +95,17 @@ def best_choices(tree: Tree, seed: int, control: Control, *, euclidean: bool) ->
         found = each(lambda one: _nearest(tree, last, one, stop, euclidean), seeds)
         places = sorted({pair for pair in found if pair[0] >= 0})
     return [_trace(shape, parents, one, other) for one, other in places]
+
+
+def _threads_that_fit(tree: Tree, control: Control) -> int:
+    """The number of threads whose lists fit the memory together."""
+    shape, (_, _, dimension) = tree.shape, tree.halves.shape
+
+    def fits(threads: int) -> bool:
+        need = tree_bytes(shape.bits, shape.lists, dimension, tree.halves.itemsize, threads)
+        return need <= control.max_memory
+
+    return next((threads for threads in range(control.threads, 1, -1) if fits(threads)), 1)
 
 
 @contextmanager
@@ -121,7 +135,7 @@ def _branch(tree: Tree, node: int, seed: int, parents: Ints, stop: npt.NDArray[n
     depth, dimension = shape.depth(node), tree.halves.shape[2]
     space = np.empty((depth, shape.capacity, dimension), dtype=dtype)
     order = shape.order(node)
-    scratch = make_scratch(shape.capacity if len(order) > 1 else 1, dimension, dtype)
+    scratch = make_scratch(shape.capacity if len(order) > 1 else 1, dimension, dtype.type)
     slot, count = _build_branch(
         order, tree.halves, tree.starts, float(LOOKED_AT), _seed_of(seed, 0), stop, space, parents, scratch
     )
@@ -138,7 +152,7 @@ def _join(
     if not all(map(len, pair)) or stop[0]:
         return out[:0]
     wanted = 1 << shape.bits
-    scratch = make_scratch(shape.capacity, out.shape[1], tree.halves.dtype)
+    scratch = make_scratch(shape.capacity, out.shape[1], tree.halves.dtype.type)
     count, _ = join_lists(
         *pair, wanted, LOOKED_AT * wanted, False, _seed_of(seed, node), out, parents[node - shape.lists], scratch
     )
@@ -151,8 +165,11 @@ def _nearest(
     """The places of the nearest pair of the last two lists; (−1, −1) when none is found or the time is up."""
     if not all(map(len, pair)) or stop[0]:
         return -1, -1
-    scratch = make_scratch(tree.shape.capacity, tree.halves.shape[2], tree.halves.dtype)
-    _, one, other = nearest_pair(*pair, LOOKED_AT * 2.0**tree.shape.bits, seed, euclidean, tree.counted, scratch)
+    scratch = make_scratch(tree.shape.capacity, tree.halves.shape[2], tree.halves.dtype.type)
+    looked_at, one = LOOKED_AT * 2.0**tree.shape.bits, -1
+    while one < 0 and looked_at <= MOST_LOOKED_AT * 2.0**tree.shape.bits:
+        _, one, other = nearest_pair(*pair, looked_at, seed, euclidean, tree.counted, scratch)
+        looked_at *= WIDENING
     return int(one), int(other)
 
 

@@ -30,8 +30,12 @@ LOSS = 1.3
 OFF_CENTRE = 2.4
 # A list has room for this many times the entries that are wanted.
 ROOM = 1.25
-# t: the fewest and the most candidates of one list.
-FEWEST, MOST = 4, 24
+# t: the fewest and the most candidates of one list. With t below SHRINKING·D, joins of equal lists shrink the spread to
+# 3/4 at best; the formulas above then promise too much (measured at D = 12, 16, 25), and other methods are better.
+FEWEST, MOST, SHRINKING = 4, 24, 0.85
+# A tree is chosen whose lists fit the memory when so many threads build it, so that the choice does not depend on the
+# number of threads. More threads are used if their lists fit too.
+PLANNED_THREADS = 2
 # More lists than this are not considered.
 MOST_LISTS = 4096
 
@@ -62,14 +66,15 @@ class Shape:
 
     def order(self, node: int) -> Indices:
         """The nodes of the subtree of ``node``, children first, such that few lists are alive at a time."""
-        return _postorder(self.children, self.lists, node)
+        order: Indices = _postorder(self.children, self.lists, node)
+        return order
 
     def depth(self, node: int) -> int:
         """How many lists are alive at once when the subtree of ``node`` is built in this order."""
         alive = most = 0
         for one in self.order(node):
             alive += 1
-            most = max(most, alive + (one >= self.lists))
+            most = max(most, alive)
             alive -= 2 * (one >= self.lists)
         return most
 
@@ -110,8 +115,25 @@ def tree_bytes(bits: int, lists: int, dimension: int, itemsize: int, threads: in
     )
 
 
+def effort_bytes(entries: float, dimension: int) -> float:
+    """Bytes that no tree of a budget of entries exceeds, built by one thread.
+
+    Args:
+        entries: the budget.
+        dimension: D of the lists.
+    """
+    return max(tree_bytes(bits, max(2, int(entries / 2**bits)), dimension, 8, 1) for bits in range(1, MOST + 1)
+               if entries >= 2 ** (bits + 1) or bits == 1)  # fmt: skip
+
+
 def choose_shape(
-    squares: FloatArray, dimension: int, entries: float, max_memory: float, *, itemsize: int, threads: int
+    squares: FloatArray,
+    dimension: int,
+    entries: float,
+    max_memory: float,
+    *,
+    itemsize: int,
+    resolution: float = 0.0,
 ) -> Shape | None:
     """The tree with the smallest error to expect among those that fit a budget.
 
@@ -121,25 +143,26 @@ def choose_shape(
         entries: the budget: list entries in all joins together.
         max_memory: bytes that the tree may take.
         itemsize: bytes of one coordinate.
-        threads: number of threads.
+        resolution: an error that rounding leaves anyway; the smallest tree that reaches it is taken.
 
     Returns:
-        The shape; None when there are too few candidates for two lists.
+        The shape; None when there are too few candidates for two lists, or no lists that the budget allows would shrink
+        when they are joined.
     """
     sums = np.concatenate([[0.0], np.cumsum(squares)])
     best: tuple[float, int, int] | None = None
-    for bits in range(min(FEWEST, len(squares) // 2), MOST + 1):
+    # Fewer candidates than can fill two lists are all of them in two lists, whatever their joins do.
+    fewest = min(max(FEWEST, math.ceil(SHRINKING * dimension)), len(squares) // 2)
+    for bits in range(fewest, MOST + 1):
         most = min(len(squares) // bits if bits else 0, MOST_LISTS, int(entries / 2**bits))
         if most < 2:
             break
-        for halvings in range(12):
+        for halvings in range(11, -1, -1):
             lists = max(2, round(most / 2 ** (halvings / 2)))
-            if tree_bytes(bits, lists, dimension, itemsize, threads) <= max_memory:
-                expected = _expected(sums, bits, lists, dimension)
+            if tree_bytes(bits, lists, dimension, itemsize, PLANNED_THREADS) <= max_memory:
+                expected = max(resolution, _expected(sums, bits, lists, dimension))
                 if best is None or expected < best[0]:
                     best = expected, bits, lists
-            if lists == 2:
-                break
     if best is None:
         return None
     expected, bits, lists = best

@@ -304,11 +304,13 @@ def test_auto_says_what_it_chose() -> None:
     assert solution.method == "exact"
     assert solution.stats["chosen"].startswith("exact")
     large = solve(nsn(300, 3, seed=5))
-    assert large.method == "relax"
+    assert large.method == "tree"
     assert "300" in large.stats["chosen"]
-    assert solve(nsn(300, 3, seed=5), time_limit=0.1).method == "core"
+    assert solve(nsn(300, 3, seed=5), time_limit=0.1).method == "tree"
+    assert solve(nsn(300, 30, seed=5)).method == "relax"
     assert solve(nsn(300, 30, seed=5), time_limit=0.1).method == "local"
-    assert solve(nsn(300, 3, seed=5, cardinality=90)).method == "relax"
+    assert solve(nsn(300, 3, seed=5, cardinality=90)).method == "tree"
+    assert solve(nsn(300, 3, seed=5, cardinality=9)).method == "relax"
     assert solve(nsn(300, 30, seed=5, cardinality=90), time_limit=0.1).method == "local"
 
 
