@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slth.figures.baselines import accuracy_against_density, intervals, reliability, search_cost
     from slth.figures.comparison import error_against_dimension, neuron_gap, outcome_table, price_of_structure
-    from slth.figures.scaling import candidates_against_error, error_against_scale
+    from slth.figures.scaling import candidates_against_error, error_against_scale, error_against_time
     from slth.figures.theory import success_against_size, three_worlds, width_against_eps
     from slth.figures.tickets import accuracy_against_width, error_per_layer, filters_side_by_side
 
@@ -21,6 +21,7 @@ __all__ = [
     "candidates_against_error",
     "error_against_dimension",
     "error_against_scale",
+    "error_against_time",
     "error_per_layer",
     "filters_side_by_side",
     "intervals",
@@ -39,7 +40,7 @@ _HOMES = {
     **dict.fromkeys(
         ("error_against_dimension", "neuron_gap", "outcome_table", "price_of_structure"), "slth.figures.comparison"
     ),
-    **dict.fromkeys(("candidates_against_error", "error_against_scale"), "slth.figures.scaling"),
+    **dict.fromkeys(("candidates_against_error", "error_against_scale", "error_against_time"), "slth.figures.scaling"),
     **dict.fromkeys(("success_against_size", "three_worlds", "width_against_eps"), "slth.figures.theory"),
     **dict.fromkeys(("accuracy_against_width", "error_per_layer", "filters_side_by_side"), "slth.figures.tickets"),
 }

@@ -108,3 +108,44 @@ def error_against_scale(
     ax.set_ylabel("relative kernel error (RMS, %)")
     ax.legend(fontsize=8, frameon=False)
     return clean(ax)
+
+
+def error_against_time(
+    curves: Mapping[str, Sequence[tuple[float, Band]]],
+    *,
+    front: Sequence[tuple[float, float]] = (),
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what each method reaches in a time, and the front: the least error of any method in at most that time.
+
+    Args:
+        curves: method → (seconds of one core, error), at most eight methods.
+        front: (seconds, error), drawn as a step below which nothing was found; empty for none.
+        title: title of the plot.
+        ax: axes to draw on; None for new ones.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or new_axes(5.2, 4.2)
+    if front:
+        seconds, errors = zip(*sorted(front), strict=True)
+        ax.step(seconds, errors, where="post", color=MUTED, linewidth=5, alpha=0.35, label="front", zorder=0)
+    for i, (name, points) in enumerate(curves.items()):
+        seconds, bands = zip(*sorted(points, key=lambda point: point[0]), strict=True)
+        color = ACCENT if i == 0 else INK
+        ax.plot(
+            seconds, [one.median for one in bands], color=color, marker=MARKERS[i], linestyle=DASHES[i % len(DASHES)],
+            linewidth=1.6 if i == 0 else 0.9, markersize=4, markerfacecolor=color if i == 0 else "white", label=name,
+        )  # fmt: skip
+        if len(points) > 1:
+            ax.fill_between(
+                seconds, [one.low for one in bands], [one.high for one in bands], color=color, alpha=0.12, linewidth=0
+            )
+    log_axis(ax, "x")
+    log_axis(ax, "y")
+    ax.set_xlabel("seconds of one core")
+    ax.set_ylabel("error, L∞")
+    ax.set_title(title, fontsize=10)
+    return clean(ax)

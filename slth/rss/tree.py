@@ -11,9 +11,9 @@ With m = k·t of n NSN candidates, whose sums have the spread :math:`σ_m ≈ 0.
 
 .. math:: ε ≈ C·σ_m·2^{−t(1 + \log_2 k)/D}
 
-C would be 1 for a balanced tree without loss. Measured, with lists joined by size: 0.3 to 0.9, the median 0.5, for D = 2
-to 16, n = 300 to 5000 and 2 to 200 ms of one core. Below 1e-14 of the largest sums the fixed point of 64 bits ends the
-law.
+C would be 1 for a balanced tree without loss. Measured, with lists joined by size: 0.3 to 0.9, the median 0.5, for
+D = 2 to 16, n = 300 to 5000 and 2 to 200 ms of one core. Below 1e-14 of the largest sums the fixed point of 64 bits
+ends the law.
 
 The pair (t, k) with the smallest error to expect is taken, among those with at most :data:`ENTRIES_PER_SECOND` list
 entries for each second of effort. With a time limit, trees grow :data:`GROWTH`-fold as long as the next one will fit

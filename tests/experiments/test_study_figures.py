@@ -36,6 +36,9 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "scale": lambda **more: figures.error_against_scale(
         curves={"normal": curve(0.1, 0.02), "uniform": curve(0.2, 0.01)}, auto=8.0, **more
     ),
+    "front": lambda **more: figures.error_against_time(
+        {"a": curve(0.1, 0.02), "b": curve(0.2)}, front=[(8.0, 0.1), (16.0, 0.02)], **more
+    ),
     "dimension": lambda **more: figures.error_against_dimension(
         curves={name: curve(0.1, 0.2, 0.3 + i) for i, name in enumerate("abcdefghi")},
         trivial=[(8, 1.0), (16, 1.0), (32, 1.0)], exists=[(8, 1e-9), (16, 1e-9)], **more,
