@@ -14,13 +14,20 @@ PAIR_FACTOR = 1.5
 
 
 @numba.njit(nogil=True, cache=True)
-def partition_lists(  # type: ignore[no-untyped-def]
-    a, b, tested, seed, keys, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b
-):
+def partition_lists(a, b, tested, seed, scratch):  # type: ignore[no-untyped-def]
     """Cut space into cells such that about ``tested`` pairs share a cell; sort both lists by hashes of their cells.
 
-    Return the number of partitions. Pairs that share a cell are in the same partition and have the same tag.
+    Args:
+        a: a list, int32 or int64 (N, D). Its entries lie in the cells of a.
+        b: a list of the same type, (M, D). Its entries lie in the cells of −b.
+        tested: how many pairs are to share a cell, about, if both lists are normal; see :func:`crowding`.
+        seed: seed of the offset of the cells, and of the hashes.
+        scratch: from :func:`slth.rss.sum_lists.make_scratch`; the sorted entries, tags, places and starts go there.
+
+    Returns:
+        The number of partitions. Pairs that share a cell are in the same partition and have the same tag.
     """
+    keys, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b = scratch[:9]
     dimension = a.shape[1]
     spread = np.sqrt(2.0 * math.pi * (_mean_squares(a) + _mean_squares(b)))
     # As if both lists were normal; see :func:`crowding`.

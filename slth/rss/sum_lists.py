@@ -68,7 +68,16 @@ def scratch_bytes(capacity: int, dimension: int, itemsize: int) -> float:
 
 @numba.njit(nogil=True, cache=True)
 def all_sums(halves, start, out):  # type: ignore[no-untyped-def]
-    """Write start + Σ ±halves for all signs, and return their number; bit b of the place of a sum is the sign of b."""
+    """Write the sums start + Σ_b ±halves_b for all signs.
+
+    Args:
+        halves: int32 or int64 (t, D).
+        start: integers (D,).
+        out: the list to write, of the type of ``halves`` (≥ 2^t, D). Bit b of the place of a sum is 1 for the sign +.
+
+    Returns:
+        2^t, the number of sums.
+    """
     for d in range(halves.shape[1]):
         value = start[d]
         for i in range(halves.shape[0]):
@@ -87,19 +96,27 @@ def all_sums(halves, start, out):  # type: ignore[no-untyped-def]
 def join_lists(a, b, wanted, tested, normal, seed, out, parents, scratch):  # type: ignore[no-untyped-def]
     """Find about ``wanted`` of the pairs of entries of a and b with the smallest ‖a + b‖₂.
 
-    ``tested`` is the number of pairs to look at. ``normal`` says that both lists hold all sums of a group, which are
-    about normal, and not pairs, which fill a ball. The sums go to ``out``, the places of the two entries to
-    ``parents``. Return (the number of sums, the number of pairs looked at).
+    Args:
+        a: a list, int32 or int64 (N, D).
+        b: a list of the same type, (M, D).
+        wanted: how many pairs to keep.
+        tested: how many pairs to look at, about.
+        normal: whether both lists hold all sums of a group, which are about normal; pairs fill a ball.
+        seed: seed of the cells.
+        out: the sums are written here; as many as there is room for, at most.
+        parents: int32 (rows of ``out``, 2), the places in a and b are written here.
+        scratch: from :func:`make_scratch`, for lists at least as long as a and b.
+
+    Returns:
+        (the number of sums, the number of pairs looked at).
     """
-    keys, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b, heads, links, lengths = scratch
+    _, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b, heads, links, lengths = scratch
     capacity = out.shape[0]
     every = float(len(a)) * len(b)
     asked = min(every, tested if normal else tested * crowding(a.shape[1]))
     limit = np.float32(np.inf)
     for _ in range(ATTEMPTS):
-        partitions = partition_lists(
-            a, b, asked, seed, keys, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b
-        )
+        partitions = partition_lists(a, b, asked, seed, scratch)
         # A sample of the entries of b, with all entries of a: a few whole partitions, or a part of the only ones.
         share = SAMPLE if len(b) >= 128 * SAMPLE else LEAST_SAMPLE if len(b) >= 8 * LEAST_SAMPLE else 1
         shown, part = (partitions // share, 1) if partitions >= share else (partitions, share)
@@ -124,14 +141,21 @@ def join_lists(a, b, wanted, tested, normal, seed, out, parents, scratch):  # ty
 def nearest_pair(a, b, tested, seed, euclidean, counted, scratch):  # type: ignore[no-untyped-def]
     """Find the pair of entries of a and b with the smallest ‖a + b‖, among about ``tested`` pairs.
 
-    With ``counted``, the last coordinate must be 0 and is not part of the norm. Return (the norm, the place in a, the
-    place in b); the norm is infinite when no pair was found.
+    Args:
+        a: a list, int32 or int64 (N, D).
+        b: a list of the same type, (M, D).
+        tested: how many pairs to look at, about.
+        seed: seed of the cells.
+        euclidean: whether the norm is L2, not L∞.
+        counted: whether the last coordinate must be 0; it is then not part of the norm.
+        scratch: from :func:`make_scratch`, for lists at least as long as a and b.
+
+    Returns:
+        (the norm, the place in a, the place in b); the norm is infinite when no pair was found.
     """
-    keys, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b, heads, links, _ = scratch
+    _, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b, heads, links, _ = scratch
     asked = min(tested * crowding(a.shape[1]), float(len(a)) * len(b))
-    partitions = partition_lists(
-        a, b, asked, seed, keys, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b
-    )
+    partitions = partition_lists(a, b, asked, seed, scratch)
     dimension = a.shape[1] - counted
     best, first, second = math.inf, -1, -1
     left = MOST_PAIRS * tested

@@ -66,7 +66,7 @@ FIRST_ENTRIES, GROWTH, TIME_SHARE = 2.0**17, 8.0, 0.6
 # A further tree is built only if the error to expect is at most so many times that of the best one.
 WORTHWHILE = 1.5
 
-Indices = npt.NDArray[np.intp]
+Rows = npt.NDArray[np.intp]
 
 
 def solve_tree(problem: Problem, control: Control) -> Incumbent:
@@ -156,7 +156,7 @@ def _plant(problem: Problem, entries: float, control: Control) -> Tree | None:
 
 
 def _write_lists(
-    problem: Problem, shape: Shape, rows: Indices, settled: BoolArray, rest: FloatArray, unit: float, number: type
+    problem: Problem, shape: Shape, rows: Rows, settled: BoolArray, rest: FloatArray, unit: float, number: type
 ) -> Tree:
     """The lists in fixed point; ``rest`` is what they must reach together, in units."""
     vectors, dimension = problem.vectors[rows], problem.dimension
@@ -180,7 +180,7 @@ def _write_lists(
     )  # fmt: skip
 
 
-def _candidates(problem: Problem) -> tuple[Indices, int]:
+def _candidates(problem: Problem) -> tuple[Rows, int]:
     """(the candidates by size, the smallest first; how many of them may be in lists)."""
     norms = np.einsum("nd,nd->n", problem.vectors, problem.vectors)
     order = np.argsort(norms, kind="stable")
@@ -195,7 +195,7 @@ def _candidates(problem: Problem) -> tuple[Indices, int]:
     return order, min(problem.size - settled, 2 * (fewer - fewer // SETTLED_SHARE))
 
 
-def _shape(problem: Problem, usable: Indices, entries: float, control: Control, number: type) -> Shape | None:
+def _shape(problem: Problem, usable: Rows, entries: float, control: Control, number: type) -> Shape | None:
     """The best tree for a budget of entries; None where none is of use."""
     squares = np.einsum("nd,nd->n", problem.vectors[usable], problem.vectors[usable])
     itemsize = np.dtype(number).itemsize
@@ -211,7 +211,7 @@ def _largest_sum(vectors: FloatArray) -> float:
     return 0.5 * float(np.abs(vectors).sum(axis=0).max(initial=0.0))
 
 
-def _settle(problem: Problem, rows: Indices, others: Indices, control: Control) -> BoolArray:
+def _settle(problem: Problem, rows: Rows, others: Rows, control: Control) -> BoolArray:
     """Select from the candidates that are in no list such that about half of those in the lists do the rest."""
     settled = np.zeros(problem.size, dtype=bool)
     goal = problem.target - 0.5 * problem.vectors[rows].sum(axis=(0, 1))

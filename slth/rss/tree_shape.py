@@ -39,7 +39,7 @@ PLANNED_THREADS = 2
 # More lists than this are not considered.
 MOST_LISTS = 4096
 
-Indices = npt.NDArray[np.int64]
+Nodes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +56,7 @@ class Shape:
 
     bits: int
     lists: int
-    children: Indices
+    children: Nodes
     expected: float
 
     @property
@@ -64,9 +64,9 @@ class Shape:
         """Entries that a list has room for."""
         return list_capacity(self.bits)
 
-    def order(self, node: int) -> Indices:
+    def order(self, node: int) -> Nodes:
         """The nodes of the subtree of ``node``, children first, such that few lists are alive at a time."""
-        order: Indices = _postorder(self.children, self.lists, node)
+        order: Nodes = _postorder(self.children, self.lists, node)
         return order
 
     def depth(self, node: int) -> int:
