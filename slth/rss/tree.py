@@ -1,8 +1,8 @@
 r"""tree — lists of subset sums, joined pair by pair so that only sums near the target are left, for D up to about 16.
 
 1. Most candidates are split into k groups of t, by size. A list of 2^t sums stands for each group.
-2. The other candidates are decided one by one, the largest first, such that half of the candidates in lists can do the
-   rest. At least an eighth of all candidates is decided so, or 4D if that is fewer.
+2. The other candidates are decided by :mod:`slth.rss.relax`, such that half of the candidates in lists can do the rest.
+   They are at least an eighth of all candidates, or 4D if that is fewer.
 3. Two lists become one, which holds about 2^t of their 2^{2t} pairs: those nearest to what the two groups must
    contribute (:mod:`slth.rss.sum_lists`). Lists of the largest candidates come first (:mod:`slth.rss.tree_shape`).
 4. Of the last two lists, the nearest pair of all is taken; its selection is traced back through the joins.
@@ -36,7 +36,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -214,29 +213,12 @@ def _largest_sum(vectors: FloatArray) -> float:
 def _settle(problem: Problem, rows: Rows, others: Rows, control: Control) -> BoolArray:
     """Select from the candidates that are in no list such that about half of those in the lists do the rest."""
     settled = np.zeros(problem.size, dtype=bool)
-    goal = problem.target - 0.5 * problem.vectors[rows].sum(axis=(0, 1))
-    if problem.cardinality is None:
-        _select_by_size(problem.vectors, others[::-1], goal, settled)
-    elif len(others):
+    if len(others):
         sub = Problem(
             vectors=problem.vectors[others],
-            target=goal,
+            target=problem.target - 0.5 * problem.vectors[rows].sum(axis=(0, 1)),
             norm=problem.norm,
-            cardinality=problem.cardinality - rows.size // 2,
+            cardinality=None if problem.cardinality is None else problem.cardinality - rows.size // 2,
         )
         settled[others] = solve_relax(sub, Control(seed=control.seed)).selected
     return settled
-
-
-@numba.njit(nogil=True, cache=True)
-def _select_by_size(vectors, rows, goal, selected):  # type: ignore[no-untyped-def]
-    """Take each candidate, or leave it, such that the rest of the goal stays near half of the candidates to come."""
-    rest = goal.copy()
-    for row in rows:
-        rest -= 0.5 * vectors[row]
-    for row in rows:
-        if np.dot(rest, vectors[row]) > 0.0:
-            selected[row] = True
-            rest -= 0.5 * vectors[row]
-        else:
-            rest += 0.5 * vectors[row]

@@ -8,8 +8,8 @@ keeps as many sums as a list holds, has the spread
 With λ = 1 that would be the box that holds the 2^t nearest of the 2^{2t} pairs, if all were found. Two lists of the
 largest spread are always joined next, so the lists of large candidates go through more joins than those of small ones.
 
-The candidates in no list are decided one by one, the largest first. They leave a residual of about 0.63·√D times the
-norm of the last of them, and sums so far from the centre are rarer. That costs a factor exp(2.4·D/m), with m = k·t.
+The candidates in no list leave a residual of about 0.28 times the norm of the smallest of them in each coordinate, and
+sums so far from the centre are rarer. That costs a factor exp(0.47·D/m), with m = k·t.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from slth.rss.sum_lists import scratch_bytes
 
 # λ: a join loses this factor, because only pairs in the same cell are seen. Measured for D = 2 to 16: 1.23 to 1.4.
 LOSS = 1.3
-# The exponent 2.4 of the module's last formula, for norms that grow in proportion to their rank.
-OFF_CENTRE = 2.4
+# The exponent 0.47 of the module's last formula, for norms that grow in proportion to their rank.
+OFF_CENTRE = 0.47
+# A tree of fewer candidates is preferred if the error to expect is at most so many times the least.
+NEARLY = 1.15
 # A list has room for this many times the entries that are wanted.
 ROOM = 1.25
 # t: the fewest and the most candidates of one list. With t below SHRINKING·D, joins of equal lists shrink the spread to
@@ -150,22 +152,24 @@ def choose_shape(
         when they are joined.
     """
     sums = np.concatenate([[0.0], np.cumsum(squares)])
-    best: tuple[float, int, int] | None = None
+    able: list[tuple[float, int, int]] = []
     # Fewer candidates than can fill two lists are all of them in two lists, whatever their joins do.
     fewest = min(max(FEWEST, math.ceil(SHRINKING * dimension)), len(squares) // 2)
     for bits in range(fewest, MOST + 1):
         most = min(len(squares) // bits if bits else 0, MOST_LISTS, int(entries / 2**bits))
         if most < 2:
             break
-        for halvings in range(11, -1, -1):
+        for halvings in range(12):
             lists = max(2, round(most / 2 ** (halvings / 2)))
             if tree_bytes(bits, lists, dimension, itemsize, PLANNED_THREADS) <= max_memory:
-                expected = max(resolution, _expected(sums, bits, lists, dimension))
-                if best is None or expected < best[0]:
-                    best = expected, bits, lists
-    if best is None:
+                able.append((max(resolution, _expected(sums, bits, lists, dimension)), bits, lists))
+            if lists == 2:
+                break
+    if not able:
         return None
-    expected, bits, lists = best
+    # About half of the candidates in lists are selected: of nearly equal errors, the one with the fewest is taken.
+    good = NEARLY * min(able)[0]
+    expected, bits, lists = min((one for one in able if one[0] <= good), key=lambda one: (one[1] * one[2], one[0]))
     children = np.empty((lists - 1, 2), dtype=np.int64)
     _join_order(_spreads(sums, bits, lists, dimension), _contraction(bits, dimension), children)
     _heavy_first(children, lists)
