@@ -16,7 +16,7 @@ from slth.rss import Problem, Status, exact_error, solve, solve_batch
 from slth.rss.control import Control
 from slth.rss.sum_lists import all_sums, join_lists, make_scratch, nearest_pair
 from slth.rss.tree import expected_error
-from slth.rss.tree_shape import PLANNED_THREADS, Shape, choose_shape, effort_bytes, tree_bytes
+from slth.rss.tree_shape import LOSS, OFF_CENTRE, PLANNED_THREADS, Shape, choose_shape, effort_bytes, tree_bytes
 
 
 def normal_lists(count: int, dimension: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -214,7 +214,7 @@ def test_no_order_of_joins_of_few_lists_promises_less() -> None:
     assert shape is not None
     assert (shape.lists, shape.bits) == (4, 4)
     spreads = [math.sqrt(sum(i**2 for i in range(low + 1, low + 5)) / 16) for low in (12, 8, 4, 0)]
-    contraction = 1.3 * math.sqrt(2 * math.pi / 12) / 2
+    contraction = LOSS * math.sqrt(2 * math.pi / 12) / 2
 
     def last(parts: tuple[float, ...]) -> float:
         """The smallest last spread over all orders of joins."""
@@ -226,8 +226,8 @@ def test_no_order_of_joins_of_few_lists_promises_less() -> None:
             for pair in itertools.combinations(range(len(parts)), 2)
         )  # fmt: skip
 
-    off_centre = math.exp(2.4 * 4 / 16)
-    promised = shape.expected / (1.3 * math.sqrt(math.pi / 2) * off_centre) * 2 ** (2 * 4 / 4)
+    off_centre = math.exp(OFF_CENTRE * 4 / 16)
+    promised = shape.expected / (LOSS * math.sqrt(math.pi / 2) * off_centre) * 2 ** (2 * 4 / 4)
     assert promised == pytest.approx(last(tuple(spreads)), rel=1e-12)
 
 
