@@ -101,7 +101,7 @@ def test_a_broken_header_of_format_2_is_refused_or_does_not_verify(change: Any, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_search_gives_the_same_bytes_and_is_no_worse_than_it_was(name: str, tmp_path: Path) -> None:
-    """From the target, the width, the seed and the law alone. Later versions may find other channels, with less error."""
+    """From target, width, seed and law alone. Later versions may find other channels, with less error."""
     committed = load_ticket(committed_file(3, name))
     options: dict[str, Any] = {
         "width": {layer.name: layer.width for layer in committed.parent.layers}, "seed": committed.parent.seed,
