@@ -14,7 +14,8 @@ from instances import nsn
 from slth.errors import InputError
 from slth.rss import Problem, error_lower_bound, error_upper_bound, exact_objective
 from slth.rss.problem import NORMS
-from slth.rss.verify import DIGITS, _sum_digits, objective_in_units
+from slth.rss.exact_sums import DIGITS, sum_digits
+from slth.rss.verify import objective_in_units
 
 modest = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -100,7 +101,7 @@ def test_digits_of_many_rows_are_their_sum() -> None:
     for rows in (mixed, np.full((5000, 2), 1.0 - 2.0**-53), np.full((5000, 2), -TINY)):
         goal = rows[17].copy()
         chosen = np.flatnonzero(rng.random(5000) < 0.7)
-        digits = _sum_digits(rows.view(np.int64), chosen, goal.view(np.int64))
+        digits = sum_digits(rows.view(np.int64), chosen, goal.view(np.int64))
         assert digits.shape == (2, DIGITS)
         for d in range(2):
             wanted = sum(map(Fraction, rows[chosen, d].tolist()), start=-Fraction(goal[d]))

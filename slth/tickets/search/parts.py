@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import numpy.typing as npt
 
 from slth.arrays import BoolArray, FloatArray
 from slth.rss import Problem, Solution, Status, solve, solve_weights
@@ -21,7 +20,7 @@ FIRST_PASS = {"auto": "relax", "relax": "relax", "local": "relax", "pursuit": "p
 
 def solve_parts(
     candidates: FloatArray, goals: FloatArray, *, method: str, seed: int, channel_time: ChannelTime | None = None
-) -> list[BoolArray] | npt.NDArray[np.bool_]:
+) -> BoolArray:
     r"""Select hidden channels for each part.
 
     .. math:: \min_{s_p \in \{0,1\}^n} \| X_p^\top s_p − z_p \|_\infty \quad p = 1 … P,
@@ -36,7 +35,7 @@ def solve_parts(
             at once take no share: they take as long as without a limit.
 
     Returns:
-        P selections, bool (n,) each.
+        P selections, bool (P, n).
 
     Raises:
         InputError: the time is far from enough.
@@ -45,12 +44,11 @@ def solve_parts(
     if size == 1 and method == "auto":
         return _solve_singles(candidates, goals[:, 0])
     pieces = candidates.reshape(-1, parts, size)
-    return [
-        _solve_part(Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p]), method, seed, channel_time)
-        if goals[p].any()
-        else np.zeros(len(candidates), dtype=bool)
-        for p in range(parts)
-    ]
+    selected = np.zeros((parts, len(candidates)), dtype=bool)
+    for p in np.flatnonzero(goals.any(axis=1)):
+        problem = Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p])
+        selected[p] = _solve_part(problem, method, seed, channel_time)
+    return selected
 
 
 def load_solvers(method: str) -> None:
@@ -82,7 +80,7 @@ def _solve_part(problem: Problem, method: str, seed: int, channel_time: ChannelT
     return min(found, key=lambda one: one.error).selected
 
 
-def _solve_singles(candidates: FloatArray, goals: FloatArray) -> npt.NDArray[np.bool_]:
+def _solve_singles(candidates: FloatArray, goals: FloatArray) -> BoolArray:
     """Solve P one-dimensional instances, exactly up to EXHAUSTIVE candidates: bool (P, n).
 
     Of more candidates, the larger ones are decided first, in falling order of their modulus. Each is taken when it
