@@ -23,7 +23,7 @@ _COLUMNS = 8
 def largest_errors(rows: FloatArray, goals: FloatArray, members: IntArray, counts: IntArray) -> FloatArray:
     r"""The L∞ errors of many sums of rows, each over columns of its own, rounded up.
 
-    .. math:: e_p = \Big\| \sum_{i \in S_p} X_{i,p} - z_p \Big\|_\infty \qquad p = 1 … P, \quad X_i = (X_{i,1}, …, X_{i,P})
+    .. math:: e_p = \Big\| \sum_{i \in S_p} X_{i,p} - z_p \Big\|_\infty \qquad p = 1 … P
 
     Args:
         rows: X, float64 (m, P·D), finite.
