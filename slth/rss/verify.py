@@ -34,8 +34,7 @@ def error_upper_bound(problem: Problem, selected: npt.ArrayLike) -> float:
         InputError: wrong shape, an entry that is not 0/1, or the wrong number of ones for ``cardinality``.
     """
     if problem.norm == "linf":
-        chosen = np.flatnonzero(check_selection(problem, selected))
-        return float(largest_errors(problem.vectors, problem.target[None], chosen, np.array([len(chosen)]))[0])
+        return _linf_error(problem, selected, down=False)
     value = objective_in_units(problem, selected)
     # A float64 is a whole multiple of u: if it is not below √value, it is not below the next integer either.
     length = math.isqrt(value - 1) + 1 if value else 0
@@ -56,10 +55,17 @@ def error_lower_bound(problem: Problem, selected: npt.ArrayLike) -> float:
     Raises:
         InputError: wrong shape, an entry that is not 0/1, or the wrong number of ones for ``cardinality``.
     """
-    value = objective_in_units(problem, selected)
-    length = value if problem.norm == "linf" else math.isqrt(value)
+    if problem.norm == "linf":
+        return _linf_error(problem, selected, down=True)
+    length = math.isqrt(objective_in_units(problem, selected))
     excess = max(0, length.bit_length() - 53)
     return math.ldexp(length >> excess, excess + UNIT_EXPONENT)
+
+
+def _linf_error(problem: Problem, selected: npt.ArrayLike, *, down: bool) -> float:
+    """The L∞ error, rounded up or down."""
+    chosen = np.flatnonzero(check_selection(problem, selected))
+    return float(largest_errors(problem.vectors, problem.target[None], chosen, np.array([len(chosen)]), down=down)[0])
 
 
 def exact_error(problem: Problem, selected: npt.ArrayLike) -> Fraction:

@@ -29,7 +29,8 @@ def solve_parts(
     Args:
         candidates: X, float64 (n, P·D).
         goals: z, float64 (P, D).
-        method: solver of :func:`slth.rss.solve`; with ``auto``, parts of dimension 1 are all solved at once.
+        method: solver of :func:`slth.rss.solve`; parts of dimension 1 are all solved at once with ``auto``,
+            and with ``exact`` up to EXHAUSTIVE candidates.
         seed: seed of the solver.
         channel_time: where each part gets its share of a limited time; None sets no limit. Parts that are all solved
             at once take no share: they take as long as without a limit.
@@ -41,7 +42,7 @@ def solve_parts(
         InputError: the time is far from enough.
     """
     parts, size = goals.shape
-    if size == 1 and method == "auto":
+    if size == 1 and (method == "auto" or (method == "exact" and len(candidates) <= EXHAUSTIVE)):
         return _solve_singles(candidates, goals[:, 0])
     pieces = candidates.reshape(-1, parts, size)
     selected = np.zeros((parts, len(candidates)), dtype=bool)
