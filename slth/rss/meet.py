@@ -189,7 +189,7 @@ def _scan(  # type: ignore[no-untyped-def]
     end, of_low, of_high, of_right, wanted, ties, euclidean, place, best_met, steps,
 ):
     # fmt: on
-    """Continue from ``place`` until the span ends or so many steps have been made: a row is one, and a run RUN_STEPS more."""
+    """Continue from ``place`` until the span ends or the steps are made: a row is one, and a run RUN_STEPS more."""
     dim = target.size
     grid_dim = shape.size
     last = grid_dim - 1
