@@ -102,7 +102,7 @@ def solve_core(problem: Problem, control: Control) -> Incumbent:
                 ties = np.empty((1, 2), dtype=np.int64)
                 found, number = scan(
                     grid, low, offsets, target, radius=reach, tie=0.0, span=(index, index + 1), ties=ties,
-                    euclidean=problem.norm == "l2", sizes=sizes, wanted=core_ones or 0,
+                    euclidean=problem.norm == "l2", sizes=sizes, wanted=core_ones or 0, control=control,
                 )  # fmt: skip
                 return found, ties[0], number
 

@@ -12,6 +12,9 @@ tree of these decisions, read from the root, gives every sign.
   hold one sign too many may only be joined with opposite signs. The other n − 2k candidates are left out. When k > n/2,
   2(n − k) candidates take the signs, and all others are selected.
 
+When time runs out, the items that are left take signs one by one, the largest first: each the sign that shortens the
+sum of those before it. ``stats["joined"]`` then says what part of the items had been joined.
+
 Source: karmarkar1982
 """
 
@@ -19,13 +22,19 @@ from __future__ import annotations
 
 import heapq
 
+import numba
 import numpy as np
 
-from slth.arrays import FloatArray
+from slth.arrays import FloatArray, IntArray
 from slth.errors import InputError
 from slth.rss.control import Control, Incumbent
 from slth.rss.problem import Problem
 
+# (survivor, partner, the partner's sign relative to it)
+Joins = list[tuple[int, int, int]]
+
+# In one dimension the clock is looked at after so many joins.
+JOINS_PER_CHECK = 256
 # For D > 1 each of n steps reads all items: n²·D operations.
 MAX_ITEMS = 20_000
 
@@ -35,7 +44,7 @@ def solve_differencing(problem: Problem, control: Control) -> Incumbent:
 
     Args:
         problem: the instance.
-        control: its limits. The time limit is not used: the method always runs to its end.
+        control: its limits.
 
     Returns:
         The selection found; nothing is proved.
@@ -58,35 +67,52 @@ def solve_differencing(problem: Problem, control: Control) -> Incumbent:
         selected[:] = 2 * size > problem.size
     goal = problem.target - selected @ vectors + selected[members] @ vectors[members]
     items = np.vstack([vectors[members], vectors[members].sum(axis=0) - 2.0 * goal])
-    pairs = _largest_first(items[:, 0]) if plain else _shortest_remainder(items, balanced=size is not None)
+    joins, sums = (
+        _largest_first(items, control) if plain else _shortest_remainder(items, control, balanced=size is not None)
+    )
+    alone = np.ones(len(items), dtype=bool)
+    alone[[partner for _, partner, _ in joins]] = False
+    roots = np.flatnonzero(alone)
     sign = np.zeros(len(items), dtype=np.int8)
-    # Each pair holds the partner's sign relative to the survivor's: read them from the last one back.
-    sign[pairs[-1][0] if pairs else 0] = 1
-    for survivor, partner, relation in reversed(pairs):
+    order = roots[np.argsort(-np.einsum("nd,nd->n", sums[roots], sums[roots]), kind="stable")]
+    held = _held_signs(len(items), joins) if size is not None else np.zeros(len(items), dtype=np.int64)
+    sign[order] = _greedy_signs(sums[order], held[order])
+    # Each join holds the partner's sign relative to the survivor's: read them from the last one back.
+    for survivor, partner, relation in reversed(joins):
         sign[partner] = relation * sign[survivor]
     # With the offset's sign at +1, Σσx + offset is 2(Σ s x − z): twice the error.
     sign *= sign[-1]
     selected[members] = sign[:-1] > 0
-    return Incumbent(selected=selected, stats={"steps": len(pairs)})
+    stats: dict[str, float] = {"steps": len(joins)}
+    if len(roots) > 1:
+        stats["joined"] = len(joins) / (len(items) - 1)
+    return Incumbent(selected=selected, stats=stats)
 
 
-def _largest_first(values: FloatArray) -> list[tuple[int, int, int]]:
-    """The joins of the largest-differencing method: (survivor, partner, the partner's sign relative to it) each."""
+def _largest_first(items: FloatArray, control: Control) -> tuple[Joins, FloatArray]:
+    """(the joins of the largest-differencing method until time is up, what the survivors then are)."""
     # Items are kept as magnitudes with an orientation, so that a difference is always |a| − |b|.
+    values = items[:, 0]
     orientation = np.where(values < 0, -1, 1)
-    heap = [(-abs(float(value)), i) for i, value in enumerate(values)]
-    heapq.heapify(heap)
-    pairs = []
+    order = np.argsort(-np.abs(values), kind="stable")
+    heap = list(zip((-np.abs(values[order])).tolist(), order.tolist(), strict=True))  # a sorted list is a heap
+    joins: Joins = []
     while len(heap) > 1:
+        if len(joins) % JOINS_PER_CHECK == 0 and control.expired():
+            break
         first, i = heapq.heappop(heap)
         second, j = heapq.heappop(heap)
-        pairs.append((i, j, -int(orientation[i] * orientation[j])))
+        joins.append((i, j, -int(orientation[i] * orientation[j])))
         heapq.heappush(heap, (first - second, i))
-    return pairs
+    sums = items.copy()
+    if joins:
+        size, left = np.array([value for value, _ in heap]), np.array([i for _, i in heap])
+        sums[left, 0] = -size * orientation[left]
+    return joins, sums
 
 
-def _shortest_remainder(items: FloatArray, *, balanced: bool) -> list[tuple[int, int, int]]:
-    """The same joins for vectors: the largest item takes the partner and sign that leave the shortest remainder.
+def _shortest_remainder(items: FloatArray, control: Control, *, balanced: bool) -> tuple[Joins, FloatArray]:
+    """The same for vectors: the largest item takes the partner and sign that leave the shortest remainder.
 
     With ``balanced`` the items other than the last take as many signs +1 as −1. ``count`` is Σσ over the items that a
     joined item holds, and stays within ±1: two items whose counts are not zero must take opposite signs.
@@ -94,19 +120,48 @@ def _shortest_remainder(items: FloatArray, *, balanced: bool) -> list[tuple[int,
     items = items.copy()
     norms = np.einsum("nd,nd->n", items, items)
     alive = np.ones(len(items), dtype=bool)
-    count = np.full(len(items), int(balanced))
-    count[-1] = 0
-    pairs = []
-    for _ in range(len(items) - 1):
+    count = _held_signs(len(items), []) if balanced else np.zeros(len(items), dtype=np.int64)
+    joins: Joins = []
+    while len(joins) < len(items) - 1 and not control.expired():
         i = int(np.where(alive, norms, -1.0).argmax())
         inner = items @ items[i]
         relation = np.where(count * count[i] == 0, np.where(inner > 0, -1, 1), -count * count[i])
         remainder = np.where(alive, norms + 2.0 * relation * inner, np.inf)
         remainder[i] = np.inf
         j = int(remainder.argmin())
-        pairs.append((i, j, int(relation[j])))
+        joins.append((i, j, int(relation[j])))
         items[i] += relation[j] * items[j]
         count[i] += relation[j] * count[j]
         norms[i] = float(items[i] @ items[i])
         alive[j] = False
-    return pairs
+    return joins, items
+
+
+def _held_signs(size: int, joins: Joins) -> IntArray:
+    """Σσ over the items that each survivor holds, when the last of ``size`` items, the offset, does not count."""
+    held = np.ones(size, dtype=np.int64)
+    held[-1] = 0
+    for survivor, partner, relation in joins:
+        held[survivor] += relation * held[partner]
+    return held
+
+
+@numba.njit(nogil=True, cache=True)
+def _greedy_signs(items, held):  # type: ignore[no-untyped-def]
+    """A sign for each item, in this order: it shortens the sum so far, and keeps the signs held within ±1."""
+    signs = np.ones(len(items), np.int8)
+    total = np.zeros(items.shape[1])
+    balance = 0
+    for i in range(len(items)):
+        if held[i] * balance != 0:
+            sign = -held[i] * balance
+        else:
+            inner = 0.0
+            for d in range(items.shape[1]):
+                inner += total[d] * items[i, d]
+            sign = -1 if inner > 0.0 else 1
+        signs[i] = sign
+        balance += sign * held[i]
+        for d in range(items.shape[1]):
+            total[d] += sign * items[i, d]
+    return signs

@@ -10,6 +10,9 @@ repeated.
   middle takes 0.4 s.
 * Meet in the middle (:mod:`slth.rss.half_tables`) follows when the nodes are used up.
 
+Before both, an instance of D = 1 with at most 32 candidates goes through :mod:`slth.rss.sorted_halves`, which takes
+microseconds. Only where that finds ties do the searches follow.
+
 Sums are float64, so a scan cannot tell apart two errors that are closer than the rounding error η. All selections
 within 2η of the best are collected and compared in exact arithmetic.
 
@@ -31,6 +34,7 @@ from slth.rss.half_tables import Tables, split_sizes, table_bytes
 from slth.rss.meet import MAX_GRID_DIMENSIONS
 from slth.rss.problem import Problem
 from slth.rss.pursuit import pursue_once
+from slth.rss.sorted_halves import MAX_SORTED, closest_sums
 from slth.rss.verify import objective_in_units
 
 # Up to this many ties within rounding are compared exactly. With more of them the optimum is not proved.
@@ -56,6 +60,11 @@ def solve_exact(problem: Problem, control: Control) -> Incumbent:
     Raises:
         MemoryEstimateError: without a time limit, if the tables would not fit ``max_memory``.
     """
+    if problem.dimension == 1 and problem.cardinality is None and problem.size <= MAX_SORTED:
+        selected, unique = closest_sums(problem.vectors.T, problem.target)
+        if unique[0]:
+            control.improved(problem.length(selected[0] @ problem.vectors - problem.target))
+            return Incumbent(selected=selected[0], lower_bound=math.inf, stats={"search": "sorted sums of two halves"})
     return _search(problem, control, None)
 
 

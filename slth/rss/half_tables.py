@@ -25,7 +25,7 @@ from slth.rss.problem import Problem
 
 # A left sum is a high part plus one of 2^LOW_CANDIDATES low parts.
 LOW_CANDIDATES = 12
-# The high parts are shared out in at most this many blocks. The deadline is checked before each block.
+# The high parts are shared out in at most this many blocks.
 MAX_BLOCKS = 64
 
 
@@ -76,8 +76,10 @@ class Tables:
             ties = np.empty((self.max_ties, 2), dtype=np.int64)
             best, number = scan(
                 grid, self.low, self.high, self.target, radius=radius, tie=2 * self.slack, span=span,
-                ties=ties, euclidean=self.euclidean, sizes=self.sizes, wanted=self.wanted,
+                ties=ties, euclidean=self.euclidean, sizes=self.sizes, wanted=self.wanted, control=control,
             )  # fmt: skip
+            if control.expired():  # the scan may have ended early
+                return None
             return best, ties[:number], number
 
         with ThreadPoolExecutor(control.threads) as pool:

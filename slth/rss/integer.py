@@ -12,6 +12,7 @@ For L∞ the instance becomes: minimise e subject to −e ≤ Σ_i s_i X_id − 
   every coordinate by at most (n + 1)·h/2, which is subtracted from the bound (times √D in L2). So the original instance
   is called optimal only if an exact error reaches that smaller bound, which is rare.
 
+Large instances are solved in a process of their own (:mod:`slth.rss.integer_process`), which ends at its time limit.
 The incumbent at a timeout is kept. Its error is recomputed from the original floats, as for every method.
 """
 
@@ -27,6 +28,7 @@ import numpy.typing as npt
 from slth.arrays import BoolArray, FloatArray
 from slth.errors import InputError
 from slth.rss.control import Control, Incumbent
+from slth.rss.integer_process import is_large, solve_apart
 from slth.rss.problem import Problem
 
 # Seconds that are allowed without a time limit: these solvers could otherwise run for days.
@@ -50,7 +52,7 @@ def solve_highs(problem: Problem, control: Control) -> Incumbent:
     Returns:
         The best selection found, and a lower bound.
     """
-    return _solve_by_tangents(problem, control, _minimise_highs, "HiGHS")
+    return _solve(problem, control, "highs")
 
 
 def solve_scip(problem: Problem, control: Control) -> Incumbent:
@@ -66,7 +68,7 @@ def solve_scip(problem: Problem, control: Control) -> Incumbent:
     Raises:
         InputError: OR-tools was built without SCIP.
     """
-    return _solve_by_tangents(problem, control, _minimise_scip, "SCIP")
+    return _solve(problem, control, "scip")
 
 
 def solve_cpsat(problem: Problem, control: Control) -> Incumbent:
@@ -82,6 +84,18 @@ def solve_cpsat(problem: Problem, control: Control) -> Incumbent:
     Raises:
         InputError: the target is too large beside the vectors for int64.
     """
+    return _solve(problem, control, "cpsat")
+
+
+def _solve(problem: Problem, control: Control, solver: str) -> Incumbent:
+    """Run a solver in this process; on a large instance in a process of its own."""
+    if is_large(problem):
+        return solve_apart(problem, control, solver, max(_seconds_left(control), 0.0))
+    return MODELS[solver](problem, control)
+
+
+def _model_cpsat(problem: Problem, control: Control) -> Incumbent:
+    """CP-SAT in this process."""
     from ortools.sat.python import cp_model
 
     euclidean = problem.norm == "l2"
@@ -118,7 +132,7 @@ def solve_cpsat(problem: Problem, control: Control) -> Incumbent:
     return Incumbent(
         selected=selected,
         lower_bound=_unrounded_bound(bound, problem, step),
-        stats={"solver": "CP-SAT", "step": step, "message": solver.status_name(status)},
+        stats={"solver": "CP-SAT", "step": step, "message": solver.status_name(status), "found": found},
     )
 
 
@@ -155,7 +169,9 @@ def _solve_by_tangents(problem: Problem, control: Control, minimise: Minimise, s
         seen.add(selected.tobytes())
         tangent = residual / length * (1 - 2.0**-40)  # at most of length 1, in spite of rounding
         directions = np.vstack([directions, tangent, -tangent])
-    return Incumbent(selected=best, lower_bound=lower, stats={"solver": solver, "solves": solves, "message": message})
+    return Incumbent(selected=best, lower_bound=lower, stats={
+        "solver": solver, "solves": solves, "message": message, "found": math.isfinite(error)
+    })  # fmt: skip
 
 
 def _minimise_highs(
@@ -191,7 +207,10 @@ def _minimise_scip(
         raise InputError("method 'scip' needs an OR-tools build with SCIP; this one has none. Use cpsat or highs.")
     chosen = [solver.BoolVar(f"s{i}") for i in range(problem.size)]
     error = solver.NumVar(0.0, solver.infinity(), "e")
+    began = time.monotonic()
     for row, limit in zip(rows.tolist(), goal.tolist(), strict=True):
+        if time.monotonic() - began > seconds:
+            return None, -math.inf, "building the model took all the time"
         constraint = solver.Constraint(-solver.infinity(), limit)
         constraint.SetCoefficient(error, -1.0)
         for variable, value in zip(chosen, row, strict=True):
@@ -199,13 +218,21 @@ def _minimise_scip(
     if problem.cardinality is not None:
         solver.Add(sum(chosen) == problem.cardinality)
     solver.Minimize(error)
-    solver.SetTimeLimit(max(1, int(1000 * seconds)))
+    solver.SetTimeLimit(max(1, int(1000 * (seconds - (time.monotonic() - began)))))
     solver.SetNumThreads(control.threads)
     status = solver.Solve()
     message = {0: "OPTIMAL", 1: "FEASIBLE"}.get(status, f"status {status}")
     if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
         return None, -math.inf, message
     return np.array([v.solution_value() > 0.5 for v in chosen]), float(solver.Objective().BestBound()), message
+
+
+# The solvers as they run in the process that calls them.
+MODELS: dict[str, Callable[[Problem, Control], Incumbent]] = {
+    "highs": lambda problem, control: _solve_by_tangents(problem, control, _minimise_highs, "HiGHS"),
+    "scip": lambda problem, control: _solve_by_tangents(problem, control, _minimise_scip, "SCIP"),
+    "cpsat": _model_cpsat,
+}
 
 
 def _seconds_left(control: Control) -> float:

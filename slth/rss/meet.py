@@ -10,19 +10,23 @@ about one row per cell, or that the width 2ρ allows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from slth.arrays import FloatArray
+from slth.rss.control import Control
 
 # The number of selected candidates of each of some subsets.
 Sizes = npt.NDArray[np.int8]
 
 # The grid is on at most this many coordinates.
 MAX_GRID_DIMENSIONS = 4
+# Steps of a scan between two looks at the clock: about ten milliseconds, and fifty where every coordinate is read.
+STEPS_PER_CHECK = 2**21
+# The first row of a run is a cache miss, which takes as long as so many rows that follow.
+RUN_STEPS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +148,7 @@ def _sort_by_cell(sums, cells, starts):  # type: ignore[no-untyped-def]
 def scan(
     grid: SumGrid, low: FloatArray, high: FloatArray, target: FloatArray, *, radius: float, tie: float,
     span: tuple[int, int], ties: npt.NDArray[np.int64], euclidean: bool,
-    sizes: tuple[Sizes, Sizes, Sizes] | None = None, wanted: int = 0,
+    sizes: tuple[Sizes, Sizes, Sizes] | None = None, wanted: int = 0, control: Control | None = None,
 ) -> tuple[float, int]:  # fmt: skip
     """Look up target − (high[h] + low[i]) in a grid of right sums, for every i and every h in a span.
 
@@ -161,37 +165,46 @@ def scan(
         euclidean: whether errors are measured in L2 instead of L∞.
         sizes: sizes of the low, high and right sums. With them, only pairs whose sizes add up to ``wanted`` count.
         wanted: the number of selected candidates when ``sizes`` is given.
+        control: its deadline ends the scan early, with what was met so far; None sets no limit.
 
     Returns:
         (the smallest error met, the number of pairs; it exceeds t when some did not fit ``ties``).
     """
     none = np.empty(0, dtype=np.int8)
     of_low, of_high, of_right = (none, none, none) if sizes is None else sizes
-    best, number = _scan(
-        low, high, grid.rows, grid.codes, grid.starts, grid.origin, grid.width, grid.shape, target, radius, tie,
-        span[0], span[1], of_low, of_high, of_right, wanted, ties, euclidean,
-    )  # fmt: skip
-    return float(best), int(number)
+    # place holds the next h, the next i and the number of pairs; best holds the smallest error.
+    place, best = np.array([span[0], 0, 0]), np.full(1, np.inf)
+    while place[0] < span[1] and not (control is not None and control.expired()):
+        _scan(
+            low, high, grid.rows, grid.codes, grid.starts, grid.origin, grid.width, grid.shape, target, radius, tie,
+            span[1], of_low, of_high, of_right, wanted, ties, euclidean, place, best, STEPS_PER_CHECK,
+        )  # fmt: skip
+    return float(best[0]), int(place[2])
 
 
 # fmt: off
 @numba.njit(nogil=True, cache=True)
 def _scan(  # type: ignore[no-untyped-def]
     low, high, rows, codes, starts, origin, width, shape, target, radius, tie,
-    begin, end, of_low, of_high, of_right, wanted, ties, euclidean,
-) -> Any:
+    end, of_low, of_high, of_right, wanted, ties, euclidean, place, best_met, steps,
+):
     # fmt: on
+    """Continue from ``place`` until the span ends or the steps are made: a row is one, and a run RUN_STEPS more."""
     dim = target.size
     grid_dim = shape.size
     last = grid_dim - 1
     sized = of_right.size > 0
-    best = np.inf
-    number = 0
+    best = best_met[0]
+    number = place[2]
     goal = np.empty(dim)
     first = np.empty(grid_dim, np.int64)
     count = np.empty(grid_dim, np.int64)
-    for h in range(begin, end):
-        for i in range(low.shape[0]):
+    for h in range(place[0], end):
+        for i in range(place[1] if h == place[0] else 0, low.shape[0]):
+            if steps <= 0:
+                place[0], place[1], place[2] = h, i, number
+                best_met[0] = best
+                return
             for d in range(dim):
                 goal[d] = target[d] - (high[h, d] + low[i, d])
             runs = np.int64(1)
@@ -200,6 +213,7 @@ def _scan(  # type: ignore[no-untyped-def]
                 count[g] = _cell(goal[g] + radius, origin[g], width[g], shape[g]) - first[g] + 1
                 if g != last:
                     runs *= count[g]
+            steps -= RUN_STEPS * runs
             for run in range(runs):
                 rest = run
                 cell = np.int64(0)
@@ -207,6 +221,7 @@ def _scan(  # type: ignore[no-untyped-def]
                     cell = cell * shape[g] + first[g] + rest % count[g]
                     rest //= count[g]
                 cell = cell * shape[last] + first[last]
+                steps -= starts[cell + count[last]] - starts[cell]
                 for row in range(starts[cell], starts[cell + count[last]]):
                     error = abs(goal[0] - rows[row, 0])
                     if error > best + tie:
@@ -230,4 +245,5 @@ def _scan(  # type: ignore[no-untyped-def]
                         ties[number, 0] = h * low.shape[0] + i
                         ties[number, 1] = codes[row]
                     number += 1
-    return best, number
+    place[0], place[1], place[2] = end, 0, number
+    best_met[0] = best

@@ -15,6 +15,8 @@ from slth.arrays import BoolArray, FloatArray
 from slth.errors import InputError, check_array, check_choice, check_int
 
 NORMS = ("linf", "l2")
+# n·max|vectors| + max|target| stays below this, so that sums cannot overflow.
+MAX_REACH = 1e300
 
 
 class Status(enum.StrEnum):
@@ -64,7 +66,7 @@ class Problem:
                 f"got {target.shape}. Check which axis holds the candidates."
             )
         largest = float(max(vectors.max(), -vectors.min())) * vectors.shape[0] + float(np.abs(target).max())
-        if not largest < 1e300:
+        if not largest < MAX_REACH:
             raise InputError(
                 f"n·max|vectors| + max|target| must stay below 1e300 so that sums cannot overflow; "
                 f"got about {largest:.3g}. Rescale vectors and target by a power of two."

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from slth.arrays import FloatArray
 from slth.errors import InputError, check_array, check_choice
 from slth.progress import Progress, follow
 from slth.rss.control import DEFAULT_EFFORT, SOLVE_TASK, Control
@@ -16,10 +17,12 @@ from slth.rss.device import pursue_on_device
 from slth.rss.half_tables import table_bytes
 from slth.rss.meet import grid_bytes
 from slth.rss.plan import SOLVERS, Plan, carry_out, device_solution, make_control, make_plan
-from slth.rss.problem import BatchSolution, Problem, Solution
+from slth.rss.problem import MAX_REACH, NORMS, BatchSolution, Problem, Solution, Status
+from slth.rss.sorted_halves import MAX_SORTED, sorted_bytes
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
 from slth.rss.tree import ENTRIES_PER_SECOND
 from slth.rss.tree_shape import effort_bytes
+from slth.rss.weights import Singles, prove_singles
 
 
 def solve(
@@ -124,6 +127,7 @@ def solve_batch(
             f"{stacked.shape}; got {goals.shape}. Pass one target per instance."
         )
     check_choice("method", method, ("auto", *SOLVERS))
+    check_choice("norm", norm, NORMS)
     workers = thread_count(threads)
     control = make_control(eps, time_limit, effort, seed, 1, max_memory)
     began = time.monotonic()
@@ -135,34 +139,56 @@ def solve_batch(
             raise InputError(f"device takes selections of any size; got cardinality = {cardinality}. Leave device out.")
         selections = pursue_on_device(stacked, goals, device)
 
-    places = range(len(stacked))
+    singles = _prove_singles(stacked, goals, cardinality, method, control, workers) if device is None else None
+    # The general way is for what is left: ties, what time did not allow, and all other shapes.
+    places = range(len(stacked)) if singles is None else np.flatnonzero(~singles.proved).tolist()
 
     def plan(i: int) -> Plan:
         problem = Problem(vectors=stacked[i], target=goals[i], cardinality=cardinality, norm=norm)
         return make_plan(problem, method if device is None else "pursuit", control)
 
-    plans = map_threads(plan, places, workers)
-    at_once = workers if device is not None else _instances_at_once(plans, control, workers)
+    plans = dict(zip(places, map_threads(plan, places, workers), strict=True))
+    at_once = workers if device is not None else _instances_at_once(list(plans.values()), control, workers)
 
     def run(i: int) -> Solution:
         if device is not None:
             return device_solution(plans[i].problem, selections[i], control)
         # If memory does not allow an instance for every thread, several threads share one. A tree with a deadline is as
         # large as the time and the memory allow, so those that are built at once share the memory.
-        plan = plans[i]
-        if plan.method == "tree":
-            plan = replace(plan, control=replace(plan.control, max_memory=max_memory / at_once))
-        return carry_out(plan, eps, workers // at_once)
+        chosen = plans[i]
+        if chosen.method == "tree":
+            chosen = replace(chosen, control=replace(chosen.control, max_memory=max_memory / at_once))
+        return carry_out(chosen, eps, workers // at_once)
 
-    solutions = map_threads(run, places, at_once)
+    solutions = dict(zip(places, map_threads(run, places, at_once), strict=True))
+    singles = singles or Singles.of_size(len(stacked), stacked.shape[1])
+    for i, one in solutions.items():
+        singles.selected[i], singles.error[i], singles.lower_bound[i] = one.selected, one.error, one.lower_bound
     return BatchSolution(
-        selected=np.stack([solution.selected for solution in solutions]),
-        error=np.array([solution.error for solution in solutions]),
-        lower_bound=np.array([solution.lower_bound for solution in solutions]),
-        status=tuple(solution.status for solution in solutions),
-        methods=tuple(solution.method for solution in solutions),
+        selected=singles.selected,
+        error=singles.error,
+        lower_bound=singles.lower_bound,
+        status=tuple(
+            solutions[i].status if i in solutions else _proved(bound, eps)
+            for i, bound in enumerate(singles.lower_bound.tolist())
+        ),
+        methods=tuple(solutions[i].method if i in solutions else "exact" for i in range(len(stacked))),
         seconds=time.monotonic() - began,
     )
+
+
+def _prove_singles(
+    vectors: FloatArray, targets: FloatArray, cardinality: int | None, method: str, control: Control, workers: int
+) -> Singles | None:
+    """A first pass over a batch of one-dimensional instances; None if the batch is of another kind."""
+    n = vectors.shape[1]
+    if vectors.shape[2] > 1 or cardinality is not None or method not in ("auto", "exact"):
+        return None
+    if n > MAX_SORTED or workers * sorted_bytes(n) > control.max_memory:
+        return None
+    if not n * max(vectors.max(), -vectors.min()) + np.abs(targets).max() < MAX_REACH:
+        return None  # The general way names the instance whose sums may overflow.
+    return prove_singles(vectors[:, :, 0], targets[:, 0], control, workers)
 
 
 def _instances_at_once(plans: list[Plan], control: Control, workers: int) -> int:
@@ -170,6 +196,8 @@ def _instances_at_once(plans: list[Plan], control: Control, workers: int) -> int
 
     Tables do not shrink with the number of threads, because what is found would change with them.
     """
+    if not plans:
+        return workers
     methods = {plan.method for plan in plans}
     n, dim, limit = plans[0].problem.size, plans[0].problem.dimension, control.max_memory
     need = 1.0
@@ -180,3 +208,8 @@ def _instances_at_once(plans: list[Plan], control: Control, workers: int) -> int
     if "tree" in methods and control.deadline is None:
         need = max(need, effort_bytes(control.effort * ENTRIES_PER_SECOND, dim + 1))
     return int(min(workers, max(1.0, limit // need)))
+
+
+def _proved(bound: float, eps: float | None) -> Status:
+    """The status of an optimum with this lower bound."""
+    return Status.optimal if eps is None or bound <= eps else Status.infeasible

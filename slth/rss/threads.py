@@ -79,7 +79,7 @@ def map_threads(
     threads: int,
     done: Callable[[int, Result], None] | None = None,
 ) -> list[Result]:
-    """Compute ``[function(item) for item in items]`` in several threads.
+    """Compute ``[function(item) for item in items]`` in several threads; one thread is the calling thread.
 
     An exception, Ctrl-C included, cancels the items that have not started, waits for the others, and is raised.
 
@@ -92,6 +92,8 @@ def map_threads(
     Returns:
         The results in the order of ``items``.
     """
+    if threads == 1:
+        return _map_here(function, items, done)
     results: dict[int, Result] = {}
     ended: SimpleQueue[Future[Result]] = SimpleQueue()
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
@@ -113,3 +115,16 @@ def map_threads(
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return [results[i] for i in range(len(items))]
+
+
+def _map_here(
+    function: Callable[[Item], Result], items: Sequence[Item], done: Callable[[int, Result], None] | None
+) -> list[Result]:
+    """The same in the calling thread: a worker that calls :func:`map_threads` for little work starts no thread."""
+    results = []
+    with one_blas_thread():
+        for i, item in enumerate(items):
+            results.append(function(item))
+            if done is not None:
+                done(i, results[i])
+    return results

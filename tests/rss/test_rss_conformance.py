@@ -105,6 +105,7 @@ def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     name = str(request.param)
     nodes = -1.0 if name == "meet in the middle" else math.inf
     monkeypatch.setattr(exact, "_branch_nodes", lambda *_: nodes)
+    monkeypatch.setattr(exact, "MAX_SORTED", 0)
     return name
 
 

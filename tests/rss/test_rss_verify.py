@@ -13,8 +13,9 @@ from instances import nsn
 
 from slth.errors import InputError
 from slth.rss import Problem, error_lower_bound, error_upper_bound, exact_objective
+from slth.rss.exact_sums import DIGITS, largest_errors, squared_errors, sum_digits
 from slth.rss.problem import NORMS
-from slth.rss.verify import DIGITS, _sum_digits, objective_in_units
+from slth.rss.verify import objective_in_units
 
 modest = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -100,7 +101,7 @@ def test_digits_of_many_rows_are_their_sum() -> None:
     for rows in (mixed, np.full((5000, 2), 1.0 - 2.0**-53), np.full((5000, 2), -TINY)):
         goal = rows[17].copy()
         chosen = np.flatnonzero(rng.random(5000) < 0.7)
-        digits = _sum_digits(rows.view(np.int64), chosen, goal.view(np.int64))
+        digits = sum_digits(rows.view(np.int64), chosen, goal.view(np.int64))
         assert digits.shape == (2, DIGITS)
         for d in range(2):
             wanted = sum(map(Fraction, rows[chosen, d].tolist()), start=-Fraction(goal[d]))
@@ -122,3 +123,32 @@ def test_bounds_take_only_selections() -> None:
     for wrong, words in (([1, 1, 0], "shape"), ([2, 0, 0, 0], "0/1"), ([1, 1, 1, 0], "cardinality")):
         with pytest.raises(InputError, match=words):
             error_upper_bound(problem, wrong)
+
+
+@settings(modest, max_examples=150)
+@given(data=st.data(), P=st.integers(1, 4), D=st.sampled_from([1, 2, 9]))
+def test_many_sums_at_once_have_the_errors_of_each(data: st.DataObject, P: int, D: int) -> None:
+    """Rows that several sums share, sums of nothing, and numbers of wildly different size."""
+    m = data.draw(st.integers(1, 6))
+    numbers = data.draw(st.lists(wild, min_size=(m + 1) * P * D, max_size=(m + 1) * P * D))
+    rows, goals = np.array(numbers[: m * P * D]).reshape(m, P * D), np.array(numbers[m * P * D :]).reshape(P, D)
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=P * m, max_size=P * m))).reshape(P, m)
+    errors = largest_errors(rows, goals, np.nonzero(kept)[1], kept.sum(axis=1))
+    for p in range(P):
+        columns = rows[:, p * D : (p + 1) * D]
+        gaps = [sum(map(Fraction, columns[kept[p], d].tolist()), -Fraction(goals[p, d])) for d in range(D)]
+        exact = max(map(abs, gaps))
+        below = math.nextafter(float(errors[p]), -math.inf)
+        assert Fraction(below) < exact <= Fraction(float(errors[p])) or exact == errors[p] == 0
+
+
+@pytest.mark.parametrize("D", [1, 2, 25, 300])
+def test_squared_errors_are_those_of_numpy_to_the_last_bit(D: int) -> None:
+    """A ticket's file holds them, and the file of a search must not change: no member, few, and many."""
+    rng = np.random.default_rng(D)
+    sizes = [0, 1, 7, 8, 9, 127, 128, 129, 700]
+    rows, goals = rng.standard_normal((700, len(sizes) * D)), rng.uniform(-1, 1, (len(sizes), D))
+    sets = [np.sort(rng.permutation(700)[:size]) for size in sizes]
+    found = squared_errors(rows, goals, np.concatenate(sets), np.array(sizes))
+    for p, chosen in enumerate(sets):
+        assert found[p] == np.square(rows[chosen, p * D : (p + 1) * D].sum(axis=0) - goals[p]).sum()

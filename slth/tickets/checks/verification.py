@@ -203,9 +203,10 @@ def _malformed(channels: Sequence[InputChannel], blocks: Sequence[Block]) -> str
         wrong_total = int(block.counts.sum()) != len(block.rows) or (block.counts < 0).any()
         if len(block.counts) != channel.parts or wrong_total:
             return f"{where} must hold {channel.parts} selections; it holds {len(block.counts)}"
-        for rows in block.parts():
-            if len(rows) and (rows[0] < 0 or rows[-1] >= spec.width or (np.diff(rows) <= 0).any()):
-                return f"kept channels of {where} must increase from 0 to width − 1 = {spec.width - 1}"
+        rows, starts_part = block.rows, np.diff(block.part_numbers()) > 0
+        outside = len(rows) and (rows.min() < 0 or rows.max() >= spec.width)
+        if outside or (~starts_part & (np.diff(rows) <= 0)).any():
+            return f"kept channels of {where} must increase from 0 to width − 1 = {spec.width - 1}"
         mixing = channel.mixing(block.used)
         usable = np.zeros(len(mixing), dtype=bool)
         for instance in channel.instances:

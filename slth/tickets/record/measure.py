@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from slth.rss import Problem, error_upper_bound
+from slth.errors import check_array
+from slth.rss.exact_sums import largest_errors, squared_errors
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.record import Block
 
@@ -43,22 +44,23 @@ def measure_channel(channel: InputChannel, block: Block) -> Measure:
         Its :class:`Measure`.
     """
     used = block.used
-    mixing, candidates, size = channel.mixing(used), channel.candidates(used), channel.part_size
-    sides = [(instance.holds(mixing), instance.goals) for instance in channel.instances]
-    error, squares, instances = 0.0, 0.0, 0
-    for p, rows in enumerate(block.parts()):
-        places = np.searchsorted(used, rows)
-        for inside, goals in sides:
-            group = candidates[places[inside[places]], p * size : (p + 1) * size]
-            goal = goals[p]
-            if len(group):
-                problem = Problem(vectors=group, target=goal)
-                error = max(error, error_upper_bound(problem, np.ones(len(group), dtype=bool)))
-            else:
-                error = max(error, float(np.abs(goal).max()))
-            squares += float(np.square(group.sum(axis=0) - goal).sum())
-            instances += 1
-    return Measure(error=error, squares=squares, instances=instances)
+    mixing, candidates = channel.mixing(used), channel.candidates(used)
+    if len(used):
+        candidates = check_array("candidates", candidates, "(m, P·D)", 2, "The scales of the parent are too large.")
+    places, part_numbers = np.searchsorted(used, block.rows), block.part_numbers()
+    errors, squares = [], []
+    for instance in channel.instances:
+        goals = check_array("goals", instance.goals, "(P, D)", 2, "The target has no such weights.")
+        inside = instance.holds(mixing)[places]
+        members, counts = places[inside], np.bincount(part_numbers[inside], minlength=len(goals))
+        errors.append(largest_errors(candidates, goals, members, counts))
+        squares.append(squared_errors(candidates, goals, members, counts))
+    return Measure(
+        error=float(np.max(errors)),
+        # Both signs of a part in turn, one after the other: a ticket's file holds this sum to the last bit.
+        squares=float(np.cumsum(np.stack(squares, axis=1))[-1]),
+        instances=sum(map(len, errors)),
+    )
 
 
 def account_layer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import numpy.typing as npt
 
 from slth.arrays import BoolArray, FloatArray
 from slth.rss import Problem, Solution, Status, solve, solve_weights
@@ -21,7 +20,7 @@ FIRST_PASS = {"auto": "relax", "relax": "relax", "local": "relax", "pursuit": "p
 
 def solve_parts(
     candidates: FloatArray, goals: FloatArray, *, method: str, seed: int, channel_time: ChannelTime | None = None
-) -> list[BoolArray] | npt.NDArray[np.bool_]:
+) -> BoolArray:
     r"""Select hidden channels for each part.
 
     .. math:: \min_{s_p \in \{0,1\}^n} \| X_p^\top s_p − z_p \|_\infty \quad p = 1 … P,
@@ -30,27 +29,27 @@ def solve_parts(
     Args:
         candidates: X, float64 (n, P·D).
         goals: z, float64 (P, D).
-        method: solver of :func:`slth.rss.solve`; with ``auto``, parts of dimension 1 are all solved at once.
+        method: solver of :func:`slth.rss.solve`; parts of dimension 1 are all solved at once with ``auto``,
+            and with ``exact`` up to EXHAUSTIVE candidates.
         seed: seed of the solver.
         channel_time: where each part gets its share of a limited time; None sets no limit. Parts that are all solved
             at once take no share: they take as long as without a limit.
 
     Returns:
-        P selections, bool (n,) each.
+        P selections, bool (P, n).
 
     Raises:
         InputError: the time is far from enough.
     """
     parts, size = goals.shape
-    if size == 1 and method == "auto":
+    if size == 1 and (method == "auto" or (method == "exact" and len(candidates) <= EXHAUSTIVE)):
         return _solve_singles(candidates, goals[:, 0])
     pieces = candidates.reshape(-1, parts, size)
-    return [
-        _solve_part(Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p]), method, seed, channel_time)
-        if goals[p].any()
-        else np.zeros(len(candidates), dtype=bool)
-        for p in range(parts)
-    ]
+    selected = np.zeros((parts, len(candidates)), dtype=bool)
+    for p in np.flatnonzero(goals.any(axis=1)):
+        problem = Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p])
+        selected[p] = _solve_part(problem, method, seed, channel_time)
+    return selected
 
 
 def load_solvers(method: str) -> None:
@@ -82,7 +81,7 @@ def _solve_part(problem: Problem, method: str, seed: int, channel_time: ChannelT
     return min(found, key=lambda one: one.error).selected
 
 
-def _solve_singles(candidates: FloatArray, goals: FloatArray) -> npt.NDArray[np.bool_]:
+def _solve_singles(candidates: FloatArray, goals: FloatArray) -> BoolArray:
     """Solve P one-dimensional instances, exactly up to EXHAUSTIVE candidates: bool (P, n).
 
     Of more candidates, the larger ones are decided first, in falling order of their modulus. Each is taken when it

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from slth.arrays import BoolArray
 from slth.errors import check_memory
 from slth.networks.parent import Parent
 from slth.networks.target import Target
@@ -147,7 +148,8 @@ def search_channel(channel: InputChannel, method: str, search_time: SearchTime |
     """
     began = time.perf_counter()
     channel_time = None if search_time is None else ChannelTime(search_time, _effort(channel))
-    chosen: list[list[ChannelIndices]] = [[np.empty(0, dtype=np.int64)] for _ in range(channel.parts)]
+    chosen: list[BoolArray] = [np.zeros((channel.parts, 0), dtype=np.bool_)]
+    numbers: list[ChannelIndices] = [np.empty(0, dtype=np.int64)]
     usable = 0
     for instance in channel.instances:
         goals, rows = instance.goals, instance.group()
@@ -155,17 +157,23 @@ def search_channel(channel: InputChannel, method: str, search_time: SearchTime |
         if not len(rows) or not goals.any():
             continue  # There is nothing to choose from, or the empty selection is exact.
         rows = instance.screened(rows)
-        selections = solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed,
-                                 channel_time=channel_time)  # fmt: skip
-        for part, selected in enumerate(selections):
-            chosen[part].append(rows[selected])
-    block = Block.of([np.sort(np.concatenate(part)) for part in chosen])
+        chosen.append(solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed,
+                                  channel_time=channel_time))  # fmt: skip
+        numbers.append(rows)
+    block = _block(np.concatenate(chosen, axis=1), np.concatenate(numbers))
     measure = measure_channel(channel, block)
     seconds = time.perf_counter() - began
     if channel_time is not None:
         channel_time.close(seconds)
     at_limit = 0 if channel_time is None else channel_time.at_limit
     return ChannelResult(block=block, usable=usable, measure=measure, seconds=seconds, at_limit=at_limit)
+
+
+def _block(chosen: BoolArray, numbers: ChannelIndices) -> Block:
+    """The block of the selections ``chosen``, bool (P, n), of hidden channels with these numbers, in any order (n,)."""
+    order = np.argsort(numbers)
+    places = np.nonzero(chosen[:, order])[1]
+    return Block(numbers[order[places]], chosen.sum(axis=1, dtype=np.int64))
 
 
 def _effort(channel: InputChannel) -> int:
