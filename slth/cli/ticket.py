@@ -53,6 +53,9 @@ def find(
     seed: Annotated[int, typer.Option(help="Seed of the random parent.")] = 0,
     law: Annotated[str, typer.Option(help="Law of its weights: normal or uniform.")] = "normal",
     method: Annotated[str, typer.Option(help="auto, or a method of `slth rss solve`.")] = "auto",
+    effort: Annotated[
+        float, typer.Option(help="Seconds of one core for each subset-sum problem, about, without a time limit.")
+    ] = 0.002,
     threads: Annotated[int | None, typer.Option(help="Default: every core.")] = None,
     time_limit: Annotated[
         float | None,
@@ -88,6 +91,7 @@ def find(
         seed=seed,
         law=law,
         method=method,
+        effort=effort,
         threads=threads,
         time_limit=time_limit,
         progress=not as_json,

@@ -20,6 +20,7 @@ from slth.networks.structure import STRUCTURES
 from slth.networks.target import Target
 from slth.progress import Progress
 from slth.rss import SOLVERS
+from slth.rss.control import DEFAULT_EFFORT
 from slth.rss.threads import thread_count
 from slth.tickets.checks.verification import Verification, verify_record
 from slth.tickets.files.file import load_record, save_record
@@ -160,6 +161,7 @@ def find_ticket(
     only: Iterable[str] | None = None,
     skip: Iterable[str] = (),
     method: str = "auto",
+    effort: float = DEFAULT_EFFORT,
     scale: str | float = "auto",
     law: str = "normal",
     threads: int | None = None,
@@ -191,6 +193,9 @@ def find_ticket(
         skip: names or patterns of the layers to leave as they were trained.
         method: solver of :func:`slth.rss.solve`, or ``auto``. In a wide layer the solver gets the small candidates and
             only some of the large ones; ``relax`` uses no others.
+        effort: seconds of one core (> 0) that each subset-sum problem may take, about, when there is no time limit.
+            They are counted in steps, so the ticket does not depend on the speed of the machine. More effort finds
+            smaller errors where D is at most about 12.
         scale: scale of the parent's d×d layers: ``auto`` or a positive number; see :func:`slth.networks.make_parent`.
         law: law of the parent's weights: ``normal`` or ``uniform``.
         threads: number of threads; None for one on every core. Without a time limit the ticket does not depend on it.
@@ -223,6 +228,7 @@ def find_ticket(
     check_choice("method", method, ("auto", *SOLVERS))
     check_choice("structure", structure, tuple(STRUCTURES))
     check_int("seed", seed, 0, 2**64 - 1)
+    check_positive("effort", effort, "It is in seconds of one core, counted in steps.")
     workers = thread_count(threads)
     if time_limit is not None:
         check_positive("time_limit", time_limit, "It is in seconds.")
@@ -231,7 +237,7 @@ def find_ticket(
     else:
         target = extract(model, example_input=example_input, input_range=input_range, only=only, skip=skip)
     parent = make_parent(target, width=width, seed=seed, law=law, scale=scale, structure=structure)
-    info: dict[str, Any] = {"method": method, "environment": environment()}
+    info: dict[str, Any] = {"method": method, "effort": effort, "environment": environment()}
     if example_input is not None:
         examples = example_input if isinstance(example_input, tuple) else (example_input,)
         info["input_shapes"] = [list(one.shape[1:]) for one in examples]
@@ -241,6 +247,7 @@ def find_ticket(
         structure=structure,
         method=method,
         workers=workers,
+        effort=effort,
         time_limit=time_limit,
         max_memory=max_memory,
         progress=progress,

@@ -23,7 +23,8 @@ from slth.rss.relax import thin, thinned_size
 
 # In a large sign group, the SCREEN_RATIO·D hidden channels of smallest |u| are all generated. The relax method needs
 # the 16D candidates of smallest norm; a norm is |u|·√D up to a small factor, so 24D of smallest |u| include them.
-SCREEN_RATIO = 24
+# Lists of subset sums need more at small D, some hundred of the smallest.
+SCREEN_RATIO, LEAST_SCREENED = 24, 1024
 # Bytes that a worker holds at its peak for each candidate entry: float64 candidates, float32 slices, a working copy.
 BYTES_PER_ENTRY = 8 + 4 + 8
 
@@ -74,7 +75,7 @@ class InputChannel:
         """Bytes that a worker holds at its peak when it searches this input channel, estimated from above."""
         # A sign group has width/2 members, give or take a few standard deviations; `rows` of them pass the screen.
         # The mixing weights of the whole width are needed as well, together with the indices that sort them.
-        rows = thinned_size(0.55 * self.width + 200, SCREEN_RATIO * self.part_size)
+        rows = thinned_size(0.55 * self.width + 200, screened_size(self.part_size))
         size = rows * self.parts * self.part_size * BYTES_PER_ENTRY + 48.0 * self.width
         # The solver also holds Gram matrices of its core, which has 4D candidates, and their update.
         return size + 3 * 8 * (4.0 * self.part_size) ** 2
@@ -159,7 +160,7 @@ class Instance:
         bring the target within reach of the small ones, and for that a few of every size do as well as all of them
         (:func:`slth.rss.relax.thin`). The others are never generated.
         """
-        places = thin(len(group), SCREEN_RATIO * self.channel.part_size)
+        places = thin(len(group), screened_size(self.channel.part_size))
         if len(places) == len(group):
             return group
         order = np.argsort(np.abs(self.channel.mixing(group)), kind="stable")
@@ -168,6 +169,11 @@ class Instance:
     def candidates(self, rows: ChannelIndices) -> Candidates:
         """Candidate vectors of the hidden channels ``rows``; see :meth:`InputChannel.candidates`."""
         return self.channel.candidates(rows)
+
+
+def screened_size(dimension: int) -> int:
+    """How many of the smallest candidates of an instance of some dimension are all generated."""
+    return max(LEAST_SCREENED, SCREEN_RATIO * dimension)
 
 
 Channels = tuple[tuple[InputChannel, ...], ...]

@@ -8,6 +8,7 @@ import numpy as np
 
 from slth.arrays import BoolArray, FloatArray
 from slth.rss import Problem, Solution, Status, solve, solve_weights
+from slth.rss.control import DEFAULT_EFFORT
 from slth.tickets.search.search_time import ChannelTime
 
 # So many candidates of a single weight are searched exhaustively. Their 2²⁴ sums, spread over a range of a few units,
@@ -19,7 +20,13 @@ FIRST_PASS = {"auto": "relax", "relax": "relax", "local": "relax", "pursuit": "p
 
 
 def solve_parts(
-    candidates: FloatArray, goals: FloatArray, *, method: str, seed: int, channel_time: ChannelTime | None = None
+    candidates: FloatArray,
+    goals: FloatArray,
+    *,
+    method: str,
+    seed: int,
+    effort: float = DEFAULT_EFFORT,
+    channel_time: ChannelTime | None = None,
 ) -> BoolArray:
     r"""Select hidden channels for each part.
 
@@ -32,6 +39,7 @@ def solve_parts(
         method: solver of :func:`slth.rss.solve`; parts of dimension 1 are all solved at once with ``auto``,
             and with ``exact`` up to EXHAUSTIVE candidates.
         seed: seed of the solver.
+        effort: seconds of one core for each part, see :func:`slth.rss.solve`; of no use with a time limit.
         channel_time: where each part gets its share of a limited time; None sets no limit. Parts that are all solved
             at once take no share: they take as long as without a limit.
 
@@ -48,7 +56,7 @@ def solve_parts(
     selected = np.zeros((parts, len(candidates)), dtype=bool)
     for p in np.flatnonzero(goals.any(axis=1)):
         problem = Problem(vectors=np.ascontiguousarray(pieces[:, p]), target=goals[p])
-        selected[p] = _solve_part(problem, method, seed, channel_time)
+        selected[p] = _solve_part(problem, method, seed, effort, channel_time)
     return selected
 
 
@@ -59,16 +67,19 @@ def load_solvers(method: str) -> None:
         method: solver of :func:`slth.rss.solve`, or ``auto``.
     """
     rng = np.random.default_rng(0)
-    for size, name in ((8, method), *(((60, "core"), (60, "local"), (60, "exact")) if method == "auto" else ())):
+    for size, name in (
+        (8, method),
+        *(((60, "tree"), (60, "core"), (60, "local"), (60, "exact")) if method == "auto" else ()),
+    ):
         problem = Problem(vectors=rng.standard_normal((size, 2)), target=rng.standard_normal(2))
         for first in {FIRST_PASS.get(name, name), name}:
             solve(problem, first, time_limit=1e-3, threads=1)
 
 
-def _solve_part(problem: Problem, method: str, seed: int, channel_time: ChannelTime | None) -> BoolArray:
+def _solve_part(problem: Problem, method: str, seed: int, effort: float, channel_time: ChannelTime | None) -> BoolArray:
     """Select hidden channels for one part, within its share of the time if that is limited."""
     if channel_time is None:
-        return solve(problem, method, seed=seed, threads=1).selected
+        return solve(problem, method, seed=seed, effort=effort, threads=1).selected
     share, began = channel_time.share(problem.dimension), time.monotonic()
     found: list[Solution] = []
     if method in FIRST_PASS:

@@ -14,6 +14,7 @@ from slth.errors import check_memory
 from slth.networks.parent import Parent
 from slth.networks.target import Target
 from slth.progress import Progress, follow
+from slth.rss.control import DEFAULT_EFFORT
 from slth.rss.threads import map_threads
 from slth.tickets.record.instance import ChannelIndices, Channels, InputChannel, input_channels
 from slth.tickets.record.measure import Measure, account_layer, measure_channel
@@ -48,6 +49,7 @@ def search(
     structure: str,
     method: str,
     workers: int,
+    effort: float = DEFAULT_EFFORT,
     time_limit: float | None = None,
     max_memory: float | None = None,
     progress: bool | Progress = False,
@@ -61,6 +63,7 @@ def search(
         structure: ``channel``, ``kernel`` or ``weight``.
         method: solver of :func:`slth.rss.solve`, or ``auto``.
         workers: number of threads; without a time limit the result does not depend on it.
+        effort: seconds of one core for each instance, see :func:`slth.rss.solve`; of no use with a time limit.
         time_limit: seconds of wall time for the whole search; None sets no limit. What was found then depends on the
             machine. ``info["time_limit"]`` records the limit and how many instances of each layer ended at it.
         max_memory: bytes that the search may use; None for 80 % of free memory.
@@ -82,10 +85,10 @@ def search(
     search_time = None
     if time_limit is not None:
         load_solvers(method)
-        search_time = SearchTime(time_limit, sum(map(_effort, tasks)), workers)
+        search_time = SearchTime(time_limit, sum(map(_work, tasks)), workers)
     with follow(progress, dict(zip(names, map(len, channels), strict=True)), unit="channels") as listener:
         found = map_threads(
-            lambda channel: search_channel(channel, method, search_time),
+            lambda channel: search_channel(channel, method, effort, search_time),
             tasks,
             workers,
             lambda i, _: listener.advance(names[tasks[i].layer]),
@@ -132,12 +135,15 @@ def refuse_if_too_large(channels: Channels, workers: int, max_memory: float | No
     )
 
 
-def search_channel(channel: InputChannel, method: str, search_time: SearchTime | None = None) -> ChannelResult:
+def search_channel(
+    channel: InputChannel, method: str, effort: float = DEFAULT_EFFORT, search_time: SearchTime | None = None
+) -> ChannelResult:
     """Choose hidden channels for one input channel, and measure the errors of the choice.
 
     Args:
         channel: the input channel.
         method: solver of :func:`slth.rss.solve`, or ``auto``.
+        effort: seconds of one core for each instance, see :func:`slth.rss.solve`.
         search_time: the time of the whole search; None sets no limit.
 
     Returns:
@@ -147,7 +153,7 @@ def search_channel(channel: InputChannel, method: str, search_time: SearchTime |
         InputError: the time is far from enough.
     """
     began = time.perf_counter()
-    channel_time = None if search_time is None else ChannelTime(search_time, _effort(channel))
+    channel_time = None if search_time is None else ChannelTime(search_time, _work(channel))
     chosen: list[BoolArray] = [np.zeros((channel.parts, 0), dtype=np.bool_)]
     numbers: list[ChannelIndices] = [np.empty(0, dtype=np.int64)]
     usable = 0
@@ -158,7 +164,7 @@ def search_channel(channel: InputChannel, method: str, search_time: SearchTime |
             continue  # There is nothing to choose from, or the empty selection is exact.
         rows = instance.screened(rows)
         chosen.append(solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed,
-                                  channel_time=channel_time))  # fmt: skip
+                                  effort=effort, channel_time=channel_time))  # fmt: skip
         numbers.append(rows)
     block = _block(np.concatenate(chosen, axis=1), np.concatenate(numbers))
     measure = measure_channel(channel, block)
@@ -176,7 +182,7 @@ def _block(chosen: BoolArray, numbers: ChannelIndices) -> Block:
     return Block(numbers[order[places]], chosen.sum(axis=1, dtype=np.int64))
 
 
-def _effort(channel: InputChannel) -> int:
+def _work(channel: InputChannel) -> int:
     """The sum of the dimensions of an input channel's instances."""
     return len(channel.instances) * channel.parts * channel.part_size
 

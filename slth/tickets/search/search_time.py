@@ -22,14 +22,14 @@ class SearchTime:
 
     Args:
         seconds: wall time of the search, from now on.
-        effort: the sum of all instances' dimensions.
+        work: the sum of all instances' dimensions.
         workers: number of threads that the search runs on.
     """
 
-    def __init__(self, seconds: float, effort: int, workers: int) -> None:
-        self._seconds, self._effort, self._workers = seconds, effort, workers
+    def __init__(self, seconds: float, work: int, workers: int) -> None:
+        self._seconds, self._work, self._workers = seconds, work, workers
         self._began = time.monotonic()
-        self._left = effort
+        self._left = work
         # Core seconds that the finished part took beyond its shares.
         self._extra = 0.0
         self._lock = threading.Lock()
@@ -44,20 +44,20 @@ class SearchTime:
         if passed <= self._seconds * OVERTIME + OVERTIME_SECONDS:
             return
         with self._lock:
-            done, extra = self._effort - self._left, self._extra
+            done, extra = self._work - self._left, self._extra
         # Nothing finished: a look takes longer than what has passed, and nobody knows how much longer.
-        round_seconds = self._effort / done * extra / self._workers if done else passed
+        round_seconds = self._work / done * extra / self._workers if done else passed
         raise InputError(
             f"time_limit must be long enough for a look at every instance, "
             f"{'about' if done else 'more than'} {max(round_seconds, passed):.3g} s; got {self._seconds:g} s, after "
-            f"which {done / self._effort:.0%} of the search was done. Give more time, a smaller width or more threads."
+            f"which {done / self._work:.0%} of the search was done. Give more time, a smaller width or more threads."
         )
 
-    def share(self, effort: int) -> float:
+    def share(self, work: int) -> float:
         """The seconds that the next instance may take; 0 when the time is used up.
 
         Args:
-            effort: its dimension.
+            work: its dimension.
 
         Raises:
             InputError: the search is far over its limit.
@@ -65,20 +65,20 @@ class SearchTime:
         self.check()
         left = self._seconds - (time.monotonic() - self._began)
         with self._lock:
-            done = self._effort - self._left
+            done = self._work - self._left
             aside = self._extra / done * self._left if done else 0.0
             free = left * self._workers - aside
-            return max(0.0, min(left, free * effort / self._left))
+            return max(0.0, min(left, free * work / self._left))
 
-    def settle(self, effort: int, extra: float) -> None:
+    def settle(self, work: int, extra: float) -> None:
         """An instance is finished.
 
         Args:
-            effort: its dimension.
+            work: its dimension.
             extra: seconds that it took beyond its share.
         """
         with self._lock:
-            self._left -= effort
+            self._left -= work
             self._extra += extra
 
 
@@ -87,7 +87,7 @@ class ChannelTime:
 
     Args:
         search_time: the time of the whole search.
-        effort: the sum of the dimensions of the channel's instances.
+        work: the sum of the dimensions of the channel's instances.
 
     Attributes:
         at_limit: how many of its instances used up their share without a proof.
@@ -96,32 +96,32 @@ class ChannelTime:
         InputError: the search is far over its limit.
     """
 
-    def __init__(self, search_time: SearchTime, effort: int) -> None:
+    def __init__(self, search_time: SearchTime, work: int) -> None:
         search_time.check()
-        self._search_time, self._effort, self._solving = search_time, effort, 0.0
+        self._search_time, self._work, self._solving = search_time, work, 0.0
         self.at_limit = 0
 
-    def share(self, effort: int) -> float:
+    def share(self, work: int) -> float:
         """The seconds that the next instance may take; see :meth:`SearchTime.share`.
 
         Args:
-            effort: its dimension.
+            work: its dimension.
         """
-        return self._search_time.share(effort)
+        return self._search_time.share(work)
 
-    def settle(self, effort: int, share: float, seconds: float, *, proved: bool) -> None:
+    def settle(self, work: int, share: float, seconds: float, *, proved: bool) -> None:
         """An instance is finished.
 
         Args:
-            effort: its dimension.
+            work: its dimension.
             share: seconds that it was given.
             seconds: seconds that it took.
             proved: whether its selection is proved to be the best.
         """
-        self._effort -= effort
+        self._work -= work
         self._solving += seconds
         self.at_limit += not proved and seconds >= share
-        self._search_time.settle(effort, max(0.0, seconds - share))
+        self._search_time.settle(work, max(0.0, seconds - share))
 
     def close(self, seconds: float) -> None:
         """The input channel is finished.
@@ -129,4 +129,4 @@ class ChannelTime:
         Args:
             seconds: seconds that it took in all.
         """
-        self._search_time.settle(self._effort, seconds - self._solving)
+        self._search_time.settle(self._work, seconds - self._solving)
