@@ -36,7 +36,9 @@ Names = Annotated[list[str] | None, typer.Option(help="Layer name or pattern, e.
 def find(
     width: Annotated[str, typer.Option(help="One number, or e.g. conv=60000,linear=20000,fc3=5000.")],
     out: Annotated[Path, typer.Option(help="The .slth file to write.")],
-    arch: Annotated[str | None, typer.Option(help="A built-in architecture; needs --weights.")] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="A built-in architecture, with --weights. This or --model is required.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file.")] = None,
     model: Annotated[
         str | None,
