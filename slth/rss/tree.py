@@ -102,9 +102,14 @@ def _trees(problem: Problem, control: Control) -> Iterator[tuple[Tree, int]]:
     """The trees to build, each with its seed; one by one, because the time that one takes decides about the next."""
     deadline, seed = control.deadline, 1009 * control.seed
     if deadline is None:
-        tree = _plant(problem, control.effort * ENTRIES_PER_SECOND, control)
-        if tree is not None:
+        entries, best = control.effort * ENTRIES_PER_SECOND, math.inf
+        # For an eps, trees grow until one reaches it, or until the candidates or the memory allow no better one.
+        while (tree := _plant(problem, entries, control)) is not None and tree.shape.expected < best:
+            best = tree.shape.expected
             yield tree, seed
+            if control.eps is None:
+                return
+            entries *= GROWTH
         return
     entries, best = FIRST_ENTRIES, math.inf
     while not control.expired():
@@ -174,9 +179,7 @@ def _write_lists(
         halves[:, :, dimension] = weight
         # Half of an odd list is one more or one less in turn, so that every list can reach its aim exactly.
         starts[:, dimension] = weight * np.resize([1, -1], shape.lists) * (shape.bits % 2)
-    return Tree(
-        shape=shape, rows=rows, settled=settled, halves=halves, starts=starts, unit=unit, counted=counted
-    )  # fmt: skip
+    return Tree(shape=shape, rows=rows, settled=settled, halves=halves, starts=starts, counted=counted)
 
 
 def _candidates(problem: Problem) -> tuple[Rows, int]:

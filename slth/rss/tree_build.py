@@ -42,10 +42,9 @@ class Tree:
         shape: which lists are joined.
         rows: int64 (k, t), the candidates of each list.
         settled: bool (n,), what is selected of the other candidates.
-        halves: int32 or int64 (k, t, D), half of each candidate, in units of ``unit``; with a fixed size, the last
-            coordinate counts the candidate.
+        halves: int32 or int64 (k, t, D), half of each candidate, in fixed point; with a fixed size, the last coordinate
+            counts the candidate.
         starts: (k, D), minus what the sums of each list are to reach.
-        unit: of the lists, in units of the problem.
         counted: whether the last coordinate counts candidates.
     """
 
@@ -54,7 +53,6 @@ class Tree:
     settled: BoolArray
     halves: Ints
     starts: Ints
-    unit: float
     counted: bool
 
 

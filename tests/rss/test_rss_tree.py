@@ -184,6 +184,14 @@ def test_the_deadline_is_kept_and_eps_ends_the_search() -> None:
     assert exact_error(problem, reached.selected) <= 0.004
 
 
+def test_without_a_time_limit_trees_grow_until_eps_is_reached() -> None:
+    problem = nsn(300, 4, seed=2)
+    assert solve(problem, "tree").error > 2e-6
+    found = solve(problem, "tree", eps=2e-6)
+    assert found.error <= 2e-6
+    assert found.stats["trees"] > 1
+
+
 def shape_of(bits: int, lists: int) -> Shape:
     """The best tree of the candidates 1, 2, 3, … with these numbers, by asking for a budget that allows only it."""
     squares = np.arange(1, bits * lists + 1, dtype=float) ** 2
