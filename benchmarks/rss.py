@@ -1,8 +1,9 @@
 """The subset-sum engine beside integer solvers: ``python -m benchmarks.rss [--quick] [--only NAME]``.
 
-All solvers run in one process, on the same instances, with the same threads. Instances are NSN vectors with targets
-uniform on [−1, 1]^D and seeds 0 … 4; results are medians with their range. The peak memory of the two largest rows is
-measured in fresh processes. --quick shortens time limits and sizes, and writes to a file with another name.
+All solvers run on the same instances, with the same threads. Instances are NSN vectors with targets uniform on
+[−1, 1]^D and seeds 0 … 4 (0 … 9 in ``anytime``); results are medians with their range. The peak memory of the two
+largest rows is measured in fresh processes. Gurobi joins the rivals where ``gurobipy`` is installed. --quick shortens
+time limits and sizes, and writes to a file with another name.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import peak_memory, print_table, write_json
+from benchmarks.rivals import RIVALS, Row, run_rival, summary
 from slth.errors import human_bytes
 from slth.progress import Silent
 from slth.rss import Problem, Solution, Status, solve, solve_batch, solve_stream, solve_weights
 from slth.rss.threads import thread_count
 
-Row = dict[str, Any]
 # (D, n, bar): the rows of ``anytime``, each with the L∞ error it should reach after 10 s.
 ANYTIME = ((9, 1000, 0.004), (72, 5000, 0.13), (72, 20_000, 0.028), (144, 20_000, 0.12))
-RIVALS = ("cpsat", "highs", "scip")
+# Instances of an ``anytime`` row, and how many of them the rivals get, by D.
+INSTANCES = 10
+RIVAL_INSTANCES = {9: 5, 72: 1}
 
 
 def instance(n: int, dimension: int, seed: int) -> Problem:
@@ -73,7 +76,7 @@ def exact(quick: bool) -> Row:
             continue
         ours = [solve(instance(n, dimension, seed), "exact", max_memory=3e9) for seed in range(seeds)]
         result[f"D={dimension} n={n}"] = {
-            "seconds": _summary([one.seconds for one in ours]),
+            "seconds": summary([one.seconds for one in ours]),
             "all_optimal": all(one.status.name == "optimal" for one in ours),
         }
     rival = solve(instance(40, 2, 0), "cpsat", time_limit=3 if quick else 20)
@@ -84,22 +87,24 @@ def exact(quick: bool) -> Row:
 
 
 def anytime(quick: bool) -> Row:
-    """L∞ error after a fixed time, beside integer solvers with six times as much time."""
+    """L∞ error after a fixed time on ten instances, beside integer solvers with six times as much time on the first."""
     limit = 1.0 if quick else 10.0
     result: Row = {}
     for dimension, n, bar in ANYTIME[: 2 if quick else None]:
-        found = [solve(instance(n, dimension, seed), time_limit=limit) for seed in range(2 if quick else 5)]
+        problems = [instance(n, dimension, seed) for seed in range(2 if quick else INSTANCES)]
+        found = [solve(problem, time_limit=limit) for problem in problems]
         row: Row = {
             "method": found[0].method,
-            "error": _summary([one.error for one in found]),
-            "seconds": _summary([one.seconds for one in found]),
+            "error": summary([one.error for one in found]),
+            "seconds": summary([one.seconds for one in found]),
             "bar": bar,
             "limit": limit,
+            "instances": len(problems),
         }
         if n <= 5000:
-            for rival in RIVALS[:1] if quick else RIVALS:
-                one = solve(instance(n, dimension, 0), rival, time_limit=6 * limit)
-                row[rival] = {"error": one.error, "seconds": one.seconds, "ratio": one.error / found[0].error}
+            shared = min(RIVAL_INSTANCES[dimension], len(problems))
+            for rival in ("cpsat", "gurobi") if quick else RIVALS:
+                row[rival] = run_rival(rival, problems[:shared], found[:shared], 6 * limit)
         result[f"D={dimension} n={n}"] = row
     return result
 
@@ -111,12 +116,12 @@ def fixed_size(quick: bool) -> Row:
     for dimension, n, sizes in ((9, 1000, (500, 60)), (72, 5000, (2500, 300)))[: 1 if quick else None]:
         seeds = range(2 if quick else 5)
         free = [instance(n, dimension, seed) for seed in seeds]
-        result[f"D={dimension} n={n} any size"] = {"relax": _summary([solve(one, "relax").error for one in free])}
+        result[f"D={dimension} n={n} any size"] = {"relax": summary([solve(one, "relax").error for one in free])}
         for size in sizes:
             problems = [Problem(vectors=one.vectors, target=one.target, cardinality=size) for one in free]
-            row = {name: _summary([solve(one, name).error for one in problems]) for name in ("pursuit", "relax")}
+            row = {name: summary([solve(one, name).error for one in problems]) for name in ("pursuit", "relax")}
             timed = [solve(one, time_limit=limit) for one in problems]
-            row[f"auto ({timed[0].method}), {limit:g} s"] = _summary([one.error for one in timed])
+            row[f"auto ({timed[0].method}), {limit:g} s"] = summary([one.error for one in timed])
             result[f"D={dimension} n={n} k={size}"] = row
     return result
 
@@ -185,7 +190,7 @@ SECTIONS: dict[str, Callable[[bool], Row]] = {
 def main() -> None:
     """Run the sections, print a table for each, and write benchmarks/results/rss.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour")
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of three quarters of an hour")
     parser.add_argument("--only", choices=SECTIONS, help="run one section, print it and write no file")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -240,10 +245,6 @@ def _rms(problem: Problem, solution: Solution) -> float:
 
 def _median(values: list[float]) -> float:
     return float(np.median(values))
-
-
-def _summary(values: list[float]) -> Row:
-    return {"median": _median(values), "low": min(values), "high": max(values)}
 
 
 def _flat(row: Row, prefix: str = "") -> Iterator[tuple[str, str]]:
