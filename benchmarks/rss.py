@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record import peak_memory, print_table, write_json
+from benchmarks.record import peak_memory, print_table, read_json, write_json
 from benchmarks.rivals import RIVALS, Row, run_rival, summary
 from slth.errors import human_bytes
 from slth.progress import Silent
@@ -27,6 +27,9 @@ from slth.rss.threads import thread_count
 
 # (D, n, bar): the rows of ``anytime``, each with the L∞ error it should reach after 10 s.
 ANYTIME = ((9, 1000, 0.004), (72, 5000, 0.13), (72, 20_000, 0.028), (144, 20_000, 0.12))
+# (D, n, bar): the rows of ``small_dimension``, each with the L∞ error that it should reach after 10 s, and the methods.
+SMALL = ((2, 1000, 1e-12), (4, 1000, 1e-7), (6, 1000, 2e-5), (9, 1000, 5e-4), (9, 10_000, 6e-5), (12, 1000, 5e-3))
+SMALL_METHODS = ("tree", "core", "local", "relax")
 # Instances of an ``anytime`` row, and how many of them the rivals get, by D.
 INSTANCES = 10
 RIVAL_INSTANCES = {9: 5, 72: 1}
@@ -109,6 +112,22 @@ def anytime(quick: bool) -> Row:
     return result
 
 
+def small_dimension(quick: bool) -> Row:
+    """L∞ error after a fixed time at small D on five instances: lists of subset sums beside the other methods."""
+    limit = 0.5 if quick else 10.0
+    result: Row = {}
+    for dimension, n, bar in SMALL[: 2 if quick else None]:
+        problems = [instance(n, dimension, seed) for seed in range(2 if quick else 5)]
+        row: Row = {"bar": bar, "limit": limit}
+        for method in SMALL_METHODS:
+            if method != "core" or dimension <= 9:
+                found = [solve(problem, method, time_limit=limit) for problem in problems]
+                row[method] = summary([one.error for one in found])
+                row[f"{method} seconds"] = max(one.seconds for one in found)
+        result[f"D={dimension} n={n}"] = row
+    return result
+
+
 def fixed_size(quick: bool) -> Row:
     """Exactly k of n: errors in one pass and after a fixed time, beside those of relax without a fixed size."""
     limit = 1.0 if quick else 5.0
@@ -180,6 +199,7 @@ SECTIONS: dict[str, Callable[[bool], Row]] = {
     "weights": weights,
     "exact": exact,
     "anytime": anytime,
+    "small_dimension": small_dimension,
     "fixed_size": fixed_size,
     "streamed": streamed,
     "scaling": scaling,
@@ -191,7 +211,7 @@ def main() -> None:
     """Run the sections, print a table for each, and write benchmarks/results/rss.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two minutes instead of three quarters of an hour")
-    parser.add_argument("--only", choices=SECTIONS, help="run one section, print it and write no file")
+    parser.add_argument("--only", choices=SECTIONS, help="run one section; the others keep their results")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -200,15 +220,17 @@ def main() -> None:
     solve(instance(12, 2, 0))  # compile before anything is timed
     solve(instance(500, 8, 0), time_limit=0.1)
     solve(instance(500, 16, 0), time_limit=0.1)
-    results: Row = {"threads": thread_count(None), "quick": options.quick}
+    record = "rss-quick" if options.quick else "rss"
+    kept = read_json(record) if options.only else {}
+    results: Row = {name: value for name, value in kept.items() if name in SECTIONS}
+    results |= {"threads": thread_count(None), "quick": options.quick}
     for name in [options.only] if options.only else SECTIONS:
         began = time.perf_counter()
         results[name] = SECTIONS[name](options.quick)
         print_table(f"{name} ({time.perf_counter() - began:.0f} s)", ("quantity", "value"), list(_flat(results[name])))
     if not options.quick and not options.only:
         results["exact"]["peak_memory D=4 n=48"] = _fresh("exact")
-    if not options.only:
-        print(f"written: {write_json('rss-quick' if options.quick else 'rss', results)}")
+    print(f"written: {write_json(record, results).name}")
 
 
 def _memory_row(name: str) -> Row:
