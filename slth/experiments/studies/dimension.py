@@ -17,14 +17,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 from scipy.optimize import brentq
 
 from slth import figures
-from slth.errors import SlthError
+from slth.errors import SlthError, check_choice
 from slth.experiments.analysis.summary import Spread, finished_rows, grouped, missing_combinations, no_rows, paragraphs
 from slth.experiments.engine.study import Point, Row, Study
 from slth.report import Section
@@ -47,8 +47,13 @@ class DimensionPoint(Point):
 
     D: int = Field(ge=1, le=4096)
     ratio: int = Field(default=16, ge=1)
-    method: Literal["exact", "core", "local", "relax", "pursuit", "differencing", "cpsat", "highs", "scip"] = "relax"
+    method: str = "relax"
     seconds: float = Field(default=1.0, ge=0)
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, value: str) -> str:
+        return check_choice("method", value, tuple(SOLVERS))
 
 
 def run(point: DimensionPoint, seed: int) -> dict[str, Any]:
