@@ -22,6 +22,10 @@ from slth.rss.sorted_halves import MAX_SORTED, sorted_bytes
 from slth.rss.threads import map_threads, one_blas_thread, thread_count
 from slth.rss.weights import Singles, prove_singles
 
+# A solve that takes this many times its limit, and these seconds more, is called late.
+LATE_FACTOR = 1.2
+LATE_SECONDS = 0.5
+
 
 def solve(
     problem: Problem,
@@ -47,7 +51,9 @@ def solve(
             ``scip`` (published integer solvers). All of them keep a fixed size.
         eps: an error (≥ 0), in the problem's norm, that is good enough. The status then tells whether it was reached.
         time_limit: seconds (≥ 0) after which the incumbent is returned. ``relax``, ``local`` and ``core`` use all of
-            them unless eps is reached.
+            them unless eps is reached. A solve that ends more than a fifth of them and half a second later says so in
+            ``stats["late"]``: a first look at many coordinates takes that long. Where an integer solver found nothing,
+            ``stats["incumbent"]`` says whose incumbent it is.
         seed: the seed of every random choice. Without a time limit the result depends on it and never on ``threads``,
             except for ``cpsat`` and ``scip``, whose parallel search may vary.
         threads: number of threads; None for every core.
@@ -71,7 +77,10 @@ def solve(
         plan = make_plan(problem, method, replace(control, progress=listener))
         solution = carry_out(plan, eps, control.threads)
         listener.advance(SOLVE_TASK)
-    return solution
+    if time_limit is None or solution.seconds <= LATE_FACTOR * time_limit + LATE_SECONDS:
+        return solution
+    late = f"ended {solution.seconds - time_limit:.2g} s after the limit: a first look takes that long"
+    return replace(solution, stats={**solution.stats, "late": late})
 
 
 def solve_batch(
@@ -95,7 +104,8 @@ def solve_batch(
         targets: float64 (b, D), the target of each instance.
         cardinality: k of every instance, or None when any size is allowed.
         norm: norm of every instance, ``linf`` or ``l2``.
-        method: as for :func:`solve`.
+        method: as for :func:`solve`. ``exact`` and ``auto`` solve instances of D = 1 with n ≤ 32 all at once, as
+            :func:`solve_weights` does.
         eps: as for :func:`solve`, for every instance.
         time_limit: seconds for the whole batch. Instances not reached by then get a first incumbent.
         seed: as for :func:`solve`, for every instance.
