@@ -69,6 +69,8 @@ def solve(
         "status": str(solution.status),
         "message": solution.message,
         "chosen": solution.stats.get("chosen"),
+        # Whose selection it is when the method found none in time, and why the solve ended late.
+        **{name: solution.stats[name] for name in ("incumbent", "late") if name in solution.stats},
         "selected": int(solution.selected.sum()),
         "seconds": round(solution.seconds, 3),
     }

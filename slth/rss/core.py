@@ -58,6 +58,8 @@ def solve_core(problem: Problem, control: Control) -> Incumbent:
         The best selection found; nothing is proved.
     """
     first = solve_relax(problem, replace(control, deadline=None))
+    if control.expired():  # many coordinates: no time is left for a table
+        return Incumbent(selected=first.selected, stats={"table": 0, "left": 0, "settlements": 0, **first.stats})
     vectors, target = problem.vectors, problem.target
     best = first.selected
     error = problem.length(best @ vectors - target)

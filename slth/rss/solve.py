@@ -24,6 +24,10 @@ from slth.rss.tree import ENTRIES_PER_SECOND
 from slth.rss.tree_shape import effort_bytes
 from slth.rss.weights import Singles, prove_singles
 
+# A solve that takes this many times its limit, and these seconds more, is called late.
+LATE_FACTOR = 1.2
+LATE_SECONDS = 0.5
+
 
 def solve(
     problem: Problem,
@@ -51,7 +55,9 @@ def solve(
             ``scip`` (published integer solvers). All of them keep a fixed size.
         eps: an error (≥ 0), in the problem's norm, that is good enough. The status then tells whether it was reached.
         time_limit: seconds (≥ 0) after which the incumbent is returned. ``relax``, ``local``, ``core`` and ``tree`` use
-            most of them unless eps is reached.
+            most of them unless eps is reached. A solve that ends more than a fifth of them and half a second later says
+            so in ``stats["late"]``: a first look at many coordinates takes that long. Where an integer solver found
+            nothing, ``stats["incumbent"]`` says whose incumbent it is.
         effort: without a time limit, about so many seconds of one core (> 0) go into an instance. They are counted in
             steps, so the result does not depend on the speed of the machine. ``auto`` takes the method from which it
             expects the smallest error for this effort, and ``tree`` the tree.
@@ -78,7 +84,10 @@ def solve(
         plan = make_plan(problem, method, replace(control, progress=listener))
         solution = carry_out(plan, eps, control.threads)
         listener.advance(SOLVE_TASK)
-    return solution
+    if time_limit is None or solution.seconds <= LATE_FACTOR * time_limit + LATE_SECONDS:
+        return solution
+    late = f"ended {solution.seconds - time_limit:.2g} s after the limit: a first look takes that long"
+    return replace(solution, stats={**solution.stats, "late": late})
 
 
 def solve_batch(
@@ -103,7 +112,8 @@ def solve_batch(
         targets: float64 (b, D), the target of each instance.
         cardinality: k of every instance, or None when any size is allowed.
         norm: norm of every instance, ``linf`` or ``l2``.
-        method: as for :func:`solve`.
+        method: as for :func:`solve`. ``exact`` and ``auto`` solve instances of D = 1 with n ≤ 32 all at once, as
+            :func:`solve_weights` does.
         eps: as for :func:`solve`, for every instance.
         time_limit: seconds for the whole batch. Instances not reached by then get a first incumbent.
         effort: as for :func:`solve`, for every instance.

@@ -103,7 +103,12 @@ class Singles:
 
     @staticmethod
     def of_size(count: int, candidates: int) -> Singles:
-        """The start: ``count`` empty selections of so many candidates, none of them proved."""
+        """The start: empty selections, none of them proved.
+
+        Args:
+            count: b.
+            candidates: n.
+        """
         return Singles(
             selected=np.zeros((count, candidates), dtype=bool),
             error=np.zeros(count),

@@ -40,6 +40,14 @@ def test_solve_from_file_to_file(slth: Command, tmp_path: Path) -> None:
         assert np.flatnonzero(arrays["selected"]).tolist() == record["indices"]
 
 
+def test_a_selection_that_is_not_the_methods_own_is_named(slth: Command, tmp_path: Path) -> None:
+    problem = nsn(3000, 20, seed=1)
+    np.savez(tmp_path / "i.npz", vectors=problem.vectors, target=problem.target)
+    code, text, _ = slth("rss", "solve", tmp_path / "i.npz", "--method", "highs", "--time-limit", 0.05, "--json")
+    assert code == 0
+    assert json.loads(text)["incumbent"] == "relax"
+
+
 def test_fixed_size_from_a_file(slth: Command, tmp_path: Path) -> None:
     problem = nsn(12, 1, seed=1)
     np.savez(tmp_path / "i.npz", vectors=problem.vectors, target=problem.target, cardinality=4)

@@ -10,6 +10,7 @@ from instances import INTEGER, nsn
 
 from slth.errors import InputError
 from slth.rss import SOLVERS, Problem, solve
+from slth.rss.control import Control, Incumbent
 from slth.rss.integer_process import is_large
 
 ALL_METHODS = [*SOLVERS, "auto"]
@@ -34,6 +35,16 @@ def test_a_method_ends_soon_after_its_limit(method: str, n: int, D: int) -> None
         if taken[-1] <= ALLOWED:
             return
     pytest.fail(f"{method} took {min(taken):.2f} s or more of {LIMIT} s; allowed are {ALLOWED:.2f} s")
+
+
+def test_a_method_that_is_late_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(problem: Problem, control: Control) -> Incumbent:
+        time.sleep(0.6)
+        return Incumbent(selected=np.zeros(problem.size, dtype=bool))
+
+    monkeypatch.setitem(SOLVERS, "slow", slow)
+    assert solve(nsn(5, 2, seed=0), "slow", time_limit=0.01).stats["late"].startswith("ended 0.")
+    assert "late" not in solve(nsn(5, 2, seed=0), "slow", time_limit=0.5).stats
 
 
 @pytest.mark.parametrize("method", ["differencing", "core"])
