@@ -1,13 +1,13 @@
 """README's tables from the benchmarks' results: ``python -m benchmarks.readme`` writes them between their markers.
 
-A table lies between ``<!-- table: NAME -->`` and ``<!-- end of table -->``. A test compares README with what this module
-would write, so no number in such a table is typed by hand.
+A table lies between ``<!-- table: NAME -->`` and ``<!-- end of table -->``. A test compares README with what this
+module would write, so no number in such a table is typed by hand.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ def engine_table() -> str:
              f"CP-SAT: {found['weights']['ratio']:,.0f} times slower an instance")]  # fmt: skip
     exact = found["exact"]
     for name in ("D=2 n=40", "D=24 n=56", "D=2 n=48", "D=4 n=48"):
-        memory = exact.get(f"peak_memory {name}")
-        rival = exact.get(f"cpsat {name}")
-        rows.append((
-            f"exact, {_size(name)}",
-            f"{_spread(exact[name]['seconds'])} s, proved" + (f", {human_bytes(memory['peak_memory'])}" if memory else ""),
-            "" if rival is None else f"CP-SAT: not proved after {rival['seconds']:.0f} s, "
-            f"error {rival['error'] / rival['optimum']:.0f} times the optimum",
-        ))  # fmt: skip
+        memory, rival = exact.get(f"peak_memory {name}"), exact.get(f"cpsat {name}")
+        proved = f"{_spread(exact[name]['seconds'])} s, proved"
+        proved += "" if memory is None else f", {human_bytes(memory['peak_memory'])}"
+        beside = "" if rival is None else (
+            f"CP-SAT: not proved after {rival['seconds']:.0f} s, error {rival['error'] / rival['optimum']:.0f} times the "
+            "optimum"
+        )  # fmt: skip
+        rows.append((f"exact, {_size(name)}", proved, beside))
     for name, one in found["anytime"].items():
         rivals = [f"{RIVAL_NAMES[key]} {6 * one['limit']:g} s: {_rival(one[key])}" for key in RIVAL_NAMES if key in one]
         rows.append((f"{_size(name)}, L∞ error after {one['limit']:g} s", _spread(one["error"]), "; ".join(rivals)))
@@ -88,7 +88,7 @@ def main() -> None:
     print(f"written: {README.name}")
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
