@@ -29,10 +29,10 @@ def engine_table() -> str:
         memory, rival = exact.get(f"peak_memory {name}"), exact.get(f"cpsat {name}")
         proved = f"{_spread(exact[name]['seconds'])} s, proved"
         proved += "" if memory is None else f", {human_bytes(memory['peak_memory'])}"
-        beside = "" if rival is None else (
-            f"CP-SAT: not proved after {rival['seconds']:.0f} s, error {rival['error'] / rival['optimum']:.0f} times the "
-            "optimum"
-        )  # fmt: skip
+        beside = ""
+        if rival is not None:
+            behind = rival["error"] / rival["optimum"]
+            beside = f"CP-SAT: not proved after {rival['seconds']:.0f} s, error {behind:.0f} times the optimum"
         rows.append((f"exact, {_size(name)}", proved, beside))
     for name, one in found["anytime"].items():
         rivals = [f"{RIVAL_NAMES[key]} {6 * one['limit']:g} s: {_rival(one[key])}" for key in RIVAL_NAMES if key in one]
