@@ -30,7 +30,7 @@ VALUES: tuple[Any, ...] = (
 # Path of a field → why a file that verifies with another value there is harmless.
 HARMLESS = {
     r"info": "nothing is stated; inputs of any sign need both groups, and what could not be checked is told",
-    r"info\.(method|task|data|licence)": "says how the ticket was found, or what the target is for; decides nothing",
+    r"info\.(method|effort|task|data|licence)": "says how it was found, or what the target is for; decides nothing",
     r"info\.input_shapes(\.\d+)*": "another shape on which the network runs, or none, which is told as not checked",
     r"layers\.\d+\.bias_error": "null and absent are one",
     r"codes\.\d+\.(alpha|beta)": "another prior under which the same bytes decode to the same places",
