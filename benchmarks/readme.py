@@ -47,7 +47,7 @@ def engine_table() -> str:
 def small_table() -> str:
     """Errors at small D by method, from ``results/rss.json``."""
     found = read_json("rss").get("small_dimension", {})
-    methods = ("tree", "core", "local", "relax")
+    methods = ("tree", "core", "local")
     rows = [
         (_size(name), *(_spread(one[method]) if method in one else "" for method in methods))
         for name, one in found.items()

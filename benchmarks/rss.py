@@ -29,7 +29,7 @@ from slth.rss.threads import thread_count
 ANYTIME = ((9, 1000, 0.004), (72, 5000, 0.13), (72, 20_000, 0.028), (144, 20_000, 0.12))
 # (D, n, bar): the rows of ``small_dimension``, each with the L∞ error that it should reach after 10 s, and the methods.
 SMALL = ((2, 1000, 1e-12), (4, 1000, 1e-7), (6, 1000, 2e-5), (9, 1000, 5e-4), (9, 10_000, 6e-5), (12, 1000, 5e-3))
-SMALL_METHODS = ("tree", "core", "local", "relax")
+SMALL_METHODS = ("tree", "core", "local")
 # Instances of an ``anytime`` row, and how many of them the rivals get, by D.
 INSTANCES = 10
 RIVAL_INSTANCES = {9: 5, 72: 1}
