@@ -27,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from slth.arrays import BoolArray, FloatArray
-from slth.rss import vertex
 from slth.rss.control import Control, Incumbent
 from slth.rss.flips import improve
 from slth.rss.problem import Problem
 from slth.rss.pursuit import alternating_selection, exchange, pursue, pursue_once, smallest_candidates
+from slth.rss.vertex import round_vertex
 
 # Core size in units of D. 2 is often infeasible and 3 nearly always feasible; above 5 only the selection grows.
 CORE_RATIO = 4
@@ -207,9 +207,7 @@ def _select_from_core(
     x = np.full(len(core), middle)
     if rng is not None:
         x = np.minimum(x * rng.uniform(0.5, 1.5, len(core)), 1.0)
-    vertex.box_start(rows, aim, x)
-    vertex.walk(rows, x)
-    residual = vertex.dive(rows, x, aim - x @ rows)[: len(goal)]
+    residual = round_vertex(rows, aim, x)[: len(goal)]
     chosen = x > 0.5
     if core_ones is not None:
         chosen, residual = _resize(core, np.ascontiguousarray(residual), chosen, core_ones)
