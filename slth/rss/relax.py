@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from slth.arrays import BoolArray, FloatArray
 from slth.rss.control import Control, Incumbent
-from slth.rss.flips import improve
+from slth.rss.flips import improve_best
 from slth.rss.problem import Problem
 from slth.rss.pursuit import alternating_selection, exchange, pursue, pursue_once, smallest_candidates
 from slth.rss.vertex import round_vertex
@@ -211,7 +211,7 @@ def _select_from_core(
     chosen = x > 0.5
     if core_ones is not None:
         chosen, residual = _resize(core, np.ascontiguousarray(residual), chosen, core_ones)
-    return improve(core, residual, chosen, swaps_only=core_ones is not None)[0]
+    return improve_best(core, residual, chosen, swaps_only=core_ones is not None)
 
 
 def _resize(core: FloatArray, residual: FloatArray, chosen: BoolArray, size: int) -> tuple[BoolArray, FloatArray]:

@@ -3,16 +3,17 @@ r"""The walk: from a point of the box to a face of small dimension, largest cand
 A step takes the largest fractional candidate j, moves along the projection of e_j on the null space of Aᵀ (over the
 fractional entries) until some entry reaches 0 or 1, and fixes that entry. The sum Aᵀx stays.
 
-Blocks of b entries make this run at the speed of matrix products. For the b largest fractional candidates J, the
-projections of e_j span a space of b dimensions: :math:`M = I_J - A (A^\top A)^{-1} A_J^\top`, c × b for c fractional
-entries. The steps of a block stay in this space. An entry k that is fixed takes one dimension: that of the projection
-of e_k, whose coordinates are row k of M. So a step reads M once. After the block the inverse loses its b rows by one
-symmetric update.
+Blocks of b entries make this run at the speed of matrix products. For candidates J, the projections of
+e_j are the columns of :math:`M = I_J - A (A^\top A)^{-1} A_J^\top`, c × \|J\| for c fractional entries. The steps of a
+block stay in the space of these columns. An entry k that is fixed takes one dimension: that of the projection of e_k,
+whose coordinates are row k of M. So a step reads M once. For k in J the steps are those without blocks. Therefore J
+holds the largest candidates, which lead, and the entries nearest to a bound, which are fixed next. After the block the
+inverse loses its b rows by one symmetric update.
 
-Roofline, for an entry that is fixed among c of D coordinates: 2D² operations for its row of :math:`(A^\top A)^{-1}A^\top`
-and as many again when it was none of J, 2cD for M, D² for the update, 2cb for its step. From c = 4D to D these are about
-27·D³ operations, in products with an inner size of D or b. Without blocks the same operations read 8(cD + 2D²) bytes
-for each entry, two operations for 8 bytes: memory sets their speed, at a thirtieth of that of products.
+Roofline, for an entry that is fixed among c, with \|J\| = 5b/4: 2.5·D² operations for :math:`(A^\top A)^{-1}A_J^\top`, 2D²
+when it is none of J, D² for the update, 2.5·cD for M, 2.5·cb for its step. From c = 4D to 9D/8 that is about 30·D³
+operations, all but the last in products of matrices. Without blocks each entry would read the c × D candidates and the
+inverse, with two operations for 4 bytes: memory would set the speed, at a small part of that of products.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ SNAP = 1e-9
 MIN_ROOM = 1e-5
 # A step moves along the projection of e_j only if that has at least this squared length; it is at most 1.
 MIN_FREEDOM = 1e-3
-# A block ends when less than this share of the freedom that its candidates had at its start is left to them.
-FREEDOM_SHARE = 0.1
-# Entries that are fixed between two updates of the inverse: D/16, within these limits.
-LEAST_BLOCK, GREATEST_BLOCK = 4, 64
-BLOCK_SHARE = 16
+# A candidate leads a step only while it has this share of the freedom that it had at the start of the block.
+FREEDOM_SHARE = 0.5
+# A block fixes b = D/16 entries, within these limits. Its space has b/2 columns of the largest candidates and 3b/4 of
+# the entries nearest to a bound. Wider spaces take longer, and narrower ones raise the error of the selection.
+BLOCK_SHARE, LEAST_BLOCK, GREATEST_BLOCK = 16, 4, 64
 
 
 @numba.njit(nogil=True, cache=True)
@@ -58,15 +59,17 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
     packed, values = rows[fractional], x[fractional]
     place, owner = np.arange(total), np.arange(total)
     no_freedom = np.zeros(total, np.bool_)
-    space, move = np.empty(total * block, rows.dtype), np.empty(total, rows.dtype)
-    leads, hits = np.empty(block, np.intp), np.empty(total, np.intp)
+    width = block // 2 + 3 * block // 4
+    space, move = np.empty(total * width, rows.dtype), np.empty(total, rows.dtype)
+    leads, hits = np.empty(width, np.intp), np.empty(total, np.intp)
     first = blocks = 0
     while count > least:
         while place[first] < 0:
             first += 1
-        number = _choose_leads(place, no_freedom, first, min(block, count - least), leads)
+        number = _choose_largest(place, no_freedom, first, leads[: block // 2])
         if number == 0:
             break  # numerically at a vertex
+        number = _choose_nearest(values[:count], owner, place, no_freedom, leads, number)
         chosen = place[leads[:number]]
         lead_rows = packed[chosen]
         solved = np.empty_like(lead_rows)
@@ -75,7 +78,7 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
         np.dot(packed[:count], (-solved).T, basis)
         for a in range(number):
             basis[chosen[a], a] += 1.0
-        found = _block_steps(basis, values[:count], chosen, no_freedom, leads, move[:count], hits)
+        found = _block_steps(basis, values[:count], chosen, no_freedom, leads, move[:count], hits, min(block, count - least))
         if found:
             _remove_rows(inverse, packed, hits[:found], chosen, solved)
         blocks += 1
@@ -93,11 +96,11 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _choose_leads(place, no_freedom, first, wanted, leads):  # type: ignore[no-untyped-def]
-    """Write the largest fractional candidates that may have freedom into ``leads``. Return their number."""
+def _choose_largest(place, no_freedom, first, leads):  # type: ignore[no-untyped-def]
+    """Fill ``leads`` with the largest fractional candidates that may have freedom. Return their number."""
     number = 0
     for i in range(first, place.size):
-        if number == wanted:
+        if number == leads.size:
             break
         if place[i] >= 0 and not no_freedom[i]:
             leads[number] = i
@@ -106,8 +109,24 @@ def _choose_leads(place, no_freedom, first, wanted, leads):  # type: ignore[no-u
 
 
 @numba.njit(nogil=True, cache=True)
-def _block_steps(basis, values, chosen, no_freedom, leads, move, hits):  # type: ignore[no-untyped-def]
-    """Fix entries within the space that the columns of ``basis`` span. Return how many; ``hits`` says which.
+def _choose_nearest(values, owner, place, no_freedom, leads, number):  # type: ignore[no-untyped-def]
+    """Append to ``leads`` the entries nearest to a bound, which are likely to be fixed next. Return their number."""
+    distance = np.minimum(values, 1.0 - values)
+    distance[place[leads[:number]]] = 1.0
+    wanted = min(leads.size - number, values.size - number)
+    if wanted == 0:
+        return number
+    limit = np.partition(distance, wanted - 1)[wanted - 1]
+    for k in range(values.size):
+        if distance[k] <= limit and number < leads.size and not no_freedom[owner[k]]:
+            leads[number] = owner[k]
+            number += 1
+    return number
+
+
+@numba.njit(nogil=True, cache=True)
+def _block_steps(basis, values, chosen, no_freedom, leads, move, hits, most):  # type: ignore[no-untyped-def]
+    """Fix up to ``most`` entries, in the space that the columns of ``basis`` span: how many; ``hits`` says which.
 
     With P_JJ = L·Lᵀ, the columns of M·L⁻ᵀ are orthonormal. In these coordinates e_k has the projection q_k = L⁻¹·M_k.
     """
@@ -120,7 +139,7 @@ def _block_steps(basis, values, chosen, no_freedom, leads, move, hits):  # type:
     used = found = 0
     alive = independent.copy()
     y = np.empty(number, basis.dtype)
-    while used < number:
+    while used < min(number, most):
         lead = -1
         for a in range(number):
             if alive[a]:
