@@ -65,9 +65,8 @@ def solve_relax(problem: Problem, control: Control) -> Incumbent:
     """
     vectors = problem.vectors
     norms = np.einsum("nd,nd->n", vectors, vectors)
-    start, small, best, flips = (_free_start if problem.cardinality is None else _sized_start)(problem, norms, control)
-    small = small[np.argsort(-norms[small], kind="stable")]
-    core = np.ascontiguousarray(vectors[small])
+    choose_start = _free_start if problem.cardinality is None else _sized_start
+    start, small, core, best, flips = choose_start(problem, norms, control)
     core_ones = None if problem.cardinality is None else int(start[small].sum())
     start[small] = False
     goal = problem.target - start @ vectors
@@ -97,43 +96,55 @@ def solve_relax(problem: Problem, control: Control) -> Incumbent:
     return Incumbent(selected=start if best is None else best, stats=stats)
 
 
-def _free_start(problem: Problem, norms: FloatArray, control: Control) -> tuple[BoolArray, Indices, None, int]:
-    """(the selection of the large candidates, the core, no incumbent, the number of flips)."""
+def _free_start(
+    problem: Problem, norms: FloatArray, control: Control
+) -> tuple[BoolArray, Indices, FloatArray, None, int]:
+    """(the selection of the large candidates, the core's places, the core, no incumbent, the number of flips).
+
+    The core is sorted by decreasing norm.
+    """
     order = np.argsort(norms, kind="stable")
     order = order[norms[order] > 0]  # zero vectors change nothing and are never selected
     count = (CORE_RATIO if control.deadline is None else WIDE_RATIO) * problem.dimension
-    start, flips, _ = _approach(problem, norms, order, count, np.zeros(problem.size, dtype=bool), control)
-    return start, order[:count], None, flips
+    small = order[:count][::-1]
+    core = problem.vectors[small]
+    start, flips, _ = _approach(problem, norms, order, core, np.zeros(problem.size, dtype=bool), control)
+    return start, small, core, None, flips
 
 
 def _sized_start(
     problem: Problem, norms: FloatArray, control: Control
-) -> tuple[BoolArray, Indices, BoolArray | None, int]:
-    """(a selection of the right size, the core, the incumbent if there is one, the number of swaps or flips)."""
+) -> tuple[BoolArray, Indices, FloatArray, BoolArray | None, int]:
+    """(a selection of the right size, the core's places, the core, the incumbent if there is one, swaps or flips)."""
     size, count = problem.cardinality or 0, WIDE_RATIO * (problem.dimension + 1)
     order = np.argsort(norms, kind="stable")
     if 3 * min(size, problem.size - size) >= 2 * count:
-        start, swaps, near = _approach(problem, norms, order, count, alternating_selection(order, size), control)
+        small = order[:count][::-1]
+        core = problem.vectors[small]
+        start, swaps, near = _approach(problem, norms, order, core, alternating_selection(order, size), control)
         if near:
-            return start, order[:count], None, swaps
+            return start, small, core, None, swaps
     # k or n − k is small, or only few selections come near the target.
     first = pursue_once(problem, control)
     small = smallest_candidates(norms, first.selected, count, fixed_size=True)
-    return first.selected.copy(), small, first.selected, first.stats["flips"]
+    small = small[np.argsort(-norms[small], kind="stable")]
+    return first.selected.copy(), small, problem.vectors[small], first.selected, first.stats["flips"]
 
 
 def _approach(
-    problem: Problem, norms: FloatArray, order: Indices, count: int, start: BoolArray, control: Control
+    problem: Problem, norms: FloatArray, order: Indices, core: FloatArray, start: BoolArray, control: Control
 ) -> tuple[BoolArray, int, bool]:
-    """Change the selection of the large candidates until the ``count`` small ones can reach the rest.
+    """Change the selection of the large candidates until those of the core, the smallest, can reach the rest.
 
     Returns:
         (the selection, the number of flips or swaps, whether the small candidates can reach the rest).
     """
-    vectors, selected, large = problem.vectors, start.copy(), order[count:]
-    core, outside = vectors[order[:count]], start.copy()
-    outside[order[:count]] = False
-    residual = problem.target - 0.5 * core.sum(axis=0) - outside @ vectors
+    vectors, selected, large = problem.vectors, start.copy(), order[len(core) :]
+    outside = start.copy()
+    outside[order[: len(core)]] = False
+    residual = problem.target - 0.5 * core.sum(axis=0)
+    if outside.any():
+        residual -= outside @ vectors
     energy, flips = float(residual @ residual), 0
     reach = float(np.abs(core @ residual).sum()) / 2
     if not len(large) or energy <= HANDOVER_FRACTION * reach:

@@ -19,6 +19,7 @@ Source: barany1981 (the null-space walk)
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from slth.arrays import FloatArray
@@ -47,38 +48,60 @@ def round_vertex(rows: FloatArray, goal: FloatArray, x: FloatArray) -> FloatArra
     Returns:
         The residual goal − rowsᵀx, float64 (D,).
     """
-    # Neither the box nor the null space depends on the units of the coordinates, and the conditioning does.
     units = np.sqrt(np.einsum("md,md->d", rows, rows) / len(rows))
     units[units == 0.0] = 1.0
-    started = x.copy()
     single = rows.shape[1] >= SINGLE_FROM
-    drift = _walk_down(rows, goal, x, units, np.dtype(np.float32 if single else np.float64))
+    started = x.copy()
+    scaled = np.empty(rows.shape, np.float32 if single else np.float64)
+    drift = _walk_down(rows, goal, x, units, scaled)
     if single and not drift <= GREATEST_DRIFT * np.sqrt(len(rows)):
         x[:] = started
-        _walk_down(rows, goal, x, units, np.dtype(np.float64))
+        _walk_down(rows, goal, x, units, np.empty(rows.shape))
+    del scaled  # large, and the dive needs memory of its own
     near = (x <= SNAP) | (x >= 1.0 - SNAP)
     x[near] = np.round(x[near])
     members = np.flatnonzero(~near)
-    residual = goal - x @ rows
-    left = rows[members]
-    lengths = np.sqrt(np.einsum("cd,cd->c", left, left))
-    lengths[lengths == 0.0] = 1.0
-    unit = np.divide(left, lengths[:, None], out=np.empty(left.shape, np.float32 if single else np.float64), casting="same_kind")
+    left, residual = rows[members], goal - x @ rows
+    unit = np.empty(left.shape, np.float32 if single else np.float64)
     entries = x[members]
-    dive(unit, lengths, entries, residual.astype(unit.dtype))
+    _dive_down(left, unit, entries, residual)
     residual -= (entries - x[members]) @ left
     x[members] = entries
     return residual
 
 
-def _walk_down(rows: FloatArray, goal: FloatArray, x: FloatArray, units: FloatArray, kind: np.dtype) -> float:
-    """Start in the box and walk to a small face. Return how far the walk moved the sum, in units of its coordinates."""
-    scaled = np.divide(rows, units, out=np.empty(rows.shape, kind), casting="same_kind")
-    inverse = box_start(scaled, (goal / units).astype(kind), x)
-    before = x @ rows
+@numba.njit(nogil=True, cache=True)
+def _walk_down(rows, goal, x, units, scaled):  # type: ignore[no-untyped-def]
+    """Start in the box and walk to a small face. ``scaled`` becomes the candidates in units of their coordinates.
+
+    Neither the box nor the null space depends on these units, and the conditioning does.
+
+    Returns:
+        How far the walk moved the sum, in these units.
+    """
+    dim = rows.shape[1]
+    for i in range(rows.shape[0]):
+        for d in range(dim):
+            scaled[i, d] = rows[i, d] / units[d]
+    inverse = box_start(scaled, (goal / units).astype(scaled.dtype), x)
+    before = np.dot(x, rows)
     add_ridge(inverse, inverse)
-    if factorise(inverse):
-        invert_factorised(inverse)
-        dim = rows.shape[1]
-        walk(scaled, x, inverse, dim + dim // FACE_SHARE)
-    return float(np.abs((x @ rows - before) / units).max())
+    if not factorise(inverse):
+        return 0.0
+    invert_factorised(inverse)
+    walk(scaled, x, inverse, dim + dim // FACE_SHARE)
+    return np.abs((np.dot(x, rows) - before) / units).max()
+
+
+@numba.njit(nogil=True, cache=True)
+def _dive_down(rows, unit, x, residual):  # type: ignore[no-untyped-def]
+    """Dive with the candidates of fractional entries. ``unit`` becomes these scaled to unit length."""
+    lengths = np.empty(x.size)
+    for i in range(x.size):
+        total = 0.0
+        for d in range(rows.shape[1]):
+            total += rows[i, d] * rows[i, d]
+        lengths[i] = np.sqrt(total) if total > 0.0 else 1.0
+        for d in range(rows.shape[1]):
+            unit[i, d] = rows[i, d] / lengths[i]
+    dive(unit, lengths, x, residual.astype(unit.dtype))

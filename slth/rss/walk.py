@@ -31,9 +31,8 @@ MIN_ROOM = 1e-5
 MIN_FREEDOM = 1e-3
 # A candidate leads a step only while it has this share of the freedom that it had at the start of the block.
 FREEDOM_SHARE = 0.5
-# A block fixes b = D/16 entries, within these limits. Its space has b/2 columns of the largest candidates and 3b/4 of
-# the entries nearest to a bound. Wider spaces take longer, and narrower ones raise the error of the selection.
-BLOCK_SHARE, LEAST_BLOCK, GREATEST_BLOCK = 16, 4, 64
+# Limits of b, the number of entries that a block fixes.
+LEAST_BLOCK, GREATEST_BLOCK = 2, 64
 
 
 @numba.njit(nogil=True, cache=True)
@@ -54,19 +53,22 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
     dim = rows.shape[1]
     fractional = np.flatnonzero((x > SNAP) & (x < 1.0 - SNAP))
     count = total = fractional.size
-    block = min(max(dim // BLOCK_SHARE, LEAST_BLOCK), GREATEST_BLOCK)
+    # Its space has b/2 columns of the largest candidates and 3b/4 of the entries nearest to a bound. Wider spaces take
+    # longer, and narrower ones raise the error of the selection. So do longer blocks: by 1 to 2 % against b = 1.
+    block = min(max(dim // 16, min(dim // 4, 8), LEAST_BLOCK), GREATEST_BLOCK)
+    largest, nearest = (block + 1) // 2, block - block // 4
     # Fractional rows are packed in any order. place[i] is where the i-th largest stands, −1 once it is fixed.
     packed, values = rows[fractional], x[fractional]
     place, owner = np.arange(total), np.arange(total)
     no_freedom = np.zeros(total, np.bool_)
-    width = block // 2 + 3 * block // 4
+    width = largest + nearest
     space, move = np.empty(total * width, rows.dtype), np.empty(total, rows.dtype)
     leads, hits = np.empty(width, np.intp), np.empty(total, np.intp)
     first = blocks = 0
     while count > least:
         while place[first] < 0:
             first += 1
-        number = _choose_largest(place, no_freedom, first, leads[: block // 2])
+        number = _choose_largest(place, no_freedom, first, leads[:largest])
         if number == 0:
             break  # numerically at a vertex
         number = _choose_nearest(values[:count], owner, place, no_freedom, leads, number)
@@ -138,24 +140,23 @@ def _block_steps(basis, values, chosen, no_freedom, leads, move, hits, most):  #
     taken = np.empty((number, number))  # orthonormal: the directions that fixed entries took
     used = found = 0
     alive = independent.copy()
-    y = np.empty(number, basis.dtype)
+    y, direction = np.empty(number, basis.dtype), np.empty(number)
     while used < min(number, most):
         lead = -1
         for a in range(number):
             if alive[a]:
-                direction = factor[a].copy()
-                whole = np.dot(direction, direction)
+                direction[:] = factor[a]
+                whole = _dot(direction, direction)
                 _project(direction, taken[:used])
-                freedom = np.dot(direction, direction)
+                freedom = _dot(direction, direction)
                 if freedom >= MIN_FREEDOM and freedom >= FREEDOM_SHARE * whole:
                     lead = a
                     break
                 alive[a] = False  # it will not have more in this block
         if lead < 0:
             break
-        y[:] = _solve_transposed(factor, independent, direction)
-        if values[chosen[lead]] < 0.5:
-            y[:] = -y
+        _solve_transposed(factor, independent, direction)
+        y[:] = direction if values[chosen[lead]] >= 0.5 else -direction
         np.dot(basis, y, move)
         before = found
         found = _advance(values, move, hits, found)
@@ -164,10 +165,11 @@ def _block_steps(basis, values, chosen, no_freedom, leads, move, hits, most):  #
             for a in range(number):
                 if chosen[a] == k:
                     alive[a] = False
-            direction = _solve(factor, independent, basis[k])
-            whole = np.dot(direction, direction)
+            direction[:] = basis[k]
+            _solve(factor, independent, direction)
+            whole = _dot(direction, direction)
             _project(direction, taken[:used])
-            left = np.dot(direction, direction)
+            left = _dot(direction, direction)
             if used < number and left > 1e-6 * whole:
                 taken[used] = direction / np.sqrt(left)
                 used += 1
@@ -222,12 +224,8 @@ def _factor_independent(gram, least):  # type: ignore[no-untyped-def]
         for b in range(a):
             if independent[b]:
                 value = 0.5 * (gram[a, b] + gram[b, a])
-                for c in range(b):
-                    value -= factor[a, c] * factor[b, c]
-                factor[a, b] = value / factor[b, b]
-        pivot = np.float64(gram[a, a])
-        for c in range(a):
-            pivot -= factor[a, c] * factor[a, c]
+                factor[a, b] = (value - _dot(factor[a, :b], factor[b, :b])) / factor[b, b]
+        pivot = gram[a, a] - _dot(factor[a, :a], factor[a, :a])
         if pivot >= least:
             independent[a] = True
             factor[a, a] = np.sqrt(pivot)
@@ -235,42 +233,39 @@ def _factor_independent(gram, least):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _solve(factor, independent, right):  # type: ignore[no-untyped-def]
-    """The solution of L·q = right over the columns that the factor holds."""
-    q = np.zeros(right.size)
-    for a in range(right.size):
-        if independent[a]:
-            value = np.float64(right[a])
-            for c in range(a):
-                value -= factor[a, c] * q[c]
-            q[a] = value / factor[a, a]
-    return q
+def _solve(factor, independent, q):  # type: ignore[no-untyped-def]
+    """Replace q by L⁻¹·q over the columns that the factor holds."""
+    for a in range(q.size):
+        q[a] = (q[a] - _dot(factor[a, :a], q[:a])) / factor[a, a] if independent[a] else 0.0
 
 
 @numba.njit(nogil=True, cache=True)
-def _solve_transposed(factor, independent, right):  # type: ignore[no-untyped-def]
-    """The solution of Lᵀ·y = right over the columns that the factor holds."""
-    y = right.copy()
-    for a in range(right.size - 1, -1, -1):
+def _solve_transposed(factor, independent, q):  # type: ignore[no-untyped-def]
+    """Replace q by L⁻ᵀ·q over the columns that the factor holds."""
+    for a in range(q.size - 1, -1, -1):
         if independent[a]:
-            y[a] /= factor[a, a]
+            q[a] /= factor[a, a]
             for c in range(a):
-                y[c] -= factor[a, c] * y[a]
+                q[c] -= factor[a, c] * q[a]
         else:
-            y[a] = 0.0
-    return y
+            q[a] = 0.0
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _project(direction, taken):  # type: ignore[no-untyped-def]
-    """Remove from a vector its part in the span of orthonormal rows; twice, for the sake of rounding errors."""
-    for _ in range(2):
-        for t in range(taken.shape[0]):
-            part = 0.0
-            for d in range(direction.size):
-                part += taken[t, d] * direction[d]
-            for d in range(direction.size):
-                direction[d] -= part * taken[t, d]
+    """Remove from a vector its part in the span of orthonormal rows."""
+    for t in range(taken.shape[0]):
+        part = _dot(taken[t], direction)
+        for d in range(direction.size):
+            direction[d] -= part * taken[t, d]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -295,11 +290,11 @@ def _remove_rows(inverse, packed, hits, chosen, solved):  # type: ignore[no-unty
     for h in range(hits.size):
         room[h, h] += 1.0
     factor, independent = _factor_independent(room, MIN_ROOM)
-    scaled = np.zeros((hits.size, hits.size), gone.dtype)  # L⁻¹
-    unit = np.zeros(hits.size, gone.dtype)
+    inverted, column = np.zeros((hits.size, hits.size), gone.dtype), np.empty(hits.size)  # L⁻¹
     for a in range(hits.size):
-        unit[:] = 0.0
-        unit[a] = 1.0
         if independent[a]:
-            scaled[:, a] = _solve(factor, independent, unit).astype(gone.dtype)
-    add_gram(np.dot(scaled, images), inverse, 1.0)
+            column[:] = 0.0
+            column[a] = 1.0
+            _solve(factor, independent, column)
+            inverted[:, a] = column
+    add_gram(np.dot(inverted, images), inverse, 1.0)
