@@ -21,8 +21,8 @@ SNAP = 1e-9
 DIVE_RIDGE = 0.3
 # Clipped least squares settles in a few rounds. More rounds change nothing measurable.
 CLIP_ROUNDS = 6
-# Of so many of the largest entries, D/9 within these limits, the one nearest to 0 or 1 is rounded first. At D = 144 this
-# lowers the error by 2 %. At D < 36 it raises it.
+# Of so many of the largest entries, D/9 within these limits, the one nearest to 0 or 1 is rounded first. This lowers
+# the error by 2 % at D = 144, and would raise it below D = 36.
 LEAST_CHOICE, GREATEST_CHOICE = 1, 16
 # So many entries leave the inverse by one matrix product.
 DIVE_BLOCK = 32

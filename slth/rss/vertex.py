@@ -28,12 +28,10 @@ from slth.rss.box import add_ridge, box_start
 from slth.rss.dive import dive
 from slth.rss.walk import SNAP, walk
 
-# From this D on, products inside are in float32. Below, their time is negligible.
-SINGLE_FROM = 32
 # The walk ends when D + D/8 entries are fractional.
 FACE_SHARE = 8
-# A walk in float32 that changes the sum by more than this fraction of the candidates' typical sum is made again in
-# float64: the candidates are then nearly dependent.
+# A walk in float32 that changes a coordinate of the sum by more than this fraction of its typical size is made again in
+# float64. That takes nearly dependent coordinates.
 GREATEST_DRIFT = 1e-2
 
 
@@ -50,21 +48,17 @@ def round_vertex(rows: FloatArray, goal: FloatArray, x: FloatArray) -> FloatArra
     """
     units = np.sqrt(np.einsum("md,md->d", rows, rows) / len(rows))
     units[units == 0.0] = 1.0
-    single = rows.shape[1] >= SINGLE_FROM
     started = x.copy()
-    scaled = np.empty(rows.shape, np.float32 if single else np.float64)
-    drift = _walk_down(rows, goal, x, units, scaled)
-    if single and not drift <= GREATEST_DRIFT * np.sqrt(len(rows)):
+    drift = _walk_down(rows, goal, x, units, np.empty(rows.shape, np.float32))
+    if not drift <= GREATEST_DRIFT * np.sqrt(len(rows)):
         x[:] = started
         _walk_down(rows, goal, x, units, np.empty(rows.shape))
-    del scaled  # large, and the dive needs memory of its own
     near = (x <= SNAP) | (x >= 1.0 - SNAP)
     x[near] = np.round(x[near])
     members = np.flatnonzero(~near)
     left, residual = rows[members], goal - x @ rows
-    unit = np.empty(left.shape, np.float32 if single else np.float64)
     entries = x[members]
-    _dive_down(left, unit, entries, residual)
+    _dive_down(left, np.empty(left.shape, np.float32), entries, residual)
     residual -= (entries - x[members]) @ left
     x[members] = entries
     return residual

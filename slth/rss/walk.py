@@ -3,15 +3,15 @@ r"""The walk: from a point of the box to a face of small dimension, largest cand
 A step takes the largest fractional candidate j, moves along the projection of e_j on the null space of Aᵀ (over the
 fractional entries) until some entry reaches 0 or 1, and fixes that entry. The sum Aᵀx stays.
 
-Blocks of b entries make this run at the speed of matrix products. For candidates J, the projections of
-e_j are the columns of :math:`M = I_J - A (A^\top A)^{-1} A_J^\top`, c × \|J\| for c fractional entries. The steps of a
+Blocks of b entries make this run at the speed of matrix products. For candidates J, the projections of e_j are the
+columns of :math:`M = I_J - A (A^\top A)^{-1} A_J^\top`, with a row for each of the c fractional entries. The steps of a
 block stay in the space of these columns. An entry k that is fixed takes one dimension: that of the projection of e_k,
 whose coordinates are row k of M. So a step reads M once. For k in J the steps are those without blocks. Therefore J
 holds the largest candidates, which lead, and the entries nearest to a bound, which are fixed next. After the block the
 inverse loses its b rows by one symmetric update.
 
-Roofline, for an entry that is fixed among c, with \|J\| = 5b/4: 2.5·D² operations for :math:`(A^\top A)^{-1}A_J^\top`, 2D²
-when it is none of J, D² for the update, 2.5·cD for M, 2.5·cb for its step. From c = 4D to 9D/8 that is about 30·D³
+Roofline, for an entry that is fixed among c, with 5b/4 candidates in J: 2.5·D² operations for A_J·(AᵀA)⁻¹, 2D² more
+when it is none of J, D² for the update, 2.5·cD for M, 2.5·cb for its step. From c = 4D to 9D/8 that is about 27·D³
 operations, all but the last in products of matrices. Without blocks each entry would read the c × D candidates and the
 inverse, with two operations for 4 bytes: memory would set the speed, at a small part of that of products.
 """
@@ -55,7 +55,7 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
     count = total = fractional.size
     # Its space has b/2 columns of the largest candidates and 3b/4 of the entries nearest to a bound. Wider spaces take
     # longer, and narrower ones raise the error of the selection. So do longer blocks: by 1 to 2 % against b = 1.
-    block = min(max(dim // 16, min(dim // 4, 8), LEAST_BLOCK), GREATEST_BLOCK)
+    block = min(max(dim // 16, min(dim // 8, 8), LEAST_BLOCK), GREATEST_BLOCK)
     largest, nearest = (block + 1) // 2, block - block // 4
     # Fractional rows are packed in any order. place[i] is where the i-th largest stands, −1 once it is fixed.
     packed, values = rows[fractional], x[fractional]
@@ -80,7 +80,9 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
         np.dot(packed[:count], (-solved).T, basis)
         for a in range(number):
             basis[chosen[a], a] += 1.0
-        found = _block_steps(basis, values[:count], chosen, no_freedom, leads, move[:count], hits, min(block, count - least))
+        found = _block_steps(
+            basis, values[:count], chosen, no_freedom, leads, move[:count], hits, min(block, count - least)
+        )
         if found:
             _remove_rows(inverse, packed, hits[:found], chosen, solved)
         blocks += 1
@@ -135,7 +137,7 @@ def _block_steps(basis, values, chosen, no_freedom, leads, move, hits, most):  #
     number = chosen.size
     factor, independent = _factor_independent(basis[chosen], MIN_FREEDOM)
     for a in range(number):
-        if not independent[a]:
+        if basis[chosen[a], a] < MIN_FREEDOM:
             no_freedom[leads[a]] = True
     taken = np.empty((number, number))  # orthonormal: the directions that fixed entries took
     used = found = 0
