@@ -4,9 +4,12 @@ r"""relax — a vertex of the linear relaxation over a core of small candidates,
 2. Approach z − ½·Σ core greedily with the other candidates, until the core can do the rest. Fractions of the core's
    candidates reach ½·Σ|⟨x_i, w⟩| from their centre in a unit direction w. The pursuit stops when the residual is half
    as long as that, in its own direction.
-3. With :mod:`slth.rss.vertex`: start at a point of the box, walk to a vertex with at most D fractional entries, all
-   among the smallest candidates, and dive to 0/1.
-4. Make 1- and 2-flips within the core.
+3. With :mod:`slth.rss.vertex`: start at a point of the box, walk until 9D/8 entries are fractional, all among the
+   smallest candidates, and dive to 0/1.
+4. Make 1- and 2-flips within the core, among the 2D candidates that promise most.
+
+A pass takes about 40·D³ operations, nearly all in products of float32 matrices (measured: 8 to 10 times as long as a
+float64 product of that size, 4·D³ operations, for D = 576 to 4608).
 
 With a fixed size k, the size is one more coordinate (a column of ones) of a core of m = 6(D + 1) candidates, the large
 candidates are swapped instead of flipped, and so are those of the last step. When k or n − k is below 4(D + 1), or the
@@ -14,13 +17,14 @@ swaps end before the core can do the rest, a selection of ``pursuit`` is refined
 candidates that it selects and the smallest that it does not.
 
 The measured error is about 0.35·D^{3/2}/n (root mean square over coordinates) for n NSN candidates, and the same with a
-fixed size that is not small beside D. With a time limit the method restarts from other points of the box, and keeps the
-best selection.
+fixed size that is not small beside D. With a time limit the method restarts from other points of the box while a pass
+fits the time that is left, and keeps the best selection. The first pass is never cut, because half of it is of no use.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -45,6 +49,8 @@ HANDOVER_FRACTION = 0.5
 # Flips that share one reading of X gain at least this fraction of the best one. At D = 576 this takes a tenth of the
 # time and no more flips.
 GAIN_SHARE = 0.5
+# A restart may end so many seconds after the time limit.
+OVERTIME_SECONDS = 0.2
 # When there are many large candidates, the pursuit looks at DENSE_RATIO·D of the smallest and at MIN_SPARSE others or
 # more.
 DENSE_RATIO = 16
@@ -82,6 +88,7 @@ def solve_relax(problem: Problem, control: Control) -> Incumbent:
         # Restart r depends on (seed, r) alone. More threads make more restarts in the same time; nothing else changes.
         generators: list[np.random.Generator | None] = [None]
         while len(core):
+            began = time.monotonic()
             for chosen in parallel_map(lambda rng: _select_from_core(core, goal, rng, core_ones), generators):
                 restarts += 1
                 error = problem.length(goal - chosen @ core)
@@ -91,6 +98,8 @@ def solve_relax(problem: Problem, control: Control) -> Incumbent:
                     control.improved(error)
             if control.deadline is None or control.expired() or best_error <= (control.eps or 0.0):
                 break
+            if 2 * time.monotonic() - began > control.deadline + OVERTIME_SECONDS:
+                break  # another pass would take as long
             generators = [np.random.default_rng([control.seed, restarts + i]) for i in range(control.threads)]
     stats = {"flips": flips, "core": len(core), "restarts": restarts}
     return Incumbent(selected=start if best is None else best, stats=stats)

@@ -22,6 +22,7 @@ import numba
 import numpy as np
 
 from slth.rss.blas import add_gram, multiply_symmetric
+from slth.rss.small_factor import dot, factor_independent, remove_span, solve_lower, solve_transposed
 
 # An entry this near to 0 or 1 counts as integral.
 SNAP = 1e-9
@@ -32,7 +33,7 @@ MIN_FREEDOM = 1e-3
 # A candidate leads a step only while it has this share of the freedom that it had at the start of the block.
 FREEDOM_SHARE = 0.5
 # Limits of b, the number of entries that a block fixes.
-LEAST_BLOCK, GREATEST_BLOCK = 2, 64
+LEAST_BLOCK, GREATEST_BLOCK = 1, 64
 
 
 @numba.njit(nogil=True, cache=True)
@@ -135,7 +136,7 @@ def _block_steps(basis, values, chosen, no_freedom, leads, move, hits, most):  #
     With P_JJ = L·Lᵀ, the columns of M·L⁻ᵀ are orthonormal. In these coordinates e_k has the projection q_k = L⁻¹·M_k.
     """
     number = chosen.size
-    factor, independent = _factor_independent(basis[chosen], MIN_FREEDOM)
+    factor, independent = factor_independent(basis[chosen], MIN_FREEDOM)
     for a in range(number):
         if basis[chosen[a], a] < MIN_FREEDOM:
             no_freedom[leads[a]] = True
@@ -148,16 +149,16 @@ def _block_steps(basis, values, chosen, no_freedom, leads, move, hits, most):  #
         for a in range(number):
             if alive[a]:
                 direction[:] = factor[a]
-                whole = _dot(direction, direction)
-                _project(direction, taken[:used])
-                freedom = _dot(direction, direction)
+                whole = dot(direction, direction)
+                remove_span(direction, taken[:used])
+                freedom = dot(direction, direction)
                 if freedom >= MIN_FREEDOM and freedom >= FREEDOM_SHARE * whole:
                     lead = a
                     break
                 alive[a] = False  # it will not have more in this block
         if lead < 0:
             break
-        _solve_transposed(factor, independent, direction)
+        solve_transposed(factor, independent, direction)
         y[:] = direction if values[chosen[lead]] >= 0.5 else -direction
         np.dot(basis, y, move)
         before = found
@@ -168,10 +169,10 @@ def _block_steps(basis, values, chosen, no_freedom, leads, move, hits, most):  #
                 if chosen[a] == k:
                     alive[a] = False
             direction[:] = basis[k]
-            _solve(factor, independent, direction)
-            whole = _dot(direction, direction)
-            _project(direction, taken[:used])
-            left = _dot(direction, direction)
+            solve_lower(factor, independent, direction)
+            whole = dot(direction, direction)
+            remove_span(direction, taken[:used])
+            left = dot(direction, direction)
             if used < number and left > 1e-6 * whole:
                 taken[used] = direction / np.sqrt(left)
                 used += 1
@@ -218,59 +219,6 @@ def _advance(values, move, hits, found):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _factor_independent(gram, least):  # type: ignore[no-untyped-def]
-    """(the Cholesky factor of a Gram matrix, which columns it holds); a column that depends on others is left out."""
-    size = gram.shape[0]
-    factor, independent = np.zeros((size, size)), np.zeros(size, np.bool_)
-    for a in range(size):
-        for b in range(a):
-            if independent[b]:
-                value = 0.5 * (gram[a, b] + gram[b, a])
-                factor[a, b] = (value - _dot(factor[a, :b], factor[b, :b])) / factor[b, b]
-        pivot = gram[a, a] - _dot(factor[a, :a], factor[a, :a])
-        if pivot >= least:
-            independent[a] = True
-            factor[a, a] = np.sqrt(pivot)
-    return factor, independent
-
-
-@numba.njit(nogil=True, cache=True)
-def _solve(factor, independent, q):  # type: ignore[no-untyped-def]
-    """Replace q by L⁻¹·q over the columns that the factor holds."""
-    for a in range(q.size):
-        q[a] = (q[a] - _dot(factor[a, :a], q[:a])) / factor[a, a] if independent[a] else 0.0
-
-
-@numba.njit(nogil=True, cache=True)
-def _solve_transposed(factor, independent, q):  # type: ignore[no-untyped-def]
-    """Replace q by L⁻ᵀ·q over the columns that the factor holds."""
-    for a in range(q.size - 1, -1, -1):
-        if independent[a]:
-            q[a] /= factor[a, a]
-            for c in range(a):
-                q[c] -= factor[a, c] * q[a]
-        else:
-            q[a] = 0.0
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _project(direction, taken):  # type: ignore[no-untyped-def]
-    """Remove from a vector its part in the span of orthonormal rows."""
-    for t in range(taken.shape[0]):
-        part = _dot(taken[t], direction)
-        for d in range(direction.size):
-            direction[d] -= part * taken[t, d]
-
-
-@numba.njit(nogil=True, cache=True)
 def _remove_rows(inverse, packed, hits, chosen, solved):  # type: ignore[no-untyped-def]
     """The inverse of AᵀA after some rows have left A (Woodbury): one symmetric update."""
     gone = packed[hits]
@@ -291,12 +239,12 @@ def _remove_rows(inverse, packed, hits, chosen, solved):  # type: ignore[no-unty
     room = -np.dot(gone, images.T)
     for h in range(hits.size):
         room[h, h] += 1.0
-    factor, independent = _factor_independent(room, MIN_ROOM)
+    factor, independent = factor_independent(room, MIN_ROOM)
     inverted, column = np.zeros((hits.size, hits.size), gone.dtype), np.empty(hits.size)  # L⁻¹
     for a in range(hits.size):
         if independent[a]:
             column[:] = 0.0
             column[a] = 1.0
-            _solve(factor, independent, column)
+            solve_lower(factor, independent, column)
             inverted[:, a] = column
     add_gram(np.dot(inverted, images), inverse, 1.0)

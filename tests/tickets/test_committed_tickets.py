@@ -100,15 +100,21 @@ def test_a_broken_header_of_format_2_is_refused_or_does_not_verify(change: Any, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_search_finds_a_committed_ticket_again(name: str, tmp_path: Path) -> None:
-    """The rows that are kept, from the target, the width, the seed and the law alone; two searches, the same bytes."""
+def test_the_search_of_a_committed_ticket_can_be_made_again(name: str, tmp_path: Path) -> None:
+    """From the target, the width, the seed and the law alone: a ticket as good, and two searches with the same bytes.
+
+    The rows that are kept may be others, because a later search may find other vertices.
+    """
     committed = load_ticket(committed_file(3, name))
     options: dict[str, Any] = {
         "width": {layer.name: layer.width for layer in committed.parent.layers}, "seed": committed.parent.seed,
         "law": committed.parent.law, "structure": committed.structure,
     }  # fmt: skip
     again = [find_ticket(committed.target, **options, threads=threads) for threads in (1, 2)]
-    assert_same_choice(again[0], committed)
+    assert again[0].parent == committed.parent
+    assert again[0].verify()
+    for report, recorded in zip(again[0].layers, committed.layers, strict=True):
+        assert report.relative_rms <= 1.3 * recorded.relative_rms
     one, other = (ticket.save(tmp_path / f"{i}.slth") for i, ticket in enumerate(again))
     assert one.read_bytes() == other.read_bytes()
     assert target_path(one).read_bytes() == target_path(committed_file(3, name)).read_bytes()
