@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import peak_memory, print_table, write_json
+from benchmarks.vertex import vertex
 from slth.errors import human_bytes
 from slth.progress import Silent
 from slth.rss import Problem, Solution, Status, solve, solve_batch, solve_stream, solve_weights
@@ -179,6 +180,7 @@ SECTIONS: dict[str, Callable[[bool], Row]] = {
     "streamed": streamed,
     "scaling": scaling,
     "growth": growth,
+    "vertex": vertex,
 }
 
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +84,8 @@ def solve_relax(problem: Problem, control: Control) -> Incumbent:
 
     restarts = 0
     # With one thread the work stays in the calling thread, so that a worker of a batch starts no other threads.
-    with ThreadPoolExecutor(control.threads) as pool:
-        parallel_map = map if control.threads == 1 else pool.map
+    with ThreadPoolExecutor(control.threads) if control.threads > 1 else nullcontext() as pool:
+        parallel_map = map if pool is None else pool.map
         # Restart r depends on (seed, r) alone. More threads make more restarts in the same time; nothing else changes.
         generators: list[np.random.Generator | None] = [None]
         while len(core):
