@@ -81,11 +81,12 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
         np.dot(packed[:count], (-solved).T, basis)
         for a in range(number):
             basis[chosen[a], a] += 1.0
-        found = _block_steps(
-            basis, values[:count], chosen, no_freedom, leads, move[:count], hits, min(block, count - least)
-        )
+        wanted = min(block, count - least)
+        found = _block_steps(basis, values[:count], chosen, no_freedom, leads, move[:count], hits, wanted)
         if found:
             _remove_rows(inverse, packed, hits[:found], chosen, solved)
+        else:
+            no_freedom[leads[:number]] = True
         blocks += 1
         # From the last place on, so that the row that fills a gap stays.
         for k in np.sort(hits[:found])[::-1]:
@@ -199,19 +200,16 @@ def _least_room(values, move):  # type: ignore[no-untyped-def]
 def _advance(values, move, hits, found):  # type: ignore[no-untyped-def]
     """Move to the next bound. Entries that reach it become 2 or 3 for 0 or 1, and are appended to ``hits``."""
     length = _least_room(values, move)
-    nearest, distance = -1, np.inf
+    for i in range(values.size):  # a loop of its own, which vectorises
+        values[i] += length * move[i]
     start = found
     for i in range(values.size):
-        if move[i] != 0.0:
-            value = values[i] + length * move[i]
-            values[i] = value
-            if value <= SNAP or value >= 1.0 - SNAP:
-                values[i] = 2.0 if value < 0.5 else 3.0
-                hits[found] = i
-                found += 1
-            elif min(value, 1.0 - value) < distance:
-                nearest, distance = i, min(value, 1.0 - value)
-    if found == start and nearest >= 0:  # rounding errors kept every entry just off its bound
+        if (values[i] <= SNAP or values[i] >= 1.0 - SNAP) and move[i] != 0.0:
+            values[i] = 2.0 if values[i] < 0.5 else 3.0
+            hits[found] = i
+            found += 1
+    if found == start and np.any(move != 0.0):  # rounding errors kept every entry just off its bound
+        nearest = np.argmax(np.where(move != 0.0, np.abs(values - 0.5), -1.0))
         values[nearest] = 2.0 if values[nearest] < 0.5 else 3.0
         hits[found] = nearest
         found += 1
