@@ -46,17 +46,19 @@ def round_vertex(rows: FloatArray, goal: FloatArray, x: FloatArray) -> FloatArra
     Returns:
         The residual goal − rowsᵀx, float64 (D,).
     """
-    units = np.sqrt(np.einsum("md,md->d", rows, rows) / len(rows))
-    units[units == 0.0] = 1.0
     started = x.copy()
-    drift = _walk_down(rows, goal, x, units, np.empty(rows.shape, np.float32))
+    drift, total = _walk_down(rows, goal, x, np.empty(rows.shape, np.float32))
     if not drift <= GREATEST_DRIFT * np.sqrt(len(rows)):
         x[:] = started
-        _walk_down(rows, goal, x, units, np.empty(rows.shape))
+        _, total = _walk_down(rows, goal, x, np.empty(rows.shape))
     near = (x <= SNAP) | (x >= 1.0 - SNAP)
-    x[near] = np.round(x[near])
+    rounded = np.round(x[near])
     members = np.flatnonzero(~near)
-    left, residual = rows[members], goal - x @ rows
+    left, residual = rows[members], goal - total
+    moved = rounded != x[near]
+    if moved.any():
+        residual -= (rounded - x[near])[moved] @ rows[near][moved]
+    x[near] = rounded
     entries = x[members]
     _dive_down(left, np.empty(left.shape, np.float32), entries, residual)
     residual -= (entries - x[members]) @ left
@@ -65,26 +67,33 @@ def round_vertex(rows: FloatArray, goal: FloatArray, x: FloatArray) -> FloatArra
 
 
 @numba.njit(nogil=True, cache=True)
-def _walk_down(rows, goal, x, units, scaled):  # type: ignore[no-untyped-def]
+def _walk_down(rows, goal, x, scaled):  # type: ignore[no-untyped-def]
     """Start in the box and walk to a small face. ``scaled`` becomes the candidates in units of their coordinates.
 
     Neither the box nor the null space depends on these units, and the conditioning does.
 
     Returns:
-        How far the walk moved the sum, in these units.
+        (how far the walk moved the sum, in these units; the sum rowsᵀx).
     """
-    dim = rows.shape[1]
-    for i in range(rows.shape[0]):
+    m, dim = rows.shape
+    units = np.zeros(dim)
+    for i in range(m):
+        for d in range(dim):
+            units[d] += rows[i, d] * rows[i, d]
+    for d in range(dim):
+        units[d] = np.sqrt(units[d] / m) if units[d] > 0.0 else 1.0
+    for i in range(m):
         for d in range(dim):
             scaled[i, d] = rows[i, d] / units[d]
     inverse = box_start(scaled, (goal / units).astype(scaled.dtype), x)
     before = np.dot(x, rows)
     add_ridge(inverse, inverse)
     if not factorise(inverse):
-        return 0.0
+        return 0.0, before
     invert_factorised(inverse)
     walk(scaled, x, inverse, dim + dim // FACE_SHARE)
-    return np.abs((np.dot(x, rows) - before) / units).max()
+    total = np.dot(x, rows)
+    return np.abs((total - before) / units).max(), total
 
 
 @numba.njit(nogil=True, cache=True)

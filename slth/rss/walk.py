@@ -32,8 +32,8 @@ MIN_ROOM = 1e-5
 MIN_FREEDOM = 1e-3
 # A candidate leads a step only while it has this share of the freedom that it had at the start of the block.
 FREEDOM_SHARE = 0.5
-# Limits of b, the number of entries that a block fixes.
-LEAST_BLOCK, GREATEST_BLOCK = 1, 64
+# The greatest number of entries that a block fixes.
+GREATEST_BLOCK = 64
 
 
 @numba.njit(nogil=True, cache=True)
@@ -54,9 +54,9 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
     dim = rows.shape[1]
     fractional = np.flatnonzero((x > SNAP) & (x < 1.0 - SNAP))
     count = total = fractional.size
-    # Its space has b/2 columns of the largest candidates and 3b/4 of the entries nearest to a bound. Wider spaces take
-    # longer, and narrower ones raise the error of the selection. So do longer blocks: by 1 to 2 % against b = 1.
-    block = min(max(dim // 16, min(dim // 8, 8), LEAST_BLOCK), GREATEST_BLOCK)
+    block = _block_size(dim)
+    # The space of a block has b/2 columns of the largest candidates and 3b/4 of the entries nearest to a bound. Wider
+    # spaces take longer, and narrower ones raise the error of the selection.
     largest, nearest = (block + 1) // 2, block - block // 4
     # Fractional rows are packed in any order. place[i] is where the i-th largest stands, −1 once it is fixed.
     packed, values = rows[fractional], x[fractional]
@@ -99,6 +99,14 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
     for k in range(count):
         x[fractional[owner[k]]] = values[k]
     return blocks
+
+
+@numba.njit(nogil=True, cache=True)
+def _block_size(dim):  # type: ignore[no-untyped-def]
+    """The number of entries that a block fixes: about D/16. Longer blocks raise the error of the selection."""
+    if dim < 256:
+        return max(dim // 16, min(dim // 8, 8), 1)
+    return min(max(16 * ((dim + 128) // 256), 16), GREATEST_BLOCK)  # widths of which products are fast
 
 
 @numba.njit(nogil=True, cache=True)
