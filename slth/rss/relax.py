@@ -8,8 +8,8 @@ r"""relax — a vertex of the linear relaxation over a core of small candidates,
    smallest candidates, and dive to 0/1.
 4. Make 1- and 2-flips within the core, among the 2D candidates that promise most.
 
-A pass takes about 40·D³ operations, nearly all in products of float32 matrices (measured: 8 to 10 times as long as a
-float64 product of that size, 4·D³ operations, for D = 576 to 4608).
+A pass takes about 40·D³ operations, nearly all in products of float32 matrices (measured: 9 to 13 times as long as two
+float64 products of D × D matrices, for D = 576 to 4608).
 
 With a fixed size k, the size is one more coordinate (a column of ones) of a core of m = 6(D + 1) candidates, the large
 candidates are swapped instead of flipped, and so are those of the last step. When k or n − k is below 4(D + 1), or the

@@ -54,7 +54,8 @@ def round_vertex(rows: FloatArray, goal: FloatArray, x: FloatArray) -> FloatArra
     near = (x <= SNAP) | (x >= 1.0 - SNAP)
     rounded = np.round(x[near])
     members = np.flatnonzero(~near)
-    left, residual = rows[members], goal - total
+    left = rows[members]
+    residual: FloatArray = goal - total
     moved = rounded != x[near]
     if moved.any():
         residual -= (rounded - x[near])[moved] @ rows[near][moved]
