@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.record import peak_memory, print_table, read_json, write_json
 from benchmarks.rivals import RIVALS, Row, run_rival, summary
+from benchmarks.vertex import vertex
 from slth.errors import human_bytes
 from slth.progress import Silent
 from slth.rss import Problem, Solution, Status, solve, solve_batch, solve_stream, solve_weights
@@ -204,6 +205,7 @@ SECTIONS: dict[str, Callable[[bool], Row]] = {
     "streamed": streamed,
     "scaling": scaling,
     "growth": growth,
+    "vertex": vertex,
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from slth.arrays import FloatArray
 from slth.networks import models
 from slth.rss import Problem
 
@@ -34,6 +35,12 @@ def nsn(n: int, D: int, seed: int, *, cardinality: int | None = None, reach: flo
     rng = np.random.default_rng([seed, n, D])
     vectors = rng.normal(size=(n, 1)) * rng.normal(size=(n, D))
     return Problem(vectors=vectors, target=rng.uniform(-reach, reach, D), cardinality=cardinality)
+
+
+def core(D: int, m: int, seed: int) -> FloatArray:
+    """m NSN candidates of dimension D sorted by decreasing norm, as the vertex kernels want them."""
+    vectors = nsn(m, D, seed).vectors
+    return np.ascontiguousarray(vectors[np.argsort(-np.linalg.norm(vectors, axis=1))])
 
 
 def as_integers(values: np.ndarray) -> list[list[int]]:

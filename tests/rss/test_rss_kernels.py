@@ -1,119 +1,18 @@
-"""The numba kernels against plain numpy, and the quality that the engine's docstrings state."""
+"""The numba kernels of pursuit, flips and tables against plain numpy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from instances import nsn
+from instances import core, nsn
 
 from slth.arrays import BoolArray, FloatArray
-from slth.rss import Problem, meet, pursuit, solve, vertex
+from slth.rss import Problem, meet, pursuit, solve
 from slth.rss.beam import MAX_FINISHED, beam_search
 from slth.rss.branch import Branch, OutOfNodes, _attainable_range
 from slth.rss.control import Control
 from slth.rss.exact import rounding_slack
-from slth.rss.flips import MIN_GAIN, improve
-
-
-def core(D: int, m: int, seed: int) -> FloatArray:
-    """m candidates of dimension D sorted by decreasing norm, as the vertex kernels want them."""
-    vectors = nsn(m, D, seed).vectors
-    return np.ascontiguousarray(vectors[np.argsort(-np.linalg.norm(vectors, axis=1))])
-
-
-def fractional(x: FloatArray) -> BoolArray:
-    return (x > vertex.SNAP) & (x < 1 - vertex.SNAP)
-
-
-@pytest.mark.parametrize(("D", "m"), [(1, 4), (2, 30), (5, 20), (12, 48), (36, 144), (4, 3)])
-def test_box_start_reaches_a_goal_inside_the_zonotope(D: int, m: int) -> None:
-    for seed in range(5):
-        rows = core(D, m, seed)
-        goal = np.random.default_rng(seed).uniform(0.4, 0.6, m) @ rows
-        x = np.full(m, 0.5)
-        residual = vertex.box_start(rows, goal, x)
-        assert (x >= 0).all()
-        assert (x <= 1).all()
-        assert np.abs(goal - x @ rows).max() <= 1e-9 * np.abs(rows).sum()
-        assert np.abs(residual - (goal - x @ rows)).max() <= 1e-12 * np.abs(rows).sum()
-
-
-def test_box_start_stays_inside_the_box_when_the_goal_is_out_of_reach() -> None:
-    """It then reports a residual that is true, and larger than zero."""
-    rows = core(6, 24, seed=1)
-    goal = 3.0 * np.abs(rows).sum(axis=0)
-    x = np.full(24, 0.5)
-    residual = vertex.box_start(rows, goal, x)
-    assert (x >= 0).all()
-    assert (x <= 1).all()
-    assert np.allclose(residual, goal - x @ rows, rtol=0, atol=1e-12 * np.abs(goal).max())
-    assert np.linalg.norm(residual) > np.linalg.norm(goal) / 3
-
-
-@pytest.mark.parametrize(("D", "m"), [(1, 7), (3, 40), (9, 36), (36, 144), (20, 400), (8, 8), (8, 3)])
-def test_walk_ends_at_a_vertex_with_the_same_sum(D: int, m: int) -> None:
-    """At most D fractional entries, every entry in [0, 1], rowsᵀx unchanged."""
-    for seed in range(5):
-        rows = core(D, m, seed)
-        x = np.random.default_rng([seed, 1]).uniform(0.25, 0.75, m)
-        before = x @ rows
-        vertex.walk(rows, x)
-        assert (x >= 0).all()
-        assert (x <= 1).all()
-        assert fractional(x).sum() <= D
-        # The ridge that keeps a nearly singular step finite moves the sum a little; the dive gives it back.
-        assert np.abs(x @ rows - before).max() <= 1e-8 * np.abs(rows).sum(axis=0).max()
-
-
-def test_walk_leaves_the_small_candidates_fractional() -> None:
-    """The order is the point of the walk: walking the smallest first leaves far larger ones to be rounded."""
-    D, m = 12, 48
-    left, reverse = 0.0, 0.0
-    for seed in range(10):
-        rows = core(D, m, seed)
-        x, y = np.full(m, 0.5), np.full(m, 0.5)
-        vertex.walk(rows, x)
-        left += np.square(rows[fractional(x)]).sum()
-        backward = np.ascontiguousarray(rows[::-1])
-        vertex.walk(backward, y)
-        reverse += np.square(backward[fractional(y)]).sum()
-    assert left < reverse / 3
-
-
-@pytest.mark.parametrize(("D", "m", "free"), [(1, 6, 1), (5, 20, 5), (12, 48, 12), (36, 144, 36), (3, 10, 10)])
-def test_dive_returns_the_residual_of_a_selection(D: int, m: int, free: int) -> None:
-    for seed in range(5):
-        rows = core(D, m, seed)
-        rng = np.random.default_rng([seed, 2])
-        x = rng.integers(0, 2, m).astype(float)
-        x[m - free :] = rng.uniform(0.05, 0.95, free)
-        goal = rng.uniform(-1, 1, D)
-        residual = vertex.dive(rows, x, goal - x @ rows)
-        assert np.isin(x, (0.0, 1.0)).all()
-        assert np.abs(residual - (goal - x @ rows)).max() <= 1e-10 * np.abs(rows).sum(axis=0).max()
-
-
-def test_dive_takes_entries_near_a_bound_exactly() -> None:
-    """An entry within SNAP of 0 or 1 is set to it, and what that changes goes into the residual."""
-    rows = core(3, 8, seed=5)
-    x = np.array([1e-10, 1 - 1e-10, 0, 1, 1e-10, 0.5, 0, 1])
-    goal = np.array([0.3, -0.2, 0.1])
-    residual = vertex.dive(rows, x, goal - x @ rows)
-    assert x[:5].tolist() == [0, 1, 0, 1, 0]
-    assert np.abs(residual - (goal - x @ rows)).max() <= 1e-14 * np.abs(rows).sum()
-
-
-def test_dive_beats_rounding_each_entry_to_the_nearer_integer() -> None:
-    D, m, better = 16, 64, 0
-    for seed in range(20):
-        rows = core(D, m, seed)
-        x = np.full(m, 0.5)
-        goal = x @ rows
-        vertex.walk(rows, x)
-        rounded = np.linalg.norm(goal - np.round(x) @ rows)
-        vertex.dive(rows, x, goal - x @ rows)
-        better += np.linalg.norm(goal - x @ rows) < rounded
-    assert better >= 17
+from slth.rss.flips import MIN_GAIN, POOL_RATIO, improve, improve_best
 
 
 def residual_of(rows: FloatArray, goal: FloatArray, selected: BoolArray) -> FloatArray:
@@ -160,6 +59,27 @@ def test_improve_finds_a_pair_that_no_single_flip_finds() -> None:
     selected, moves = improve(rows, np.array([0.0, 2.0]), np.array([False, True]))
     assert selected.tolist() == [True, False]
     assert moves == 1
+
+
+@pytest.mark.parametrize("swaps_only", [False, True])
+@pytest.mark.parametrize("unit", [1.0, 2.0**60, 2.0**-60])
+def test_improve_best_is_about_as_good_as_improve_with_all(unit: float, swaps_only: bool) -> None:
+    """At D = 40 and 160 candidates: the 80 with the best flips, in float32, at any scale."""
+    D, m, best, full = 40, 160, 0.0, 0.0
+    assert m > max(POOL_RATIO * D, 128)
+    for seed in range(6):
+        rows = core(D, m, seed)
+        rng = np.random.default_rng([seed, 4])
+        selected = rng.random(m) < 0.5
+        goal = selected @ rows + rng.normal(scale=0.2, size=D)
+        start = residual_of(rows, goal, selected)
+        found = improve_best(rows * unit, start * unit, selected, swaps_only=swaps_only)
+        other, _ = improve(rows, start, selected, swaps_only=swaps_only)
+        energy = np.square(residual_of(rows, goal, found)).sum()
+        assert energy <= np.square(start).sum()
+        assert not swaps_only or found.sum() == selected.sum()
+        best, full = best + energy, full + np.square(residual_of(rows, goal, other)).sum()
+    assert best <= 1.1 * full
 
 
 @pytest.mark.parametrize(("n", "D", "stop"), [(1, 1, 0.0), (40, 3, 0.0), (200, 6, 0.4), (25, 30, 0.0)])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 from incumbents import Incumbents
 from instances import nsn
 
+from slth.arrays import BoolArray
 from slth.errors import InputError
-from slth.rss import Problem, device, error_upper_bound, solve, solve_batch, solve_stream
+from slth.rss import Problem, device, error_upper_bound, relax, solve, solve_batch, solve_stream
 from slth.rss.control import Control
 from slth.rss.core import solve_core
 from slth.rss.device import pursue_on_device
@@ -26,11 +28,34 @@ def error(problem: Problem, selected: np.ndarray) -> float:
 
 def test_core_finds_far_smaller_errors_than_relax_in_few_dimensions() -> None:
     """Deterministic seeds; the expected factor is above 10 (two orders of magnitude more combinations)."""
+    found = []
     for seed in range(3):
         problem = nsn(120, 3, seed=seed)
         core = solve(problem, "core", time_limit=1.0)
-        assert core.error < 0.2 * solve(problem, "relax").error
+        found.append((core.error, solve(problem, "relax").error))
+        assert core.error < found[-1][1]
         assert core.error == error_upper_bound(problem, core.selected)
+    enumerated, rounded = np.median(found, axis=0)
+    assert enumerated < 0.2 * rounded
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(0.0, 1), (0.3, 1), (0.7, 3)])
+def test_relax_makes_a_first_pass_and_only_restarts_that_fit(
+    limit: float, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With passes of 0.2 s on a clock of the test."""
+    now = [100.0]
+    monkeypatch.setattr("slth.rss.relax.OVERTIME_SECONDS", 0.0)
+    monkeypatch.setattr("slth.rss.relax.time.monotonic", lambda: now[0])
+    plain = relax._select_from_core
+
+    def slow(*arguments: Any) -> BoolArray:
+        now[0] += 0.2
+        return plain(*arguments)
+
+    monkeypatch.setattr(relax, "_select_from_core", slow)
+    found = solve_relax(nsn(60, 4, seed=1), Control(deadline=now[0] + limit))
+    assert found.stats["restarts"] == passes
 
 
 def test_core_stops_at_eps_and_keeps_to_its_memory() -> None:

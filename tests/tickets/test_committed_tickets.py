@@ -109,8 +109,9 @@ def test_the_same_search_gives_the_same_bytes_and_is_no_worse_than_it_was(name: 
     }  # fmt: skip
     again = [find_ticket(committed.target, **options, threads=threads) for threads in (1, 2)]
     assert again[0].parent == committed.parent
+    assert again[0].verify()
     for report, recorded in zip(again[0].layers, committed.layers, strict=True):
-        assert report.relative_rms <= 1.1 * recorded.relative_rms
+        assert report.relative_rms <= 1.3 * recorded.relative_rms
     one, other = (ticket.save(tmp_path / f"{i}.slth") for i, ticket in enumerate(again))
     assert one.read_bytes() == other.read_bytes()
     assert target_path(one).read_bytes() == target_path(committed_file(3, name)).read_bytes()
