@@ -33,7 +33,7 @@ def test_pointwise_agreement_is_the_observed_one() -> None:
 
 def test_agreement_around_examples_is_monotone_and_true(digits_ticket: Ticket) -> None:
     """What is certified for a radius is certified for smaller ones, and no attack within it changes a class."""
-    images = load("digits").images[:8]
+    images = load("digits").images[45:55]  # the ticket of an untrained network agrees with it on some of them
     found = [certified_agreement(digits_ticket, images, radius=r, unknowns=250) for r in (0.0, 0.002, 0.01)]
     for wide, narrow in itertools.pairwise(reversed(found)):
         assert not (wide.certified & ~narrow.certified).any()

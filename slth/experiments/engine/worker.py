@@ -109,7 +109,9 @@ def import_study(name: str, paths: tuple[str, ...]) -> Study:
     Returns:
         The study.
     """
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    # numba refuses to compile once the variable differs from the number with which its threads were started.
+    started = {"NUMBA_NUM_THREADS"} if "numba" in sys.modules else set()
+    os.environ.update(dict.fromkeys(set(THREAD_VARIABLES) - started, "1"))
     study = load_study(name, paths)
     for module in study.imports:
         import_module(module)
