@@ -60,6 +60,7 @@ assert 0.2 <= ended.seconds <= time.monotonic() - began < 20, ended
 assert run({"ms": 50}, 60.0).error == ""
 rng = np.random.default_rng(0)
 problem = Problem(vectors=rng.standard_normal((400, 20)), target=rng.standard_normal(20))
+solve(problem, "local", time_limit=0.01, threads=1)  # compiles
 began = time.monotonic()
 found = solve(problem, "local", time_limit=0.3, threads=1)
 assert 0.2 <= found.seconds <= time.monotonic() - began < 20, found
