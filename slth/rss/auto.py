@@ -53,10 +53,7 @@ def choose(problem: Problem, control: Control) -> tuple[str, str]:
     if control.deadline is None and control.eps is None:
         tree = expected_error(problem, control.effort, control)
         if tree < _relax_error(problem):
-            return (
-                "tree",
-                f"n = {n}, D = {dim}: error {tree:.2g} expected for an effort of {control.effort:g} s",
-            )
+            return "tree", f"n = {n}, D = {dim}: error {tree:.2g} expected for an effort of {control.effort:g} s"
         return "relax", f"n = {n}, D = {dim}: too large to prove, and no time limit to use up"
     if n <= CORE_CANDIDATES and dim <= CORE_DIMENSION:
         return "core", f"n = {n}, D = {dim}: small enough to enumerate a core"

@@ -44,7 +44,7 @@ from slth.rss.control import Control, Incumbent
 from slth.rss.problem import Problem
 from slth.rss.relax import solve_relax
 from slth.rss.tree_build import Ints, Tree, best_choices
-from slth.rss.tree_shape import Shape, choose_shape
+from slth.rss.tree_shape import MOST, SHRINKING, Shape, choose_shape
 
 # Entries that the joins of one core make in a second, about: effort counts in these.
 ENTRIES_PER_SECOND = 1e7
@@ -134,6 +134,8 @@ def expected_error(problem: Problem, seconds: float, control: Control) -> float:
         seconds: the effort.
         control: its limits.
     """
+    if SHRINKING * problem.dimension > MOST:  # at once, because sorting a large instance takes as long as relax
+        return math.inf
     order, usable = _candidates(problem)
     shape = _shape(problem, order[:usable], seconds * ENTRIES_PER_SECOND, control, np.int32)
     return math.inf if shape is None else shape.expected
