@@ -224,7 +224,7 @@ def main() -> None:
     solve(instance(500, 16, 0), time_limit=0.1)
     record = "rss-quick" if options.quick else "rss"
     kept = read_json(record) if options.only else {}
-    results: Row = {name: value for name, value in kept.items() if name in SECTIONS}
+    results: Row = {name: value for name, value in kept.items() if name in (*SECTIONS, "note")}
     results |= {"threads": thread_count(None), "quick": options.quick}
     for name in [options.only] if options.only else SECTIONS:
         began = time.perf_counter()
