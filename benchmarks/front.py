@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.instances import instance
 from benchmarks.record import RESULTS, print_table, write_json
 from slth.experiments.analysis.summary import Spread
 from slth.figures import error_against_time
 from slth.figures.style import panels
-from slth.rss import Problem, solve
+from slth.rss import solve
 
 FIRST_SEED = 100
 DIMENSIONS = (1, 2, 4, 9, 16, 25)
@@ -36,19 +37,6 @@ SHORT, SEEDS, LONG_SEEDS = 1.0, 10, 3
 BUDGETS = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0)
 
 Row = dict[str, Any]
-
-
-def instance(n: int, dimension: int, seed: int) -> Problem:
-    """An instance with NSN candidates and a target uniform on [−1, 1]^D.
-
-    Args:
-        n: number of candidates.
-        dimension: D.
-        seed: the seed of candidates and target.
-    """
-    rng = np.random.default_rng([n, dimension, seed])
-    vectors = rng.standard_normal((n, 1)) * rng.standard_normal((n, dimension))
-    return Problem(vectors=vectors, target=rng.uniform(-1, 1, dimension))
 
 
 def runs(n: int, dimension: int, quick: bool) -> Iterator[tuple[str, dict[str, Any], float]]:

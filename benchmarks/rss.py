@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.instances import instance
 from benchmarks.record import peak_memory, print_table, read_json, write_json
 from benchmarks.rivals import RIVALS, Row, run_rival, summary
 from benchmarks.vertex import vertex
@@ -34,19 +35,6 @@ SMALL_METHODS = ("tree", "core", "local")
 # Instances of an ``anytime`` row, and how many of them the rivals get, by D.
 INSTANCES = 10
 RIVAL_INSTANCES = {9: 5, 72: 1}
-
-
-def instance(n: int, dimension: int, seed: int) -> Problem:
-    """An instance with NSN candidates and a target uniform on [−1, 1]^D.
-
-    Args:
-        n: number of candidates.
-        dimension: D.
-        seed: the seed of candidates and target.
-    """
-    rng = np.random.default_rng([n, dimension, seed])
-    vectors = rng.standard_normal((n, 1)) * rng.standard_normal((n, dimension))
-    return Problem(vectors=vectors, target=rng.uniform(-1, 1, dimension))
 
 
 def weights(quick: bool) -> Row:

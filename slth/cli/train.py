@@ -104,7 +104,9 @@ def train(
     if density is not None and method in WITHOUT_DENSITY:
         raise InputError(f"{method} has no --density: {WITHOUT_DENSITY[method]}. Leave it out.")
     if tune and not finetune:
-        raise InputError("--tune changes the recipe of fine-tuning, and there is none. Add --finetune EPOCHS.")
+        raise InputError(
+            "--tune changes how a ticket is fine-tuned, but --finetune is 0: nothing is fine-tuned. Add --finetune EPOCHS."
+        )
     if tensorboard is not None:
         check_folder(tensorboard, "--tensorboard")
     density = (1.0 if method in WITHOUT_DENSITY else 0.1) if density is None else density

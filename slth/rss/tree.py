@@ -127,11 +127,11 @@ def _trees(problem: Problem, control: Control) -> Iterator[tuple[Tree, int]]:
 
 
 def expected_error(problem: Problem, seconds: float, control: Control) -> float:
-    """The error to expect of the tree that some seconds of one core allow; infinity where there is none.
+    """The error to expect of the best tree that fits an effort; infinity if no tree fits it.
 
     Args:
         problem: the instance.
-        seconds: the effort.
+        seconds: the effort, in seconds of one core.
         control: its limits.
     """
     if SHRINKING * problem.dimension > MOST:  # at once, because sorting a large instance takes as long as relax

@@ -11,7 +11,7 @@ holds the largest candidates, which lead, and the entries nearest to a bound, wh
 inverse loses its b rows by one symmetric update.
 
 Roofline, for an entry that is fixed among c, with 5b/4 candidates in J: 2.5·D² operations for A_J·(AᵀA)⁻¹, 2D² more
-when it is none of J, D² for the update, 2.5·cD for M, 2.5·cb for its step. From c = 4D to 9D/8 that is about 27·D³
+if it is not in J, D² for the update, 2.5·cD for M, 2.5·cb for its step. From c = 4D to 9D/8 that is about 27·D³
 operations, all but the last in products of matrices. Without blocks each entry would read the c × D candidates and the
 inverse, with two operations for 4 bytes: memory would set the speed, at a small part of that of products.
 """
