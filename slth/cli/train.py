@@ -104,9 +104,7 @@ def train(
     if density is not None and method in WITHOUT_DENSITY:
         raise InputError(f"{method} has no --density: {WITHOUT_DENSITY[method]}. Leave it out.")
     if tune and not finetune:
-        raise InputError(
-            "--tune changes how a ticket is fine-tuned, but --finetune is 0: nothing is fine-tuned. Add --finetune EPOCHS."
-        )
+        raise InputError("--tune needs fine-tuning, whose recipe it changes; got --finetune 0. Add --finetune EPOCHS.")
     if tensorboard is not None:
         check_folder(tensorboard, "--tensorboard")
     density = (1.0 if method in WITHOUT_DENSITY else 0.1) if density is None else density

@@ -78,7 +78,7 @@ def polish(problem: Problem, selected: BoolArray, control: Control) -> tuple[Boo
         order = rng.permutation(pool)
         halves = order[: len(order) // 2], order[len(order) // 2 :]
         changes = [_changes(vectors[half], selected[half]) for half in halves]
-        found, codes = _best_pair(changes[0], changes[1], residual, error, control.threads, problem)
+        found, codes = _best_pair(changes[0], changes[1], residual, error, control, problem)
         if codes is not None and found < error * (1 - 1e-9):
             for half, (_, members, _), code in zip(halves, changes, codes, strict=True):
                 flips = members[int(code)]
@@ -92,7 +92,7 @@ def polish(problem: Problem, selected: BoolArray, control: Control) -> tuple[Boo
 
 
 def _best_pair(
-    left: Changes, right: Changes, residual: FloatArray, error: float, threads: int, problem: Problem
+    left: Changes, right: Changes, residual: FloatArray, error: float, control: Control, problem: Problem
 ) -> tuple[float, npt.NDArray[np.int64] | None]:
     """The pair of changes, one of each half, whose sum is nearest to the residual.
 
@@ -108,10 +108,11 @@ def _best_pair(
         found, number = scan(
             grid, left[0][start::SCAN_PARTS], zero, residual, radius=error, tie=0.0, span=(0, 1), ties=ties,
             euclidean=problem.norm == "l2", sizes=None if problem.cardinality is None else sizes,
+            control=control,
         )  # fmt: skip
         return found, np.array([start + SCAN_PARTS * ties[0, 0], ties[0, 1]]) if number else None
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(control.threads) as pool:
         return min(pool.map(run, range(SCAN_PARTS)), key=lambda result: result[0])
 
 
