@@ -1,8 +1,9 @@
 """Extraction: a torch model becomes a target, whose linear maps a ticket replaces and whose other parts stay.
 
-The model is traced (:mod:`slth.networks.trace`). Convolutions and linear layers become linear maps
-(:class:`~slth.networks.linear_map.LinearMap`). A BatchNorm is folded into the map before it, or becomes a depthwise map
-by itself. Everything else stays as it is.
+The operations that the model really runs are recorded on an example input (:mod:`slth.networks.tracing`).
+Convolutions, linear layers and embeddings become linear maps (:class:`~slth.networks.linear_map.LinearMap`). A BatchNorm
+is folded into the map before it, or becomes a depthwise map by itself. Everything else stays as it is. The target is
+then run beside the model: a target that computes anything else is refused.
 """
 
 from __future__ import annotations
@@ -10,22 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.example import Range, check_example
-from slth.networks.folding import as_constant, as_float32, fold_norm, norm_as_map
-from slth.networks.graph import Ref, Step, rename_references
-from slth.networks.kept_module import KeptModule
+from slth.networks.folding import as_constant
+from slth.networks.graph import Step
+from slth.networks.kept_module import KeptModule, kept_layer, kept_leaf
 from slth.networks.linear_map import LinearMap
-from slth.networks.operations import REGISTRY
-from slth.networks.signs import map_signs
+from slth.networks.signs import Range, input_signs, map_signs
 from slth.networks.target import Target, as_recorded
-from slth.networks.trace import BATCH_NORMS, LINEAR_LAYERS, matching_class, trace
+from slth.networks.tracing.agreement import check_agreement
+from slth.networks.tracing.example import make_example
+from slth.networks.tracing.linear_layers import LinearLayers, find_linear_layers
+from slth.networks.tracing.guards import free_sizes
+from slth.networks.tracing.lowering import lower
+from slth.networks.tracing.program import record
+from slth.networks.tracing.wrappers import unwrap
 
 
 def extract(
@@ -39,11 +42,14 @@ def extract(
     """Extract the target from a model: its linear maps, and the graph that connects them.
 
     Args:
-        model: any module that ``torch.fx`` can trace. It may hold Conv1d/2d/3d (any stride, dilation, padding mode and
-            groups), Linear, BatchNorm, element-wise activations, pooling, additions, concatenations and reshapes. The
-            target computes what the model computes in evaluation mode, with float64 weights rounded to float32.
-        example_input: one input with its batch axis, or a tuple of them for a model of several inputs. The model and
-            its graph are run on it: values must lie within ``input_range``, and the outputs must agree.
+        model: any module that ``torch.export`` can record, with hooks and parametrisations as they are. It may hold
+            convolutions and transposed convolutions (any stride, dilation, padding mode and groups), linear layers,
+            products with stored matrices, embeddings, BatchNorm, attention, and what
+            :mod:`slth.networks.operations` lists. The target computes what the model computes in evaluation mode,
+            with float64 weights rounded to float32. DataParallel and ``torch.compile`` are unwrapped.
+        example_input: one input with its batch axis, or a tuple of them for a model of several inputs. The model is
+            recorded and checked on it; values must lie within ``input_range``. None derives an input from the first
+            layer, for a model of one input; ``Target.example_shapes`` then states its shape.
         input_range: (lo, hi) of the model's inputs, or a pair for each input by name; None if values of any sign may
             come. Non-negative inputs need only the positive sign group.
         only: names or patterns (``layer1.*``) of the linear layers to replace; None for all.
@@ -51,168 +57,89 @@ def extract(
 
     Returns:
         A :class:`Target`. A layer that is used several times is one map, and so are layers that share their weights.
-        ``coverage`` is the fraction of the trained numbers that the maps hold.
+        ``coverage`` is the fraction of the trained numbers that the maps hold. ``sizes`` says which sizes of the
+        inputs are fixed, and ``conditions`` what the others must satisfy.
 
     Raises:
         InputError: the model has parts that can be neither replaced nor kept (the message names all of them) or no
             linear layer; weights are empty, not finite or beyond float32; the example does not fit; the model
-            overwrites its input.
+            overwrites its input; or the target does not compute what the model computes (the message names the first
+            layer whose output differs).
 
     Source: dacunha2023
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
-    traced = trace(model)
-    modules = traced.modules
-    constants = {name: as_constant(name, value) for name, value in traced.constants.items()}
-    steps, maps = _find_linear_maps(_merge_shared_layers(traced.steps, modules), modules)
-    if not maps:
+    model = unwrap(model)
+    only = None if only is None else _patterns(only)
+    example = make_example(model, example_input, input_range)
+    program = record(example.model, example.inputs)
+    lowered = lower(program)
+    input_signs(lowered.steps, input_range)  # refuses a range that makes no sense
+    layers = find_linear_layers(lowered)
+    if not layers.maps:
         raise InputError("the target has no conv or linear layer: there is nothing to approximate. Check the model.")
-    left_out = _names_left_out(maps, only, skip)
-    kept = {
-        step.call: _kept_module(step.call, modules) for step in steps if step.kind == "module" and step.call not in maps
-    }
-    kept |= {name: _kept_linear_map(name, maps[name], modules) for name in left_out}
+    steps, kept = _leave_out(layers, _names_left_out(layers.maps, only, skip))
+    steps = _without_unused_constants(steps)
+    kept |= {path: kept_leaf(path, example.model) for path in program.leaves}
+    read = {step.call for step in steps if step.kind == "constant"}
+    constants = {name: as_constant(name, value) for name, value in lowered.constants.items() if name in read}
     signs = map_signs(steps, input_range, kept, constants)
+    sizes, conditions = free_sizes(program.sizes, program.guards, example.given)
     target = Target(
         steps=steps,
-        maps=tuple(replace(linear, signs=signs[name]) for name, linear in maps.items() if name not in kept),
+        maps=tuple(
+            replace(one, signs=signs[name])
+            for name, one in layers.maps.items()
+            if name in signs and name not in kept
+        ),
         modules=tuple(kept.values()),
         constants=constants,
         input_range=as_recorded(input_range),
+        sizes=sizes,
+        conditions=conditions,
+        example_shapes=example.shapes,
         binding="all",
     )
     try:
         target.hash()
     except TypeError as cause:
         raise InputError(f"the target cannot be written to a file: {cause}. Use plain numbers and tuples.") from cause
-    if example_input is not None:
-        check_example(model, target, example_input, input_range)
+    check_agreement(example, target, layers.places)
     return target
 
 
-def _merge_shared_layers(steps: tuple[Step, ...], modules: dict[str, nn.Module]) -> tuple[Step, ...]:
-    """The steps, with one name for all linear layers that hold the same parameters: they become one linear map."""
-    first_names: dict[Any, str] = {}
-    # A parametrised layer makes a new weight at every access. We keep each one alive, so that no later weight can get
-    # its id.
-    alive = []
-    merged = []
-    for step in steps:
-        module = modules.get(step.call) if step.kind == "module" else None
-        if isinstance(module, LINEAR_LAYERS):
-            tensors = module.weight, module.bias
-            alive.append(tensors)
-            key = (*map(id, tensors), str(_conv_options(module)), getattr(module, "groups", 1))
-            step = replace(step, call=first_names.setdefault(key, step.call))
-        merged.append(step)
-    return tuple(merged)
+def _patterns(names: Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
-def _find_linear_maps(
-    steps: tuple[Step, ...], modules: dict[str, nn.Module]
-) -> tuple[tuple[Step, ...], dict[str, LinearMap]]:
-    """The steps that remain when BatchNorms are folded, and the linear maps by path, in the order of first use."""
-    maps: dict[str, LinearMap] = {}
-    by_name = {step.name: step for step in steps}
-    folded: dict[str, str] = {}  # step of a folded BatchNorm → step of the layer that it is folded into
-    for step in steps:
-        module = modules.get(step.call) if step.kind == "module" else None
-        if isinstance(module, LINEAR_LAYERS) and step.call not in maps:
-            maps[step.call] = _linear_map(step.call, module)
-        elif isinstance(module, BATCH_NORMS):
-            before = by_name[step.args[0].name] if step.args and isinstance(step.args[0], Ref) else step
-            if before.call in maps and _used_only_together(before.call, step.call, steps):
-                if step.name not in folded:
-                    maps[before.call] = fold_norm(maps[before.call], step.call, module)
-                    folded[step.name] = before.name
-            elif step.call not in maps:
-                maps[step.call] = norm_as_map(step.call, module)
-    remaining = tuple(
-        replace(
-            step,
-            args=rename_references(step.args, folded),
-            options=rename_references(dict(step.options), folded),
-        )
-        for step in steps
-        if step.name not in folded
-    )
-    return remaining, maps
-
-
-def _used_only_together(linear: str, norm: str, steps: tuple[Step, ...]) -> bool:
-    """Whether both layers are used once, and only the BatchNorm reads the linear layer's output."""
-    linear_steps = [step for step in steps if step.call == linear]
-    norm_steps = [step for step in steps if step.call == norm]
-    readers = [step for step in steps if linear_steps and linear_steps[0].name in step.references()]
-    return len(linear_steps) == len(norm_steps) == len(readers) == 1 and readers[0] is norm_steps[0]
-
-
-def _linear_map(name: str, module: nn.Module) -> LinearMap:
-    weight, bias = module.weight, module.bias
-    assert isinstance(weight, torch.Tensor)
-    return LinearMap(
-        name=name,
-        kind="linear" if isinstance(module, nn.Linear) else "conv",
-        weight=as_float32(f"{name}.weight", weight),
-        bias=as_float32(f"{name}.bias", bias) if isinstance(bias, torch.Tensor) else None,
-        options=_conv_options(module),
-        groups=int(getattr(module, "groups", 1)),
-    )
-
-
-def _conv_options(module: nn.Module) -> dict[str, Any]:
-    return (
-        {}
-        if isinstance(module, nn.Linear)
-        else _read_options(module, ("stride", "padding", "dilation", "padding_mode"))
-    )
-
-
-def _names_left_out(maps: Mapping[str, LinearMap], only: Iterable[str] | None, skip: Iterable[str]) -> set[str]:
+def _names_left_out(maps: Mapping[str, LinearMap], only: list[str] | None, skip: Iterable[str]) -> set[str]:
     """Names of the linear maps that stay as they were trained."""
 
-    def matching(option: str, patterns: Iterable[str]) -> set[str]:
-        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    def matching(option: str, patterns: list[str]) -> set[str]:
         found = {pattern: {name for name in maps if fnmatchcase(name, pattern)} for pattern in patterns}
         unknown = [pattern for pattern, names in found.items() if not names]
         if unknown:
             raise InputError(f"{option} names no layer {unknown[0]!r}; expected some of {', '.join(maps)}.")
         return set().union(*found.values())
 
-    left_out = matching("skip", skip) | (set() if only is None else set(maps) - matching("only", only))
+    left_out = matching("skip", _patterns(skip)) | (set() if only is None else set(maps) - matching("only", only))
     if left_out == set(maps):
         raise InputError("only and skip leave no layer to replace. Name fewer in skip, or more in only.")
     return left_out
 
 
-def _kept_module(name: str, modules: dict[str, nn.Module]) -> KeptModule:
-    module = modules[name]
-    form = REGISTRY.modules[matching_class(module, *REGISTRY.modules) or type(module)]
-    present = {key: getattr(module, key) for key in form.tensors}
-    return KeptModule(
-        name=name,
-        type=form.module.__name__,
-        options=_read_options(module, form.options),
-        tensors={key: as_float32(f"{name}.{key}", value) for key, value in present.items() if value is not None},
+def _leave_out(layers: LinearLayers, names: set[str]) -> tuple[tuple[Step, ...], dict[str, KeptModule]]:
+    """The steps with the layers that are left out as they were, and these layers as kept modules by path."""
+    steps = tuple(
+        replace(layers.norms[step.call], name=step.name, args=step.args)
+        if step.kind == "module" and step.call in names and step.call in layers.norms
+        else step
+        for step in layers.steps
     )
+    kept = {name: kept_layer(one) for name, one in layers.maps.items() if name in names and name not in layers.norms}
+    return steps, kept
 
 
-def _kept_linear_map(name: str, linear: LinearMap, modules: dict[str, nn.Module]) -> KeptModule:
-    """A linear map that is left out, as it was trained; a BatchNorm folded into it stays folded."""
-    module = modules[name]
-    kept = _kept_module(name, modules)
-    if isinstance(module, BATCH_NORMS):
-        return kept
-    return replace(kept, tensors={"weight": linear.weight} | ({} if linear.bias is None else {"bias": linear.bias}))
-
-
-def _read_options(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _as_json(getattr(module, name)) for name in names}
-
-
-def _as_json(value: Any) -> Any:
-    """An option without what JSON lacks: a list for a tuple, a Python number for a numpy number."""
-    if isinstance(value, tuple):
-        return [_as_json(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value
+def _without_unused_constants(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps without those that read a tensor which no other step needs, such as the weight of a linear map."""
+    read = {name for step in steps for name in step.references()}
+    return tuple(step for step in steps if step.kind != "constant" or step.name in read)

@@ -6,57 +6,96 @@ depthwise 1×1 map.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from slth.errors import InputError
 from slth.networks.linear_map import Array, LinearMap
 
-Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NormNumbers:
+    """The numbers of a BatchNorm in evaluation mode.
+
+    Attributes:
+        name: path of the BatchNorm.
+        weight: γ, real (c,); None for ones.
+        bias: β, real (c,); None for zeros.
+        mean: running mean μ, real (c,).
+        var: running variance σ², real (c,).
+        eps: the e that is added to the variance.
+    """
+
+    name: str
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    mean: torch.Tensor
+    var: torch.Tensor
+    eps: float
+
+    def coefficients(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """Factor γ/√(σ² + e), mean μ and shift β, in float64 (c,).
+
+        Raises:
+            InputError: a running variance is negative, or the numbers have no values.
+        """
+        if self.var.is_meta:
+            raise InputError(
+                f"layer {self.name} (BatchNorm) has no values: it is on the meta device. Load the target first."
+            )
+        if bool((self.var < 0).any()):
+            raise InputError(
+                f"layer {self.name} (BatchNorm) must have a running variance ≥ 0; got {float(self.var.min()):.4g}. "
+                "Train or load the target again."
+            )
+        one, zero = torch.ones_like(self.var), torch.zeros_like(self.var)
+        gamma, beta, mean, var = (
+            tensor.detach().double().cpu().numpy()
+            for tensor in (
+                one if self.weight is None else self.weight,
+                zero if self.bias is None else self.bias,
+                self.mean,
+                self.var,
+            )
+        )
+        return gamma / np.sqrt(var + self.eps), mean, beta
 
 
-def fold_norm(before: LinearMap, name: str, norm: Norm) -> LinearMap:
+def fold_norm(before: LinearMap, norm: NormNumbers) -> LinearMap:
     r"""A linear map and the BatchNorm after it as one map, computed in float64.
 
     .. math:: y = γ \frac{W x + b − μ}{\sqrt{σ² + e}} + β
 
     Args:
         before: the linear map, with weight W and bias b.
-        name: path of the BatchNorm, for messages.
-        norm: the BatchNorm, with weight γ, bias β, running mean μ, running variance σ² and eps e.
+        norm: the BatchNorm, with one entry for each output of ``before``.
 
     Returns:
         The linear map x → y, under the name of ``before``.
 
     Raises:
-        InputError: the BatchNorm has another number of channels, or no usable statistics.
+        InputError: the BatchNorm has no usable statistics.
     """
-    if norm.num_features != before.channels[1]:
-        raise InputError(
-            f"layer {name} (BatchNorm) must have as many features as {before.name} has outputs, "
-            f"{before.channels[1]}; it has {norm.num_features}. Correct one of them."
-        )
-    factor, mean, beta = _norm_coefficients(name, norm)
+    factor, mean, beta = norm.coefficients()
     weight = before.weight.astype(np.float64) * factor.reshape(-1, *[1] * (before.weight.ndim - 1))
     bias = (0.0 if before.bias is None else before.bias.astype(np.float64)) - mean
     return replace(
         before,
-        weight=as_float32(f"{before.name}.weight after folding {name}", weight),
-        bias=as_float32(f"{before.name}.bias after folding {name}", bias * factor + beta),
+        weight=as_float32(f"{before.name}.weight after folding {norm.name}", weight),
+        bias=as_float32(f"{before.name}.bias after folding {norm.name}", bias * factor + beta),
     )
 
 
-def norm_as_map(name: str, norm: Norm) -> LinearMap:
+def norm_as_map(norm: NormNumbers, rank: int) -> LinearMap:
     """A BatchNorm as a linear map by itself: a depthwise 1×1 convolution, or a depthwise linear layer in 1-D.
 
     Args:
-        name: path of the BatchNorm.
         norm: the BatchNorm.
+        rank: number of axes of its input: 2 or 3 in 1-D, 4 in 2-D, 5 in 3-D.
 
     Returns:
         The linear map, with one group for each channel.
@@ -64,14 +103,14 @@ def norm_as_map(name: str, norm: Norm) -> LinearMap:
     Raises:
         InputError: the BatchNorm has no usable statistics.
     """
-    factor, mean, beta = _norm_coefficients(name, norm)
-    spatial_axes = 2 if isinstance(norm, nn.BatchNorm2d) else 3 if isinstance(norm, nn.BatchNorm3d) else 0
+    factor, mean, beta = norm.coefficients()
+    spatial_axes = max(rank - 2, 0) if rank > 3 else 0
     return LinearMap(
-        name=name,
+        name=norm.name,
         kind="conv" if spatial_axes else "linear",
-        weight=as_float32(f"{name}.weight", factor.reshape(-1, 1, *[1] * spatial_axes)),
-        bias=as_float32(f"{name}.bias", beta - mean * factor),
-        groups=norm.num_features,
+        weight=as_float32(f"{norm.name}.weight", factor.reshape(-1, 1, *[1] * spatial_axes)),
+        bias=as_float32(f"{norm.name}.bias", beta - mean * factor),
+        groups=len(factor),
     )
 
 
@@ -111,7 +150,7 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
     return rounded
 
 
-def as_constant(name: str, value: object) -> npt.NDArray[Any]:
+def as_constant(name: str, value: torch.Tensor) -> npt.NDArray[Any]:
     """A parameter or buffer that the graph reads directly, as an array.
 
     Args:
@@ -119,40 +158,14 @@ def as_constant(name: str, value: object) -> npt.NDArray[Any]:
         value: the tensor.
 
     Returns:
-        float32 for real numbers; integers and booleans keep their type.
+        float32 for real numbers, which may be infinite, as in masks; integers and booleans keep their type.
 
     Raises:
-        InputError: the value is not a tensor, or float32 cannot hold its numbers.
+        InputError: float32 cannot hold the numbers.
     """
-    if not isinstance(value, torch.Tensor):
-        raise InputError(f"{name} must be a tensor to be read by the graph; got {type(value).__name__}. Register it.")
+    if value.is_floating_point() and not value.is_meta and bool(value.isinf().any()):
+        as_float32(name, torch.where(value.isinf(), 0, value))
+        return value.detach().cpu().to(torch.float32).numpy()
     if value.is_floating_point() or value.is_complex():
         return as_float32(name, value)
     return np.asarray(value.detach().cpu().numpy())
-
-
-def _norm_coefficients(name: str, norm: Norm) -> tuple[npt.NDArray[np.float64], ...]:
-    """Factor γ/√(σ² + e), mean μ and shift β, in float64 (c,)."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise InputError(
-            f"layer {name} (BatchNorm) must have running statistics to be folded; it has none. "
-            "Train it with track_running_stats=True."
-        )
-    if norm.running_var.is_meta:
-        raise InputError(f"layer {name} (BatchNorm) has no values: it is on the meta device. Load the target first.")
-    if bool((norm.running_var < 0).any()):
-        raise InputError(
-            f"layer {name} (BatchNorm) must have a running variance ≥ 0; got {float(norm.running_var.min()):.4g}. "
-            "Train or load the target again."
-        )
-    one, zero = torch.ones_like(norm.running_var), torch.zeros_like(norm.running_var)
-    gamma, beta, mean, var = (
-        tensor.detach().double().cpu().numpy()
-        for tensor in (
-            one if norm.weight is None else norm.weight,
-            zero if norm.bias is None else norm.bias,
-            norm.running_mean,
-            norm.running_var,
-        )
-    )
-    return gamma / np.sqrt(var + norm.eps), mean, beta

@@ -11,6 +11,7 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks.operations import ATTRIBUTES, REGISTRY
+from slth.networks.sizes import Sizes, check_sizes
 
 STEP_KINDS = ("input", "constant", "module", "function", "method", "output")
 
@@ -94,18 +95,28 @@ class GraphNetwork(nn.Module):
         steps: what is computed, in order.
         modules: path → module.
         constants: name → tensor.
+        sizes: name of an input → its sizes, with None for a free one; an input that is not there is not checked.
+        conditions: conditions on the sizes.
     """
 
     def __init__(
-        self, steps: tuple[Step, ...], modules: Mapping[str, nn.Module], constants: Mapping[str, torch.Tensor]
+        self,
+        steps: tuple[Step, ...],
+        modules: Mapping[str, nn.Module],
+        constants: Mapping[str, torch.Tensor],
+        sizes: Sizes | None = None,
+        conditions: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
+        self.network_sizes = dict(sizes or {})
+        self.network_conditions = conditions
         # The prefix keeps these names apart from those of a model's layers, which may be called "steps" or "inputs".
         self.network_steps = steps
         self.network_inputs = tuple(step for step in steps if step.kind == "input")
         self.network_constants = nn.Module()
         self.network_constant_names = {path: f"constant{i}" for i, path in enumerate(constants)}
-        for path, module in modules.items():
+        # A module comes before those whose path begins with its own.
+        for path, module in sorted(modules.items(), key=lambda one: one[0].count(".")):
             container, name = _make_container(self, path)
             container.add_module(name, module)
         for path, value in constants.items():
@@ -124,9 +135,29 @@ class GraphNetwork(nn.Module):
             What the network returns: a tensor, or a container of tensors.
 
         Raises:
-            InputError: an input is missing, or there is one that the network does not take.
+            InputError: an input is missing, there is one that the network does not take, or a size is another one
+                than the network takes.
         """
-        values = self._bind_inputs(args, options)
+        return self.run(args, {}, options)
+
+    def run(self, args: tuple[Any, ...], values: dict[str, Any], options: Mapping[str, Any] | None = None) -> Any:
+        """Run the steps, and keep the value of each.
+
+        Args:
+            args: inputs by position.
+            values: gets name of a step → its value.
+            options: inputs by name.
+
+        Returns:
+            What the network returns.
+
+        Raises:
+            InputError: as when the network is called.
+        """
+        values |= self._bind_inputs(args, dict(options or {}))
+        if self.network_sizes:
+            shapes = {name: values[name].shape for name in self.network_sizes if hasattr(values[name], "shape")}
+            check_sizes(self.network_sizes, self.network_conditions, shapes)
         for step in self.network_steps:
             if step.kind == "input":
                 continue

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from slth.networks.linear_map import as_arguments
+from slth.networks.folding import as_float32
+from slth.networks.linear_map import LinearMap, as_arguments
 from slth.networks.operations import REGISTRY
 
 
@@ -57,3 +59,48 @@ class KeptModule:
     def describe(self) -> dict[str, Any]:
         """The module as JSON, without its tensors."""
         return {"name": self.name, "type": self.type, "options": self.options, "tensors": sorted(self.tensors)}
+
+
+def kept_layer(linear: LinearMap) -> KeptModule:
+    """A linear map that is left out of the search, as it was trained; a BatchNorm folded into it stays folded.
+
+    Args:
+        linear: the linear map.
+    """
+    tensors = {"weight": linear.torch_weight} | ({} if linear.bias is None else {"bias": linear.bias})
+    c_in, c_out = linear.channels
+    if linear.kind == "linear":
+        return KeptModule(
+            name=linear.name, type="Linear", options={"in_features": c_in, "out_features": c_out}, tensors=tensors
+        )
+    kind = "Conv" if linear.kind == "conv" else "ConvTranspose"
+    options = {"in_channels": c_in, "out_channels": c_out, "kernel_size": list(linear.kernel), "groups": linear.groups}
+    return KeptModule(
+        name=linear.name, type=f"{kind}{len(linear.kernel)}d", options=options | linear.options, tensors=tensors
+    )
+
+
+def kept_leaf(path: str, model: nn.Module) -> KeptModule:
+    """A module of a registered operation, as it was trained.
+
+    Args:
+        path: path of the module.
+        model: the model that holds it.
+    """
+    module = model.get_submodule(path)
+    form = next(one for cls, one in REGISTRY.modules.items() if isinstance(module, cls)
+                and type(module).forward is cls.forward)  # fmt: skip
+    present = {name: getattr(module, name) for name in form.tensors}
+    return KeptModule(
+        name=path,
+        type=form.module.__name__,
+        options={name: _as_json(getattr(module, name)) for name in form.options},
+        tensors={name: as_float32(f"{path}.{name}", value) for name, value in present.items() if value is not None},
+    )
+
+
+def _as_json(value: Any) -> Any:
+    """An option without what JSON lacks: a list for a tuple, a Python number for a numpy number."""
+    if isinstance(value, tuple):
+        return [_as_json(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -15,19 +15,21 @@ from slth.errors import InputError
 from slth.networks.structure import STRUCTURES
 
 Array = npt.NDArray[np.float32]
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearMap:
-    """One convolution or linear layer of the target.
+    """One convolution, transposed convolution or linear layer of the target.
 
     Attributes:
         name: path of the layer in the model.
-        kind: ``conv`` or ``linear``.
+        kind: ``conv``, ``conv_transpose`` or ``linear``.
         weight: float32 (c_out, c_in/groups, d, …) with one to three d's for a convolution, (c_out, c_in/groups) for a
             linear layer. All entries are NaN in a ticket that was loaded without its target.
         bias: float32 (c_out,), or None.
-        options: stride, padding, dilation and padding_mode of a convolution; empty for a linear layer.
+        options: stride, padding, dilation and padding_mode of a convolution, and output_padding of a transposed one;
+            empty for a linear layer.
         signs: which signs the layer's inputs can have: ``+``, ``-`` or ``+-``.
         groups: number of groups of channels; an output channel sees only the input channels of its group. With c_in
             groups the layer is depthwise.
@@ -115,9 +117,30 @@ class LinearMap:
             module = nn.Linear(c_in, c_out, bias=False)
         else:
             module = conv_like(self, c_in)
-        module.weight = nn.Parameter(torch.from_numpy(self.weight.copy()).reshape(module.weight.shape))
+        module.weight = nn.Parameter(torch.from_numpy(self.torch_weight.copy()).reshape(module.weight.shape))
         module.bias = None if self.bias is None else nn.Parameter(torch.from_numpy(self.bias.copy()))
-        return module if self.kind == "conv" or self.groups == 1 else Pointwise(module)
+        return module if self.kind != "linear" or self.groups == 1 else Pointwise(module)
+
+    @property
+    def torch_weight(self) -> Array:
+        """The weight as torch's layer holds it: a transposed convolution has its inputs on the first axis."""
+        return in_torch_order(self, self.weight)
+
+
+def in_torch_order(linear: LinearMap, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A weight (c_out, c/groups, …) in the order of the axes that torch's layer has.
+
+    Args:
+        linear: the linear map whose kind and groups count.
+        weight: any number c of inputs, as of a block with hidden channels.
+
+    Returns:
+        (c, c_out/groups, …) for a transposed convolution, the weight itself otherwise.
+    """
+    if linear.kind != "conv_transpose":
+        return weight
+    parts = weight.reshape(linear.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    return np.ascontiguousarray(parts.reshape(-1, parts.shape[2], *weight.shape[2:]))
 
 
 class Pointwise(nn.Module):
@@ -137,7 +160,7 @@ class Pointwise(nn.Module):
         return out
 
 
-def conv_like(linear: LinearMap, channels: int) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
+def conv_like(linear: LinearMap, channels: int) -> Convolution:
     """A convolution with the outputs, kernel, options and groups of a linear map, and without a bias.
 
     Args:
@@ -147,8 +170,10 @@ def conv_like(linear: LinearMap, channels: int) -> nn.Conv1d | nn.Conv2d | nn.Co
     Returns:
         The module, on the meta device, where it takes no memory.
     """
-    kind: Any = (nn.Conv1d, nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(linear.kernel)]
-    conv: nn.Conv1d | nn.Conv2d | nn.Conv3d = kind(
+    kinds: Any = (nn.Conv1d, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    if linear.kind == "conv_transpose":
+        kinds = (nn.ConvTranspose1d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    conv: Convolution = kinds[len(linear.kernel)](
         channels,
         linear.channels[1],
         linear.kernel or (1,),

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slth.errors import InputError
-from slth.networks.example import Range
 from slth.networks.graph import Step
 from slth.networks.kept_module import KeptModule
 from slth.networks.operations import REGISTRY
+
+Range = tuple[float, float]
 
 
 def map_signs(
@@ -69,14 +70,14 @@ def propagate_signs(
             kept = modules.get(step.call)
             rule = "any"
             if kept and not _has_negative_parameter(kept.options):
-                rule = REGISTRY.get("module", kept.type).signs
+                rule = REGISTRY.get("module", kept.type).sign_rule(kept.options)
             signs[step.name] = _apply_rule(rule, given, ())
         elif step.kind != "output":
             operation = REGISTRY.get(step.kind, step.call)
             numbers = (*step.args, *step.options.values()) if operation.operands else ()
             # A negative number among the arguments may be a parameter, such as the α of ELU given by position.
             negative = not numbers and any(isinstance(value, float) and value < 0 for value in step.args)
-            rule = "any" if negative or _has_negative_parameter(step.options) else operation.signs
+            rule = "any" if negative or _has_negative_parameter(step.options) else operation.sign_rule(step.options)
             signs[step.name] = _apply_rule(rule, given, numbers if rule in ("keep", "product") else ())
     return signs
 

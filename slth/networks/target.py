@@ -17,6 +17,7 @@ from slth.networks.graph import GraphNetwork, Step
 from slth.networks.kept_module import KeptModule
 from slth.networks.layer_specs import layer_specs
 from slth.networks.linear_map import Array, LinearMap
+from slth.networks.sizes import Sizes, check_condition
 from slth.theory.composition import LayerSpec
 
 
@@ -32,6 +33,10 @@ class Target:
         constants: name → parameter or buffer that a step reads directly; these stay too.
         input_range: (lo, hi) of the inputs, or name of an input → its (lo, hi), as the signs of the maps were computed
             for; None when inputs can have any sign.
+        sizes: name of an input → its sizes, with None for a free one. It is empty in files of format version 3.
+        conditions: conditions on the sizes under which the steps are the network's, such as ``x[2] % 2 == 0``.
+        example_shapes: shape of each input of the example, without its batch axis; () where it is not known. It is not
+            part of the description.
         binding: what is known to belong to the weights, because it was extracted with them or because their file states
             a hash of both: ``all``, ``graph`` (all but the input range) or ``nothing``. It is not part of the
             description.
@@ -42,6 +47,9 @@ class Target:
     modules: tuple[KeptModule, ...] = ()
     constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     input_range: Any = None
+    sizes: Sizes = field(default_factory=dict)
+    conditions: tuple[str, ...] = ()
+    example_shapes: tuple[tuple[int, ...], ...] = ()
     binding: str = "nothing"
 
     @property
@@ -99,13 +107,17 @@ class Target:
 
     def describe(self) -> dict[str, Any]:
         """The target as JSON, without its weights."""
-        return {
+        described: dict[str, Any] = {
             "steps": [step.describe() for step in self.steps],
             "maps": [linear.describe() for linear in self.maps],
             "modules": [module.describe() for module in self.modules],
             "constants": sorted(self.constants),
             "input_range": self.input_range,
         }
+        if self.sizes:
+            described["sizes"] = {name: list(sizes) for name, sizes in self.sizes.items()}
+            described["conditions"] = list(self.conditions)
+        return described
 
     def kept_tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Path → tensor, for every tensor that stays."""
@@ -152,6 +164,8 @@ class Target:
             modules=modules,
             constants=constants,
             input_range=as_recorded(data["input_range"]),
+            sizes={str(name): _as_sizes(sizes) for name, sizes in data.get("sizes", {}).items()},
+            conditions=_as_conditions(data.get("conditions", [])),
         )
 
 
@@ -160,6 +174,20 @@ def as_recorded(input_range: Any) -> Any:
     if isinstance(input_range, Mapping):
         return {name: as_recorded(one) for name, one in input_range.items()}
     return None if input_range is None else tuple(float(value) for value in input_range)
+
+
+def _as_sizes(sizes: Any) -> tuple[int | None, ...]:
+    """The sizes of an input from a file: positive whole numbers, and None for free ones."""
+    if any(one is not None and (type(one) is not int or one < 0) for one in sizes):
+        raise ValueError(f"{sizes!r} are no sizes of an input")
+    return tuple(sizes)
+
+
+def _as_conditions(conditions: Any) -> tuple[str, ...]:
+    """Conditions on sizes from a file, each of which is of the grammar."""
+    for text in conditions:
+        check_condition(text)
+    return tuple(conditions)
 
 
 def _check_steps(steps: tuple[Step, ...], modules: set[str]) -> None:
@@ -189,4 +217,4 @@ def assemble(target: Target, build: Callable[[LinearMap], nn.Module]) -> GraphNe
     modules = {linear.name: build(linear) for linear in target.maps}
     modules |= {module.name: module.build() for module in target.modules}
     constants = {name: torch.from_numpy(values.copy()) for name, values in target.constants.items()}
-    return GraphNetwork(target.steps, modules, constants)
+    return GraphNetwork(target.steps, modules, constants, target.sizes, target.conditions)

@@ -15,7 +15,7 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks import extract, models
-from slth.networks.example import Range
+from slth.networks.signs import Range
 
 # Name → (function that builds the model, shape of an input without its batch axis, number of linear maps).
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {

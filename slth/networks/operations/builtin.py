@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from slth.networks.operations import functions
 from slth.networks.operations.operation import (
     Addition,
     Average,
@@ -25,10 +27,19 @@ from slth.networks.operations.operation import (
     Rearrangement,
     Relu,
     Scaling,
+    SignFunction,
     SizeOnly,
 )
 
-_SOURCES = {"operator": operator, "builtins": builtins, "torch": torch, "functional": functional}
+_SOURCES = {
+    "operator": operator,
+    "builtins": builtins,
+    "math": math,
+    "torch": torch,
+    "linalg": torch.linalg,
+    "functional": functional,
+    "slth": functions,
+}
 
 _POOL = ("kernel_size", "stride", "padding")
 _MAX = (*_POOL, "dilation", "ceil_mode")
@@ -46,7 +57,9 @@ _PADS: dict[str, Any] = {"relaxation": Rearrangement(pads=True), **_CONTRACTS}
 _IDLE: dict[str, Any] = {"relaxation": Identity(), "shares_memory": True, **_CONTRACTS}
 
 
-def _op(name: str, signs: str, *modules: ModuleForm, functions: str = "", methods: str = "", **rest: Any) -> Operation:
+def _op(
+    name: str, signs: str | SignFunction, *modules: ModuleForm, functions: str = "", methods: str = "", **rest: Any
+) -> Operation:
     """A row of the table; functions (by their names in files) and methods are listed with spaces between them."""
     found = {}
     for path in functions.split():
@@ -71,7 +84,27 @@ def _average_lipschitz(options: Mapping[str, Any]) -> float | None:
 
 
 def _leaky_relu_lipschitz(options: Mapping[str, Any]) -> float | None:
-    return max(1.0, abs(float(options["negative_slope"])))
+    return max(1.0, abs(float(options.get("negative_slope", 0.01))))
+
+
+def _clamp_signs(options: Mapping[str, Any]) -> str:
+    """Never negative if the lower end is not; the signs of the input if zero lies between the ends."""
+    low, high = (next((options[name] for name in names if options.get(name) is not None), default)
+                 for names, default in ((("min_val", "min"), None), (("max_val", "max"), None)))  # fmt: skip
+    if isinstance(low, int | float) and low >= 0:
+        return "plus"
+    between = all(isinstance(one, int | float | None) for one in (low, high)) and (low or 0) <= 0 <= (high or 0)
+    return "keep" if between and not (low is None and high is None) else "any"
+
+
+def _pad_signs(options: Mapping[str, Any]) -> str:
+    """The signs of the input, unless a number other than zero is put around it."""
+    return "keep" if options.get("mode", "constant") != "constant" or not options.get("value") else "any"
+
+
+def _interpolation_signs(options: Mapping[str, Any]) -> str:
+    """The signs of the input, unless cubic interpolation overshoots."""
+    return "any" if options.get("mode") == "bicubic" else "keep"
 
 
 def _max_pool(axes: int, pool: type[nn.Module], adaptive: type[nn.Module]) -> tuple[Operation, ...]:
@@ -135,20 +168,28 @@ ACTIVATIONS = (
     _op("softshrink", "keep", _form(nn.Softshrink, "lambd"), functions="functional.softshrink"),
     _op("leaky_relu", "any", _form(nn.LeakyReLU, "negative_slope"), functions="functional.leaky_relu",
         relaxation=LeakyRelu(), lipschitz=_leaky_relu_lipschitz, keeps_zero=True),
-    _op("hardtanh", "any", _form(nn.Hardtanh, "min_val", "max_val"), functions="functional.hardtanh",
+    _op("hardtanh", _clamp_signs, _form(nn.Hardtanh, "min_val", "max_val"), functions="functional.hardtanh",
         relaxation=Clamp(-1.0, 1.0), lipschitz=1.0),
     _op("threshold", "any", _form(nn.Threshold, "threshold", "value"), functions="functional.threshold"),
     _op("logsigmoid", "any", _form(nn.LogSigmoid), functions="functional.logsigmoid",
         relaxation=Monotone((0.0, 1.0)), lipschitz=1.0),
-    _op("prelu", "any", _form(nn.PReLU, "num_parameters", tensors=("weight",))),
+    _op("prelu", "any", _form(nn.PReLU, "num_parameters", tensors=("weight",)), functions="torch.prelu"),
+    _op("glu", "any", functions="functional.glu"),
+    _op("erf", "keep", functions="torch.erf", relaxation=Monotone((0.0, 1.1284)), lipschitz=1.1284, keeps_zero=True),
 )  # fmt: skip
 
 NORMALISATIONS = (
     _op("softmax", "plus", _form(nn.Softmax, "dim"), functions="torch.softmax functional.softmax", methods="softmax"),
     _op("log_softmax", "any", _form(nn.LogSoftmax, "dim"), functions="torch.log_softmax functional.log_softmax",
         methods="log_softmax"),
-    _op("layer_norm", "any", _form(nn.LayerNorm, "normalized_shape", "eps", "elementwise_affine", tensors=_AFFINE)),
-    _op("group_norm", "any", _form(nn.GroupNorm, "num_groups", "num_channels", "eps", "affine", tensors=_AFFINE)),
+    _op("layer_norm", "any", _form(nn.LayerNorm, "normalized_shape", "eps", "elementwise_affine", tensors=_AFFINE),
+        functions="torch.layer_norm"),
+    _op("group_norm", "any", _form(nn.GroupNorm, "num_groups", "num_channels", "eps", "affine", tensors=_AFFINE),
+        functions="torch.group_norm"),
+    _op("instance_norm", "any", functions="torch.instance_norm"),
+    _op("batch_norm", "any", functions="torch.batch_norm"),
+    _op("rms_norm", "any", functions="functional.rms_norm"),
+    _op("vector_norm", "plus", functions="linalg.vector_norm"),
     *(_op(f"instance_norm{axes}d", "any", _form(norm, *_NORM, tensors=_STATISTICS))
       for axes, norm in enumerate((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), start=1)),
     _op("local_response_norm", "keep", _form(nn.LocalResponseNorm, "size", "alpha", "beta", "k"),
@@ -173,7 +214,7 @@ PADDING = (
     *_padding(nn.ZeroPad3d, nn.ReflectionPad3d, nn.ReplicationPad3d, nn.CircularPad3d),
     *(_op(pad.__name__.lower(), "any", _form(pad, "padding", "value"), relaxation=Rearrangement(pads=True))
       for pad in (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)),
-    _op("pad", "any", functions="functional.pad", relaxation=Rearrangement(pads=True)),
+    _op("pad", _pad_signs, functions="functional.pad", relaxation=Rearrangement(pads=True)),
 )  # fmt: skip
 
 SHAPES = (
@@ -190,13 +231,23 @@ SHAPES = (
     *(_op(name, "keep", functions=f"torch.{name}", **_EXACT) for name in ("stack", "tile", "conj")),
     _op("cat", "keep", functions="torch.cat torch.concat torch.concatenate", **_EXACT),
     _op("repeat", "keep", methods="repeat", **_EXACT),
+    *_function_and_method("gather index_select masked_select"),
+    *(_op(name, "keep", functions=f"torch.{name}") for name in ("select_scatter", "slice_scatter", "index_put")),
+    *(_op(name, "keep", functions=f"functional.{name}") for name in ("unfold", "fold")),
+    *(_op(name, "keep", functions=f"torch.{name}") for name in ("tril", "triu")),
+    _op("where", "any", functions="torch.where"),
+    _op("masked_fill", "any", functions="torch.masked_fill", methods="masked_fill"),
+    _op("meshgrid", "any", functions="torch.meshgrid"),
+    _op("arange", "any", functions="slth.arange"),
+    _op("full", "any", functions="slth.full"),
+    _op("one_hot", "plus", functions="slth.one_hot"),
     _op("pixel_shuffle", "keep", _form(nn.PixelShuffle, "upscale_factor"),
         functions="torch.pixel_shuffle functional.pixel_shuffle", **_EXACT),
     _op("pixel_unshuffle", "keep", _form(nn.PixelUnshuffle, "downscale_factor"),
         functions="torch.pixel_unshuffle functional.pixel_unshuffle", **_EXACT),
     _op("channel_shuffle", "keep", _form(nn.ChannelShuffle, "groups"), functions="torch.channel_shuffle", **_EXACT),
     _op("upsampling_nearest2d", "keep", _form(nn.UpsamplingNearest2d, "size", "scale_factor"), **_EXACT),
-    _op("interpolate", "any", _form(nn.Upsample, "size", "scale_factor", "mode", "align_corners"),
+    _op("interpolate", _interpolation_signs, _form(nn.Upsample, "size", "scale_factor", "mode", "align_corners"),
         functions="functional.interpolate"),
     *(_op(name, "plus", methods=name, relaxation=SizeOnly()) for name in ("size", "dim", "numel")),
     _op("getattr", "any", functions="builtins.getattr", relaxation=SizeOnly()),
@@ -205,6 +256,7 @@ SHAPES = (
 IDLE = (
     _op("identity", "keep", _form(nn.Identity), **_VIEW),
     _op("float", "keep", methods="float", **_IDLE),
+    _op("to", "keep", methods="to"),
     _dropout("dropout", nn.Dropout, "torch.dropout functional.dropout"),
     _dropout("dropout1d", nn.Dropout1d, "functional.dropout1d"),
     _dropout("dropout2d", nn.Dropout2d, "functional.dropout2d"),
@@ -225,18 +277,39 @@ ARITHMETIC = (
     _op("pos", "keep", functions="operator.pos", **_EXACT),
     *(_op(name, "any", functions=f"operator.{name}") for name in ("floordiv", "mod")),
     _op("pow", "any", functions="operator.pow torch.pow", methods="pow"),
-    _op("clamp", "any", functions="torch.clamp torch.clip", methods="clamp clip"),
+    _op("clamp", _clamp_signs, functions="torch.clamp torch.clip", methods="clamp clip"),
+    _op("clamp_min", _clamp_signs, functions="torch.clamp_min"),
+    _op("clamp_max", "any", functions="torch.clamp_max"),
     *_function_and_method("abs exp square sqrt", "plus"),
-    *_function_and_method("log rsqrt", "any"),
-    *(_op(name, "any", functions=f"torch.{name}") for name in ("sin", "cos")),
+    *_function_and_method("log rsqrt prod", "any"),
+    *(_op(name, "any", functions=f"torch.{name}") for name in ("sin", "cos", "tan", "atan", "expm1", "log1p")),
+    *(_op(name, "keep", functions=f"torch.{name}") for name in ("floor", "ceil", "round", "trunc", "sign", "cumsum")),
+    *(_op(name, "plus", functions=f"torch.{name}") for name in ("std", "var", "argmax", "argmin", "isnan", "isinf")),
+    *(_op(name, "any", functions=f"torch.{name}") for name in ("max", "min", "topk", "sort", "logsumexp", "var_mean")),
+    *(_op(name, "plus", functions=f"operator.{name} torch.{name}") for name in ("eq", "ne", "lt", "le", "gt", "ge")),
+    *(_op(name, "plus", functions=f"torch.{name}") for name in (
+        "logical_and", "logical_or", "logical_not", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_not", "any",
+        "all")),
+    *(_op(name, "product", functions=f"torch.{name}")
+      for name in ("matmul", "bmm", "mm", "einsum", "outer", "mv", "dot")),
+    *(_op(name, "any", functions=f"torch.{name}") for name in ("baddbmm", "addmm", "addcmul", "lerp")),
+    _op("attention", "any", functions="functional.scaled_dot_product_attention"),
+    # Arithmetic of sizes.
+    *(_op(f"integer_{name}", "any", functions=f"math.{name}") for name in ("floor", "ceil", "trunc")),
+    *(_op(name, "any", functions=f"torch.{name}")
+      for name in ("sym_max", "sym_min", "sym_int", "sym_float", "sym_not", "sym_ite", "sym_sum")),
 )  # fmt: skip
 
 # Linear maps that were left out of the search. Certificates need no relaxation for the convolutions and linear layers:
 # they treat them as linear maps.
 LINEAR_MAPS = (
-    *(_op(f"conv{axes}d", "any", _form(conv, *_CONV, tensors=_AFFINE))
+    *(_op(f"conv{axes}d", "any", _form(conv, *_CONV, tensors=_AFFINE), functions=f"torch.conv{axes}d")
       for axes, conv in enumerate((nn.Conv1d, nn.Conv2d, nn.Conv3d), start=1)),
-    _op("linear", "any", _form(nn.Linear, "in_features", "out_features", tensors=_AFFINE)),
+    *(_op(f"conv_transpose{axes}d", "any", _form(conv, *_CONV, "output_padding", tensors=_AFFINE),
+          functions=f"torch.conv_transpose{axes}d")
+      for axes, conv in enumerate((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), start=1)),
+    _op("linear", "any", _form(nn.Linear, "in_features", "out_features", tensors=_AFFINE),
+        functions="functional.linear"),
     *(_op(f"batch_norm{axes}d", "any", _form(norm, *_NORM, tensors=_STATISTICS))
       for axes, norm in enumerate((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), start=1)),
 )  # fmt: skip

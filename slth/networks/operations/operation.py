@@ -151,6 +151,8 @@ class ModuleForm:
     tensors: tuple[str, ...] = ()
 
 
+# From the options of a step or module to a sign rule.
+SignFunction = Callable[[Mapping[str, Any]], str]
 LipschitzFunction = Callable[[Mapping[str, Any]], float | None]
 
 
@@ -160,7 +162,7 @@ class Operation:
 
     Attributes:
         name: unique name, for messages.
-        signs: the sign rule, one of ``SIGN_RULES``.
+        signs: the sign rule, one of ``SIGN_RULES``, or a function from the options of a step or module to one.
         modules: module classes that compute the operation φ.
         functions: name in a file → function that computes φ.
         methods: names of tensor methods that compute φ.
@@ -175,7 +177,7 @@ class Operation:
     """
 
     name: str
-    signs: str
+    signs: str | SignFunction
     modules: tuple[ModuleForm, ...] = ()
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     methods: tuple[str, ...] = ()
@@ -186,9 +188,14 @@ class Operation:
     keeps_zero: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(f"signs of {self.name}", self.signs, SIGN_RULES)
+        if not callable(self.signs):
+            check_choice(f"signs of {self.name}", self.signs, SIGN_RULES)
         if not (self.modules or self.functions or self.methods):
             raise InputError(f"operation {self.name} must have a module, a function or a method; got none. Add one.")
+
+    def sign_rule(self, options: Mapping[str, Any]) -> str:
+        """The sign rule of a step or module with given options, one of ``SIGN_RULES``."""
+        return self.signs(options) if callable(self.signs) else self.signs
 
     def lipschitz_constant(self, options: Mapping[str, Any]) -> float | None:
         """The Lipschitz constant in the maximum norm of a module with given options; None if unknown."""

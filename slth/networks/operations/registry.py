@@ -61,6 +61,14 @@ class Registry:
         self._by_method.update(dict.fromkeys(operation.methods, operation))
         return operation
 
+    @property
+    def own_modules(self) -> tuple[type[nn.Module], ...]:
+        """The module classes of operations that are not built in."""
+        built_in = {one.name for one in BUILTIN}
+        return tuple(
+            form.module for one in self.operations.values() if one.name not in built_in for form in one.modules
+        )
+
     def remove(self, name: str) -> None:
         """Forget an operation and all its forms."""
         operation = self.operations.pop(name)
