@@ -24,8 +24,8 @@ from slth.networks.signs import Range, input_signs, map_signs
 from slth.networks.target import Target, as_recorded
 from slth.networks.tracing.agreement import check_agreement
 from slth.networks.tracing.example import make_example
-from slth.networks.tracing.linear_layers import LinearLayers, find_linear_layers
 from slth.networks.tracing.guards import free_sizes
+from slth.networks.tracing.linear_layers import LinearLayers, find_linear_layers
 from slth.networks.tracing.lowering import lower
 from slth.networks.tracing.program import record
 from slth.networks.tracing.wrappers import unwrap
@@ -87,9 +87,7 @@ def extract(
     target = Target(
         steps=steps,
         maps=tuple(
-            replace(one, signs=signs[name])
-            for name, one in layers.maps.items()
-            if name in signs and name not in kept
+            replace(one, signs=signs[name]) for name, one in layers.maps.items() if name in signs and name not in kept
         ),
         modules=tuple(kept.values()),
         constants=constants,

@@ -12,10 +12,10 @@ from torch import nn
 
 from slth.environment import environment
 from slth.errors import InputError, check_choice, check_int, check_positive
-from slth.networks.signs import Range
 from slth.networks.extract import extract
 from slth.networks.graph import GraphNetwork
 from slth.networks.parent_sizes import make_parent
+from slth.networks.signs import Range
 from slth.networks.structure import STRUCTURES
 from slth.networks.target import Target
 from slth.progress import Progress

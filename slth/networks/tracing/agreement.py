@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
+from slth.networks.sizes import evaluate
 from slth.networks.target import Target
 from slth.networks.tracing.example import Example, draw, run
-from slth.networks.sizes import evaluate
 
 # Largest difference allowed between an output of the target and one of the model: so much of the output's standard
 # deviation, and so much of its largest entry. Both compute in float32, and may add in another order.

@@ -102,9 +102,7 @@ def _as_float32(model: nn.Module) -> nn.Module:
         ) from cause
 
 
-def _check(
-    example: Any, input_range: Range | Mapping[str, Range] | None, names: list[str]
-) -> tuple[torch.Tensor, ...]:
+def _check(example: Any, input_range: Range | Mapping[str, Range] | None, names: list[str]) -> tuple[torch.Tensor, ...]:
     """The example as a tuple of tensors on the CPU, if it can be one."""
     examples = example if isinstance(example, tuple) else (example,)
     checked = []

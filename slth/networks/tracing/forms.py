@@ -15,7 +15,7 @@ from slth.networks.operations import REGISTRY
 
 # Arguments that say where a tensor lies and how, and not what it holds.
 _PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy", "implicit", "half_to_float",
-           "cudnn_enable", "cudnn_enabled", "generate_vmap_rule")  # fmt: skip
+           "cudnn_enable", "generate_vmap_rule")  # fmt: skip
 # Arguments that stay positional; the others get their names.
 _POSITIONAL = ("self", "input", "other", "tensors", "exponent", "query", "key", "mat1", "mat2", "batch1", "batch2",
                "vec", "vec2", "mask", "condition", "x1", "x2", "path", "tensor")  # fmt: skip
@@ -204,4 +204,3 @@ _SPECIAL: dict[str, Callable[[dict[str, Any], int | None], Form | None]] = {
 _METHODS = {"expand": "expand", "repeat": "repeat", "sym_size": "size", "sym_numel": "numel", "expand_as": "expand_as",
             "view_as": "view_as"}  # fmt: skip
 _SUMS = ("mean", "sum", "softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "prod")
-

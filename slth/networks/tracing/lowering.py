@@ -118,7 +118,7 @@ class _Lowering:
                 values[node] = getattr(graph.owning_module, str(node.target))
             elif node.op == "output":
                 result = _lowered(node.args[0], values)
-            else:
+            elif node.users:
                 values[node] = self._call(node, values)
         if not given and not self.unsupported:
             outputs = [self._argument(one) for one in result]
@@ -343,4 +343,3 @@ def _plain(value: Any) -> Any:
         f"the model must return tensors, or tuples, lists and dicts of them; got {type(value).__name__}. "
         "Wrap the model in one that returns the tensor you need."
     )
-

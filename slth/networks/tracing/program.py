@@ -24,6 +24,7 @@ from torch.export import Dim, ExportedProgram
 
 import slth
 from slth.errors import InputError
+from slth.networks.tracing.in_place import rewrite_overwrites
 from slth.networks.tracing.leaves import leaves_of
 from slth.networks.tracing.undisturbed import undisturbed
 
@@ -72,10 +73,9 @@ def record(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Program:
     """
     with undisturbed(model), _quiet(), torch.no_grad(), leaves_of(model) as leaves:
         try:
-            exported = torch.export.export(
-                model, inputs, dynamic_shapes=_free_sizes(model, inputs), strict=False
-            )
-            if any(_writes(node) for node in exported.graph.nodes):
+            exported = torch.export.export(model, inputs, dynamic_shapes=_free_sizes(model, inputs), strict=False)
+            if not rewrite_overwrites(exported.graph):
+                exported.graph_module.recompile()
                 exported = exported.run_decompositions({})
         except Exception as cause:  # The model's own code runs here and may raise anything.
             raise InputError(_reason(cause)) from cause
@@ -94,8 +94,11 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
     stored = {**exported.state_dict, **exported.constants}
     paths = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     paths |= signature.inputs_to_lifted_tensor_constants
+    # A tensor that several modules share has the name that comes first in the model.
+    named = [*model.named_parameters(), *model.named_buffers()]
+    first = {id(value): name for name, value in reversed(named)}
     for placeholder, path in paths.items():
-        tensors[placeholder] = path, stored[path]
+        tensors[placeholder] = first.get(id(stored[path]), path), stored[path]
     names = [name for name in signature.user_inputs if isinstance(name, str)]
     inputs = dict(zip(names, _input_names(model, len(names)), strict=True))
     shapes = {node.name: node.meta["val"].shape for node in exported.graph.nodes if node.name in inputs}
@@ -132,13 +135,6 @@ def _input_names(model: nn.Module, count: int) -> list[str]:
         elif parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             names.append(parameter.name)
     return names[:count]
-
-
-def _writes(node: fx.Node) -> bool:
-    """Whether a node overwrites one of its inputs, or holds a graph of its own in which one might."""
-    if isinstance(node.target, torch._ops.HigherOrderOperator):
-        return True
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
 @contextlib.contextmanager
