@@ -240,6 +240,8 @@ SHAPES = (
     _op("meshgrid", "any", functions="torch.meshgrid"),
     _op("arange", "any", functions="slth.arange"),
     _op("full", "any", functions="slth.full"),
+    _op("full_like", "any", functions="torch.full_like"),
+    *(_op(name, "plus", functions=f"torch.{name}") for name in ("zeros_like", "ones_like")),
     _op("one_hot", "plus", functions="slth.one_hot"),
     _op("pixel_shuffle", "keep", _form(nn.PixelShuffle, "upscale_factor"),
         functions="torch.pixel_shuffle functional.pixel_shuffle", **_EXACT),

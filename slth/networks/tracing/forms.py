@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from slth.networks.graph import Ref
 from slth.networks.operations import REGISTRY
+from slth.networks.tracing.values import Stored
 
 # Arguments that say where a tensor lies and how, and not what it holds.
 _PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy", "implicit", "half_to_float",
@@ -176,6 +178,13 @@ def _padding(mode: str) -> Callable[[dict[str, Any], int | None], Form | None]:
     return form
 
 
+def _fill(given: dict[str, Any], rank: int | None) -> Form | None:
+    value = given["value"].value.item() if isinstance(given["value"], Stored) else given["value"]
+    if isinstance(value, Ref):
+        return None
+    return Form(call="torch.full_like", args=(given["self"], value), options={})
+
+
 def _dot_product_attention(given: dict[str, Any], rank: int | None) -> Form | None:
     if given.get("dropout_p"):
         return None
@@ -188,6 +197,7 @@ def _dot_product_attention(given: dict[str, Any], rank: int | None) -> Form | No
 _SPECIAL: dict[str, Callable[[dict[str, Any], int | None], Form | None]] = {
     "slice": _slice,
     "index": _index,
+    "fill": _fill,
     "rsub": _reverse_subtraction,
     "reciprocal": _reciprocal,
     "scaled_dot_product_attention": _dot_product_attention,
