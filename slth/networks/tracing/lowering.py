@@ -6,6 +6,7 @@ What does not depend on the inputs is computed here, once: weight normalisation,
 from __future__ import annotations
 
 import operator
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,7 +151,7 @@ class _Lowering:
             return args[0] if name != "native_dropout" else (args[0], None)
         if node.target is operator.getitem and isinstance(args[0], _First | tuple | list):
             return self._item(node, *args)
-        if _is_random(node.target):
+        if _is_random(name, node.target):
             return self._unknown(node, f"{name} (random also in evaluation mode)")
         if is_stored((args, options)):
             return self._compute(node, args, options)
@@ -310,7 +311,10 @@ def _keeps_type(name: str, node: fx.Node, args: Any) -> bool:
     return before.dtype == after.dtype or (before.is_floating_point() and after.is_floating_point())
 
 
-def _is_random(target: object) -> bool:
+def _is_random(name: str, target: object) -> bool:
+    """Whether an operation draws random numbers; attention draws them for its dropout, of which its form knows."""
+    if name == "scaled_dot_product_attention":
+        return False
     return isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
 
 
@@ -337,7 +341,7 @@ def _plain(value: Any) -> Any:
         return value
     if type(value) in (tuple, list):
         return type(value)(_plain(one) for one in value)
-    if type(value) is dict:
+    if type(value) in (dict, OrderedDict):
         return {name: _plain(one) for name, one in value.items()}
     raise InputError(
         f"the model must return tensors, or tuples, lists and dicts of them; got {type(value).__name__}. "
