@@ -95,6 +95,7 @@ def extract(
         sizes=sizes,
         conditions=conditions,
         example_shapes=example.shapes,
+        example_types=tuple(str(one.dtype).removeprefix("torch.") for one in example.given),
         binding="all",
     )
     try:

@@ -36,12 +36,12 @@ EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "an abstract module": lambda h: h["target"]["modules"][0].update(type="Module"),
     "a type by its path": lambda h: h["target"]["modules"][0].update(type="torch.nn.Module"),
     "an option of an unknown kind": lambda h: h["target"]["modules"][0].update(options={"__class__": 1}),
-    "options that are no dict": lambda h: h["target"]["modules"][0].update(options=[["normalized_shape", 8]]),
-    "a name that is a method": lambda h: rename(h, "norm", "forward"),
-    "a name that is private": lambda h: rename(h, "norm", "_modules"),
-    "a name of dots": lambda h: rename(h, "norm", ".."),
-    "no name": lambda h: rename(h, "norm", ""),
-    "a name inside a layer": lambda h: rename(h, "norm", "fc.weight"),
+    "options that are no dict": lambda h: h["target"]["modules"][0].update(options=[["in_features", 8]]),
+    "a name that is a method": lambda h: rename(h, "left", "forward"),
+    "a name that is private": lambda h: rename(h, "left", "_modules"),
+    "a name of dots": lambda h: rename(h, "left", ".."),
+    "no name": lambda h: rename(h, "left", ""),
+    "a name inside a layer": lambda h: rename(h, "left", "fc.weight"),
     "a step that reads itself": lambda h: step(h, "method").update(args=[{"ref": step(h, "method")["name"]}]),
     "a step that reads the future": lambda h: step(h, "module").update(args=[{"ref": "output"}]),
     "two steps of one name": lambda h: step(h, "module").update(name="x"),
@@ -110,8 +110,8 @@ def outsize(header: Header, **changes: Any) -> None:
             header["target"]["maps"][1]["shape"][1] = header["parent"]["layers"][1]["c_in"] = value
         elif name == "width":
             header["parent"]["layers"][1]["width"] = header["layers"][1]["width"] = value
-        elif name == "norm":
-            header["target"]["modules"][0]["options"]["normalized_shape"] = [value]
+        elif name == "left":
+            header["target"]["modules"][0]["options"]["in_features"] = value
         elif name == "count":
             header["codes"][1]["count"] = value
 
@@ -120,7 +120,7 @@ def outsize(header: Header, **changes: Any) -> None:
     "changes",
     [
         {"outputs": 2**31}, {"inputs": 10**12}, {"outputs": 2**70}, {"width": 2**31}, {"width": 2**31 - 1},
-        {"count": 10**12}, {"norm": 10**12},
+        {"count": 10**12}, {"left": 10**12},
     ],
     ids=str,
 )  # fmt: skip

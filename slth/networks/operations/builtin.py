@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import math
 import operator
-from collections.abc import Mapping
 from typing import Any
 
 import torch

@@ -214,7 +214,9 @@ def draw(shape: tuple[int, ...], span: Any, generator: torch.Generator) -> torch
 
 def _candidates(model: nn.Module) -> Iterator[tuple[tuple[int, ...], bool]]:
     """Shapes of inputs that fit the first layer, and whether they hold integers."""
+    flattens = False
     for module in model.modules():
+        flattens = flattens or isinstance(module, nn.Flatten)
         weight = getattr(module, "weight", None)
         if isinstance(module, nn.Embedding):
             yield from (((2, length), True) for length in (16, 4, 64))
@@ -230,14 +232,12 @@ def _candidates(model: nn.Module) -> Iterator[tuple[tuple[int, ...], bool]]:
             return
         if isinstance(module, nn.Linear):
             width = module.in_features
-            yield (2, width), False
-            yield (2, 4, width), False
+            vectors = [(2, width), (2, 4, width)]
             # A network that flattens images: square ones, of one or three channels.
-            for channels in (1, 3):
-                side = round((width / channels) ** 0.5)
-                if channels * side * side == width:
-                    yield (2, channels, side, side), False
-            yield (2, 4, 4, width), False
+            sides = [(channels, round((width / channels) ** 0.5)) for channels in (1, 3)]
+            images = [(2, channels, side, side) for channels, side in sides if channels * side * side == width]
+            shapes = [*images, *vectors] if flattens else [*vectors, *images]
+            yield from ((shape, False) for shape in (*shapes, (2, 4, 4, width)))
             return
         if isinstance(weight, torch.Tensor) and weight.ndim == 2:
             yield (2, weight.shape[1]), False

@@ -30,6 +30,7 @@ _RENAMED: dict[str, tuple[str, Mapping[str, str]]] = {
     "_softmax": ("torch.softmax", {}),
     "_log_softmax": ("torch.log_softmax", {}),
     "_conj": ("torch.conj", {}),
+    "log_sigmoid": ("functional.logsigmoid", {}),
 }
 # Operations of several results, of which a step computes the first: the function, and how many arguments it takes.
 FIRST_RESULT = {

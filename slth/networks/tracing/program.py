@@ -73,7 +73,7 @@ def record(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Program:
     """
     with undisturbed(model), _quiet(), torch.no_grad(), leaves_of(model) as leaves:
         try:
-            exported = torch.export.export(model, inputs, dynamic_shapes=_free_sizes(model, inputs), strict=False)
+            exported = _export(model, inputs)
             if not rewrite_overwrites(exported.graph):
                 exported.graph_module.recompile()
                 exported = exported.run_decompositions({})
@@ -116,9 +116,20 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
     )
 
 
-def _free_sizes(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
-    """Every size of every input is free, until the model fixes it."""
-    free: list[Any] = [dict.fromkeys(range(one.ndim), Dim.AUTO) for one in inputs]
+def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
+    """What ``torch.export`` records, with all sizes free, or the batch alone where it cannot solve for the others."""
+    try:
+        return torch.export.export(model, inputs, dynamic_shapes=_free_sizes(model, inputs), strict=False)
+    except Exception as cause:
+        frames = traceback.extract_tb(cause.__traceback__)
+        if not any("sympy" in Path(frame.filename).parts for frame in frames):
+            raise
+    return torch.export.export(model, inputs, dynamic_shapes=_free_sizes(model, inputs, axes=1), strict=False)
+
+
+def _free_sizes(model: nn.Module, inputs: tuple[torch.Tensor, ...], axes: int | None = None) -> tuple[Any, ...]:
+    """Every size of every input is free, until the model fixes it; or those of the first axes alone."""
+    free: list[Any] = [dict.fromkeys(range(one.ndim)[:axes], Dim.AUTO) for one in inputs]
     parameters = list(inspect.signature(model.forward).parameters.values())
     for i, parameter in enumerate(parameters):
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
