@@ -45,6 +45,8 @@ FIRST_RESULT = {
 # Operations that hand on their input as it is.
 UNCHANGED = ("alias", "clone", "contiguous", "detach", "lift", "lift_fresh", "lift_fresh_copy", "positive",
              "resolve_conj", "resolve_neg")  # fmt: skip
+# Operations whose dropout is an argument; they have a form where it is zero.
+FORMS_WITHOUT_DROPOUT = ("scaled_dot_product_attention",)
 # Operations that change nothing in evaluation mode, with the place of the argument that says so.
 IDLE = {"dropout": 2, "native_dropout": 2, "feature_dropout": 2, "alpha_dropout": 2, "feature_alpha_dropout": 2}
 

@@ -16,7 +16,16 @@ from torch.utils import _pytree as pytree
 from slth.errors import InputError
 from slth.networks.graph import Ref, Step
 from slth.networks.operations import REGISTRY
-from slth.networks.tracing.forms import FIRST_RESULT, IDLE, UNCHANGED, Form, form_of, named_arguments, operation_name
+from slth.networks.tracing.forms import (
+    FIRST_RESULT,
+    FORMS_WITHOUT_DROPOUT,
+    IDLE,
+    UNCHANGED,
+    Form,
+    form_of,
+    named_arguments,
+    operation_name,
+)
 from slth.networks.tracing.layers import linear_form
 from slth.networks.tracing.program import Program
 from slth.networks.tracing.values import Stored, is_stored, leaves_in, replaced
@@ -150,7 +159,7 @@ class _Lowering:
             return args[0] if name != "native_dropout" else (args[0], None)
         if node.target is operator.getitem and isinstance(args[0], _First | tuple | list):
             return self._item(node, *args)
-        if _is_random(node.target):
+        if _is_random(node.target) and name not in FORMS_WITHOUT_DROPOUT:
             return self._unknown(node, f"{name} (random also in evaluation mode)")
         if is_stored((args, options)):
             return self._compute(node, args, options)
