@@ -53,6 +53,31 @@ def test_steps_without_a_transformer_are_named(extra: nn.Module, name: str) -> N
         certify_network(ticket, low=0, high=1, shape=(3,))
 
 
+class Attention(nn.Module):
+    """A layer of attention between two linear layers, after a reshape by sizes, which needs no transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(2, 6), nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x.reshape(x.shape[0], x.shape[1] // 2, 2)).chunk(3, dim=-1)
+        out: torch.Tensor = self.out(torch.softmax(q @ k.transpose(1, 2), dim=-1) @ v)
+        return out
+
+
+def test_what_has_no_transformer_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All such steps at once, and nothing that reads sizes only. No kept channel is regenerated for it."""
+    ticket = find_ticket(Attention(), width=10, example_input=torch.zeros(2, 6))
+    for module in ("network", "agreement"):
+        monkeypatch.setattr(f"slth.tickets.certify.{module}.fold_record", None)
+    words = r"no sound transformer for matmul \(torch.matmul\), softmax \(torch.softmax\), matmul_1 \(torch.matmul\)\."
+    with pytest.raises(InputError, match=words):
+        certify_network(ticket, low=0, high=1)
+    with pytest.raises(InputError, match=words):
+        certified_agreement(ticket, torch.rand(3, 6))
+
+
 class Settings(nn.Module):
     """A linear layer, and an operation whose settings change what it computes."""
 
@@ -72,6 +97,9 @@ class Settings(nn.Module):
         lambda x: x.sum(dim=1, keepdim=True, dtype=torch.int64),
         lambda x: functional.softplus(x, 2.0),
         lambda x: x * x,
+        lambda x: torch.clamp(x, min=torch.tensor(0.1)),
+        lambda x: functional.interpolate(x[:, None], scale_factor=2.0, mode="linear"),
+        lambda x: functional.pad(x, (1, 1), value=-torch.inf),
         lambda x: 1 / x,
     ],
 )
