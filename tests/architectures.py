@@ -98,7 +98,8 @@ class Standardised(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, unbiased=False)
-        return self._conv_forward(x, (self.weight - mean) / torch.sqrt(variance + 1e-5), self.bias)
+        out: torch.Tensor = self._conv_forward(x, (self.weight - mean) / torch.sqrt(variance + 1e-5), self.bias)
+        return out
 
 
 def parametrised() -> nn.Module:

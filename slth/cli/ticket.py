@@ -151,7 +151,7 @@ def verify(
             f"{result.instances:,} subset sums recomputed, every error as recorded"
             + "".join(f"; {claim}" for claim in result.certified)
         )
-        echo(f"target: SHA-256 {result.target_hash}, inputs {inputs_in_words(ticket.target)}")
+        echo(f"target: SHA-256 {result.target_hash}, inputs: {inputs_in_words(ticket.target)}")
     if failures:
         if not as_json:
             for failure in failures:

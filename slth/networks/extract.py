@@ -1,9 +1,9 @@
 """Extraction: a torch model becomes a target, whose linear maps a ticket replaces and whose other parts stay.
 
 The operations that the model really runs are recorded on an example input (:mod:`slth.networks.tracing`).
-Convolutions, linear layers and embeddings become linear maps (:class:`~slth.networks.linear_map.LinearMap`). A BatchNorm
-is folded into the map before it, or becomes a depthwise map by itself. Everything else stays as it is. The target is
-then run beside the model: a target that computes anything else is refused.
+Convolutions, linear layers and embeddings become linear maps (:class:`~slth.networks.linear_map.LinearMap`). A
+BatchNorm is folded into the map before it, or becomes a depthwise map by itself. Everything else stays as it is. The
+target is then run beside the model: a target that computes anything else is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slth.networks.folding import as_constant
 from slth.networks.graph import Step
 from slth.networks.kept_module import KeptModule, kept_layer, kept_leaf
 from slth.networks.linear_map import LinearMap
-from slth.networks.signs import Range, input_signs, map_signs
+from slth.networks.signs import Range, check_ranges, input_signs, map_signs
 from slth.networks.target import Target, as_recorded
 from slth.networks.tracing.agreement import check_agreement
 from slth.networks.tracing.example import make_example
@@ -70,10 +70,11 @@ def extract(
     """
     model = unwrap(model)
     only = None if only is None else _patterns(only)
+    check_ranges(input_range)
     example = make_example(model, example_input, input_range)
     program = record(example.model, example.inputs)
     lowered = lower(program)
-    input_signs(lowered.steps, input_range)  # refuses a range that makes no sense
+    input_signs(lowered.steps, input_range)  # refuses a range of an input that is not there
     layers = find_linear_layers(lowered)
     if not layers.maps:
         raise InputError("the target has no conv or linear layer: there is nothing to approximate. Check the model.")

@@ -76,9 +76,10 @@ class Halved(nn.Module):
         self.conv = nn.Conv1d(2, 1, 1)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.conv(x)
         if x.shape[2] % 2:
-            return self.conv(x).sum(dim=2)
-        return self.conv(x).unflatten(2, (-1, 2)).sum(dim=3).mean(dim=2) + y
+            return out.sum(dim=2)
+        return out.unflatten(2, (-1, 2)).sum(dim=3).mean(dim=2) + y
 
 
 def test_the_card_states_every_input_and_the_conditions(tmp_path: Path) -> None:

@@ -127,8 +127,7 @@ def _dropout(name: str, module: type[nn.Module], functions: str) -> Operation:
 ACTIVATIONS = (
     _op("relu", "plus", _form(nn.ReLU), functions="torch.relu functional.relu", methods="relu", relaxation=Relu(),
         **_CONTRACTS),
-    _op("relu6", "plus", _form(nn.ReLU6), functions="functional.relu6", relaxation=Clamp(0.0, 6.0),
-        **_CONTRACTS),
+    _op("relu6", "plus", _form(nn.ReLU6), functions="functional.relu6", relaxation=Clamp(0.0, 6.0), **_CONTRACTS),
     _op("sigmoid", "plus", _form(nn.Sigmoid), functions="torch.sigmoid functional.sigmoid", methods="sigmoid",
         relaxation=Monotone((0.0, 0.25)), lipschitz=0.25),
     _op("hardsigmoid", "plus", _form(nn.Hardsigmoid), functions="functional.hardsigmoid", lipschitz=1 / 6),
@@ -197,8 +196,7 @@ PADDING = (
     *_padding(nn.ZeroPad3d, nn.ReflectionPad3d, nn.ReplicationPad3d, nn.CircularPad3d),
     *(_op(pad.__name__.lower(), "any", _form(pad, "padding", "value"), relaxation=Rearrangement(pads=True))
       for pad in (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)),
-    _op("pad", pad_signs, functions="functional.pad", relaxation=pad_relaxation, lipschitz=1.0,
-        keeps_zero=pad_keeps_zero),
+    _op("pad", pad_signs, functions="functional.pad", relaxation=pad_relaxation, lipschitz=1.0, keeps_zero=pad_keeps_zero),
 )  # fmt: skip
 
 SHAPES = (
@@ -262,11 +260,9 @@ ARITHMETIC = (
     *(_op(name, "any", functions=f"operator.{name}") for name in ("floordiv", "mod")),
     _op("pow", "any", functions="operator.pow torch.pow", methods="pow"),
     _op("clamp", clamp_signs, functions="torch.clamp torch.clip", methods="clamp clip",
-        relaxation=Clamp(-math.inf, math.inf, ("min", "max")), **_CLAMP),
-    _op("clamp_min", clamp_signs, functions="torch.clamp_min",
-        relaxation=Clamp(-math.inf, math.inf, ("min",)), **_CLAMP),
-    _op("clamp_max", "any", functions="torch.clamp_max",
-        relaxation=Clamp(-math.inf, math.inf, ("max",)), **_CLAMP),
+        relaxation=Clamp(options=("min", "max")), **_CLAMP),
+    _op("clamp_min", clamp_signs, functions="torch.clamp_min", relaxation=Clamp(options=("min",)), **_CLAMP),
+    _op("clamp_max", "any", functions="torch.clamp_max", relaxation=Clamp(options=("max",)), **_CLAMP),
     *_function_and_method("abs exp square sqrt", "plus"),
     *_function_and_method("log rsqrt prod", "any"),
     *(_op(name, "any", functions=f"torch.{name}") for name in ("sin", "cos", "tan", "atan", "expm1", "log1p")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,13 +99,13 @@ class Clamp(Relaxation):
     """max(low, min(high, x)).
 
     Attributes:
-        low: the lower end where none is given; it may be −∞.
-        high: the upper end where none is given; it may be ∞.
+        low: the lower end where none is given.
+        high: the upper end where none is given.
         options: names of the options that give the ends, such as ``min`` and ``max``, in the order of the arguments.
     """
 
-    low: float
-    high: float
+    low: float = -math.inf
+    high: float = math.inf
     options: tuple[str, ...] = ()
 
 

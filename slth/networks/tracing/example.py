@@ -234,8 +234,8 @@ def _candidates(model: nn.Module) -> Iterator[tuple[tuple[int, ...], bool]]:
             width = module.in_features
             vectors = [(2, width), (2, 4, width)]
             # A network that flattens images: square ones, of one or three channels.
-            sides = [(channels, round((width / channels) ** 0.5)) for channels in (1, 3)]
-            images = [(2, channels, side, side) for channels, side in sides if channels * side * side == width]
+            square = [(channels, round((width / channels) ** 0.5)) for channels in (1, 3)]
+            images = [(2, channels, side, side) for channels, side in square if channels * side * side == width]
             shapes = [*images, *vectors] if flattens else [*vectors, *images]
             yield from ((shape, False) for shape in (*shapes, (2, 4, 4, width)))
             return

@@ -100,7 +100,12 @@ class MapOperation:
         return out.squeeze(-1) if flat else out
 
     def beside(self, bias: torch.Tensor, axes: int) -> torch.Tensor:
-        """A bias (c_out,) in a shape that broadcasts to an output of so many axes."""
+        """A bias in a shape that broadcasts to the output.
+
+        Args:
+            bias: real (c_out,).
+            axes: number of axes of the output.
+        """
         last = self.linear.kind == "linear" and self.linear.groups == 1
         return bias if last else bias.reshape(-1, *[1] * (axes - 2))
 
