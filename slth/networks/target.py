@@ -33,7 +33,7 @@ class Target:
         constants: name → parameter or buffer that a step reads directly; these stay too.
         input_range: (lo, hi) of the inputs, or name of an input → its (lo, hi), as the signs of the maps were computed
             for; None when inputs can have any sign.
-        sizes: name of an input → its sizes, with None for a free one. It is empty in files of format version 3.
+        sizes: name of an input → its sizes, with None for a free one. It is empty in files of format versions 2 and 3.
         conditions: conditions on the sizes under which the steps are the network's, such as ``x[2] % 2 == 0``.
         example_shapes: shape of each input of the example, without its batch axis; () where it is not known. It is not
             part of the description, and neither are the types.

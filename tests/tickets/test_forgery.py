@@ -61,7 +61,18 @@ EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "an RMS of nothing": lambda h: h["layers"][0].update(relative_rms=None),
     "an infinite error": lambda h: h["layers"][0].update(error=float("inf")),
     "usable text": lambda h: h["layers"][0].update(usable="many"),
-}
+    "a version without sizes": lambda h: h.update(format_version=3),
+    **{f"sizes {sizes!r}": lambda h, sizes=sizes: h["target"].update(sizes=sizes) for sizes in (
+        {}, {"y": [None]}, {"x": [None], "y": [1]}, {"x": "1133"}, {"x": None}, {"x": [-1, 1, 3, 3]}, {"x": [1.5]},
+        {"x": [True, 1, 3, 3]}, ["x"], 3)},
+    **{f"condition {text!r}"[:60]: lambda h, text=text: h["target"].update(conditions=[text]) for text in (
+        "__import__('os').system('touch pwned')", "open('pwned', 'w')", "9**9**9 > x[0]", "x.shape == 3", "x == 3",
+        "y[0] > 1", "x[9] > 1", "x[-1] > 1", "x[0][0] > 1", "x[x[0]] > 1", "x['a'] > 1", "min() > 1", "min(1) > 1",
+        "min(*x) > 1", "lambda: 1", "[x[0] for x in 3]", "x[0] if x[1] else 2", "(x := 3) > 1", "'a' * 9 > x[0]",
+        "x[0] >", "", "x[0] > 1 # " + "x" * 500, 3, None, ["x[0] > 1"])},
+    "a condition for a list": lambda h: h["target"].update(conditions="x[0] > 1"),
+    "too many conditions": lambda h: h["target"].update(conditions=["x[0] > 1"] * 1001),
+}  # fmt: skip
 
 
 def rename(header: Header, old: str, new: str) -> None:

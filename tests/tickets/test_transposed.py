@@ -89,6 +89,17 @@ def test_a_layer_that_is_left_out_is_followed_by_certificates(name: str) -> None
     assert 0 < certificate.found <= certificate.proved <= certificate.norm_bound
 
 
+def test_the_width_of_convolutions_counts_for_transposed_ones() -> None:
+    """Unless they have one of their own."""
+    model = nn.Sequential(nn.Conv1d(1, 1, 1), nn.ConvTranspose1d(1, 1, 1))
+    for width, expected in (
+        ({"conv": 5}, [5, 5]),
+        ({"conv": 5, "conv_transpose": 7}, [5, 7]),
+        ({"conv": 5, "1": 9}, [5, 9]),
+    ):
+        assert [layer.width for layer in find_ticket(model, width=width).parent.layers] == expected
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("output_padding", [5, 5]), ("output_padding", [-1, 0]), ("output_padding", "same"), ("padding", "same"),

@@ -20,9 +20,9 @@ from slth.networks.operations.by_options import (
     interpolation_relaxation,
     interpolation_signs,
     leaky_relu_lipschitz,
-    pad_keeps_zero,
     pad_relaxation,
     pad_signs,
+    pads_zero,
 )
 from slth.networks.operations.operation import (
     Addition,
@@ -194,9 +194,9 @@ PADDING = (
     *_padding(nn.ZeroPad1d, nn.ReflectionPad1d, nn.ReplicationPad1d, nn.CircularPad1d),
     *_padding(nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d),
     *_padding(nn.ZeroPad3d, nn.ReflectionPad3d, nn.ReplicationPad3d, nn.CircularPad3d),
-    *(_op(pad.__name__.lower(), "any", _form(pad, "padding", "value"), relaxation=Rearrangement(pads=True))
+    *(_op(pad.__name__.lower(), "any", _form(pad, "padding", "value"), relaxation=pad_relaxation)
       for pad in (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)),
-    _op("pad", pad_signs, functions="functional.pad", relaxation=pad_relaxation, lipschitz=1.0, keeps_zero=pad_keeps_zero),
+    _op("pad", pad_signs, functions="functional.pad", relaxation=pad_relaxation, lipschitz=1.0, keeps_zero=pads_zero),
 )  # fmt: skip
 
 SHAPES = (

@@ -45,7 +45,7 @@ def pad_signs(options: Mapping[str, Any]) -> str:
     return "keep" if options.get("mode", "constant") != "constant" or not options.get("value") else "any"
 
 
-def pad_keeps_zero(options: Mapping[str, Any]) -> bool:
+def pads_zero(options: Mapping[str, Any]) -> bool:
     """Whether no number other than zero is put around the input."""
     return pad_signs(options) == "keep"
 

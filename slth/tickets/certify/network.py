@@ -73,9 +73,10 @@ def certify_network(
     """
     began = time.perf_counter()
     check_int("seed", seed, 0, 2**64 - 1)
-    Outline(record.target)  # refuses what cannot be certified, before any work
+    outline = Outline(record.target)  # refuses what cannot be certified, before any work
     low, high = input_range(record, low, high)
     shape = input_shape(record, shape, images)
+    outline.check_input((1, *shape))
     folded = fold_record(record)
     propagation = Propagation(record.target, enclose(folded))
     box = input_box(low, high, shape)

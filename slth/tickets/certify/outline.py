@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from slth.networks.kept_module import as_linear_map
 from slth.networks.linear_map import LinearMap
 from slth.networks.operations import REGISTRY
 from slth.networks.operations.operation import Addition, Clamp, MaxPool, Relaxation, Relu, Scaling
+from slth.networks.sizes import check_sizes
 from slth.networks.target import Target
 from slth.tickets.certify.transformers import ADDS_UNKNOWNS, TRANSFORMERS
 
@@ -36,6 +37,7 @@ class Outline:
     """
 
     def __init__(self, target: Target) -> None:
+        self.target = target
         self.modules = {module.name: module for module in target.modules}
         found = {name: as_linear_map(module) for name, module in self.modules.items()}
         self.kept_maps: dict[str, LinearMap] = {name: one for name, one in found.items() if one is not None}
@@ -43,6 +45,18 @@ class Outline:
         self.activations = activation_steps(target.steps, self.modules)
         self.steps = self._pool_before_relu(target.steps)
         self._check()
+
+    def check_input(self, shape: Sequence[int]) -> None:
+        """Refuse inputs of a shape that the network does not take.
+
+        Args:
+            shape: their shape, with the batch axis.
+
+        Raises:
+            InputError: the network was extracted for inputs of other sizes.
+        """
+        name = next(step.name for step in self.steps if step.kind == "input")
+        check_sizes(self.target.sizes, self.target.conditions, {name: tuple(shape)})
 
     def is_linear(self, step: Step) -> bool:
         """Whether a step applies a linear map, be it replaced by the ticket or left out of the search."""

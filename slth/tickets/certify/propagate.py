@@ -11,7 +11,6 @@ from torch import nn
 from slth.errors import InputError
 from slth.networks.graph import Step, substitute
 from slth.networks.operations import REGISTRY
-from slth.networks.sizes import check_sizes
 from slth.networks.target import Target
 from slth.progress import Progress, follow
 from slth.tickets.certify.differences import Pair, linear, same_input
@@ -75,11 +74,9 @@ class Propagation:
         Raises:
             InputError: the box does not fit the network, or a step has no sound transformer.
         """
-        steps = self.outline.steps
-        name = next(step.name for step in steps if step.kind == "input")
-        check_sizes(self.target.sizes, self.target.conditions, {name: tuple(box.lo.shape)})
+        self.outline.check_input(box.lo.shape)
         try:
-            with torch.no_grad(), follow(progress, {PROOF_TASK: len(steps)}) as listener:
+            with torch.no_grad(), follow(progress, {PROOF_TASK: len(self.outline.steps)}) as listener:
                 return self._run(same_input(box, unknowns), unknowns, visit, listener)
         except InputError:
             raise

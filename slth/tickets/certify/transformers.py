@@ -83,7 +83,15 @@ def _identity(_: Identity, call: Call, unknowns: Unknowns) -> Any:
 def _rearrange(kind: Rearrangement, call: Call, unknowns: Unknowns) -> Any:
     if call.step.call == "operator.getitem" and isinstance(call.args[0], tuple | list):
         return call.args[0][call.args[1]]
-    return lift(call.function, call.args, call.options, exact=True, pads=kind.pads)
+    pads = kind.pads or _holds_numbers((call.args, call.options))  # such as a constant that is put beside a pair
+    return lift(call.function, call.args, call.options, exact=True, pads=pads)
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Whether there are real tensors among some arguments."""
+    if isinstance(value, tuple | list | dict):
+        return any(map(_holds_numbers, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _average(_: Average, call: Call, unknowns: Unknowns) -> Any:

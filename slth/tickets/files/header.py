@@ -25,7 +25,9 @@ from slth.tickets.files.places import read_blocks
 from slth.tickets.record.instance import input_channels
 from slth.tickets.record.record import LayerReport, Record
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+# The version of a target that states no sizes of its inputs, as earlier versions of slth extracted it.
+WITHOUT_SIZES = 3
 # What differs between two runs of the same search. The card states it; the file does not hold it.
 CIRCUMSTANCES = ("environment", "seconds")
 # What a header may claim: mixing weights that opening the file regenerates, and input channels. For each byte of the
@@ -67,7 +69,7 @@ def pack_header(record: Record, codes: Sequence[tuple[float, float]]) -> Bytes:
         The packed header, uint8 (n,).
     """
     header = {
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if record.target.sizes else WITHOUT_SIZES,
         "parent": record.parent.describe(),
         "target": {**record.target.describe(), "hash": record.info.get("target_hash", record.target.hash())},
         "structure": record.structure,
@@ -122,6 +124,8 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
     kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
     target = Target.from_description(header["target"], lambda linear: _map_weights(linear, given), kept)
     assemble(target, lambda linear: conv_like(linear, linear.channels[0]))  # checks names and options, in no memory
+    if bool(target.sizes) != (header["format_version"] == FORMAT_VERSION):
+        raise ValueError(f"a target {'with' if target.sizes else 'without'} sizes is not of this format version")
     parent = Parent.from_description(header["parent"])
     structure = check_choice("structure", header["structure"], tuple(STRUCTURES))
     if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
