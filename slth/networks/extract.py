@@ -1,9 +1,9 @@
 """Extraction: a torch model becomes a target, whose linear maps a ticket replaces and whose other parts stay.
 
 The operations that the model really runs are recorded on an example input (:mod:`slth.networks.tracing`).
-Convolutions, linear layers and embeddings become linear maps (:class:`~slth.networks.linear_map.LinearMap`). A BatchNorm
-is folded into the map before it, or becomes a depthwise map by itself. Everything else stays as it is. The target is
-then run beside the model: a target that computes anything else is refused.
+Convolutions, linear layers and embeddings become linear maps (:class:`~slth.networks.linear_map.LinearMap`). A
+BatchNorm is folded into the map before it, or becomes a depthwise map by itself. Everything else stays as it is. The
+target is then run beside the model: a target that computes anything else is refused.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def as_constant(name: str, value: torch.Tensor) -> npt.NDArray[Any]:
     """
     if value.is_floating_point() and not value.is_meta and bool(value.isinf().any()):
         as_float32(name, torch.where(value.isinf(), 0, value))
-        return value.detach().cpu().to(torch.float32).numpy()
+        return np.array(value.detach().cpu().to(torch.float32).numpy())
     if value.is_floating_point() or value.is_complex():
         return as_float32(name, value)
-    return np.asarray(value.detach().cpu().numpy())
+    return np.array(value.detach().cpu().numpy())

@@ -34,8 +34,8 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_GRAMMAR = (ast.BinOp, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Name, ast.Subscript, ast.Load, ast.And, ast.Or, ast.Not,
-            ast.USub, *_BINARY, *_COMPARISONS)  # fmt: skip
+_GRAMMAR = (ast.BinOp, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Name, ast.Subscript, ast.Load, ast.And, ast.Or,
+            ast.Not, ast.USub, *_BINARY, *_COMPARISONS)  # fmt: skip
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max}
 
 

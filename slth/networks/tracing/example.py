@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
+from slth.networks.folding import as_float32
 from slth.networks.signs import Range
 from slth.networks.tracing.undisturbed import undisturbed
 
@@ -88,6 +89,8 @@ def _as_float32(model: nn.Module) -> nn.Module:
             raise InputError(f"{name} must be real; got {one.dtype}. slth does not support complex networks.")
         if one.is_meta:
             raise InputError(f"{name} has no values: it is on the meta device. Load the target's weights first.")
+        if one.dtype == torch.float64:
+            as_float32(name, torch.where(one.isfinite(), one, 0))  # refuses numbers beyond float32
     if all(
         one.device.type == "cpu" and (one.dtype == torch.float32 or not one.is_floating_point())
         for one in (*model.parameters(), *model.buffers())

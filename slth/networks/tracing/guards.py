@@ -61,10 +61,12 @@ def _renamed(match: re.Match[str]) -> str:
 
 
 def _fixes(tree: ast.expr) -> bool:
-    """Whether a condition says that an expression of sizes other than batch sizes is a number."""
+    """Whether a condition says that one size, or an expression of sizes other than batch sizes, is a number."""
     if not (isinstance(tree, ast.Compare) and len(tree.ops) == 1 and isinstance(tree.ops[0], ast.Eq)):
         return False
     sides = [set(_sizes_in(one)) for one in (tree.left, tree.comparators[0])]
+    if isinstance(tree.left, ast.Subscript) and not sides[1]:
+        return True
     divides = any(isinstance(node, ast.Mod) for node in ast.walk(tree))
     return bool(sides[0]) != bool(sides[1]) and not divides and all(axis for _, axis in sides[0] | sides[1])
 

@@ -22,6 +22,7 @@ def rewrite_overwrites(graph: fx.Graph) -> bool:
         Whether no operation of the graph overwrites anything any more. If not, the graph may be changed in part, and
         computes what it computed.
     """
+    _remove_idle(graph)
     order = {node: i for i, node in enumerate(graph.nodes)}
     holders: dict[fx.Node, fx.Node] = {}  # node → the node that made the memory in which its value lies
     for node in list(graph.nodes):
@@ -46,6 +47,15 @@ def rewrite_overwrites(graph: fx.Graph) -> bool:
     return True
 
 
+def _remove_idle(graph: fx.Graph) -> None:
+    """Take out dropout that drops nothing: it hands on its input itself, which a later step may overwrite."""
+    for node in list(graph.nodes):
+        place = IDLE.get(operation_name(node.target).removesuffix("_"))
+        if place is not None and len(node.args) > place and node.args[place] is False and "native" not in node.name:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
 def overwrites(node: fx.Node) -> bool:
     """Whether a node overwrites one of its inputs.
 
@@ -57,7 +67,7 @@ def overwrites(node: fx.Node) -> bool:
 
 def _may_share(node: fx.Node) -> bool:
     """Whether the value of a node may lie in the memory of its first input."""
-    if operation_name(node.target) in IDLE or not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node.target, torch._ops.OpOverload):
         return True
     return any(one.alias_info is not None for one in node.target._schema.returns)
 
