@@ -144,7 +144,7 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
             "Train or load the target again."
         )
     with np.errstate(over="ignore"):
-        rounded = np.ascontiguousarray(array, dtype=np.float32)
+        rounded = np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)  # numpy gives a number an axis
     if not np.isfinite(rounded).all():
         raise InputError(f"{name} must fit float32; its largest entry is {np.abs(array).max():.3g}. Rescale the layer.")
     return rounded

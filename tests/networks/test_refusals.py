@@ -29,7 +29,8 @@ class Everything(nn.Module):
         x = self.memory(self.fc(x))[0] + self.more(x)[0]
         out, places = self.pool(x)
         out = functional.dropout(out) + places + torch.linalg.svdvals(x).sum()
-        return out + torch.fft.fft(x).real[..., :2]
+        both: torch.Tensor = out + torch.fft.fft(x).real[..., :2]
+        return both
 
 
 def test_everything_that_is_not_supported_is_named_at_once() -> None:
@@ -133,7 +134,8 @@ def test_a_variable_number_of_inputs_is_that_of_the_example() -> None:
             self.fc = nn.Linear(2, 2)
 
         def forward(self, *xs: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
-            return sum((self.fc(x) for x in xs[1:]), self.fc(xs[0]))
+            out: torch.Tensor = sum((self.fc(x) for x in xs[1:]), self.fc(xs[0]))
+            return out
 
     xs = torch.randn(3, 2), torch.randn(3, 2)
     model = Many()

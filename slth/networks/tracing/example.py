@@ -112,7 +112,8 @@ def _check(example: Any, input_range: Range | Mapping[str, Range] | None, names:
     for i, value in enumerate(examples):
         if not isinstance(value, torch.Tensor):
             raise InputError(f"example_input must be a torch tensor with a batch axis; got {type(value).__name__}.")
-        if value.numel() == 0 or value.ndim == 0 or value.is_meta or value.is_complex():
+        plain = value.layout is torch.strided and not value.is_meta and not value.is_complex()
+        if value.numel() == 0 or value.ndim == 0 or not plain:
             raise InputError(
                 f"example_input must hold at least one real example; got {value.dtype} of shape {tuple(value.shape)} "
                 f"on {value.device}. Pass one input with its batch axis, on the CPU."

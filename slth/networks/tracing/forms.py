@@ -132,15 +132,11 @@ def _is_real(dtype: Any) -> bool:
 
 
 def _slice(given: dict[str, Any], rank: int | None) -> Form | None:
-    dim, start, end, step = (given.get(key, value) for key, value in _SLICE.items())
-    if dim < 0 or rank is None:
-        dim += rank or 0
+    dim, start, end, step = given.get("dim", 0), given.get("start"), given.get("end"), given.get("step", 1)
+    axes_before = dim if dim >= 0 else dim + (rank or 0)
     end = None if isinstance(end, int) and end >= 2**62 else end
-    index = (*[slice(None)] * dim, slice(start or None, end, None if step == 1 else step))
+    index = (*[slice(None)] * axes_before, slice(start or None, end, None if step == 1 else step))
     return Form(call="operator.getitem", args=(given["self"], index), options={})
-
-
-_SLICE = {"dim": 0, "start": None, "end": None, "step": 1}
 
 
 def _index(given: dict[str, Any], rank: int | None) -> Form | None:
@@ -176,6 +172,10 @@ def _padding(mode: str) -> Callable[[dict[str, Any], int | None], Form | None]:
     return form
 
 
+def _copy(given: dict[str, Any], rank: int | None) -> Form | None:
+    return Form(kind="method", call="expand_as", args=(given["src"], given["self"]), options={})
+
+
 def _dot_product_attention(given: dict[str, Any], rank: int | None) -> Form | None:
     if given.get("dropout_p"):
         return None
@@ -188,6 +188,7 @@ def _dot_product_attention(given: dict[str, Any], rank: int | None) -> Form | No
 _SPECIAL: dict[str, Callable[[dict[str, Any], int | None], Form | None]] = {
     "slice": _slice,
     "index": _index,
+    "copy": _copy,
     "rsub": _reverse_subtraction,
     "reciprocal": _reciprocal,
     "scaled_dot_product_attention": _dot_product_attention,

@@ -28,7 +28,11 @@ def rewrite_overwrites(graph: fx.Graph) -> bool:
     for node in list(graph.nodes):
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
         if isinstance(node.target, torch._ops.HigherOrderOperator):
-            return False
+            inner = [
+                getattr(graph.owning_module, str(one.target)) for one in node.all_input_nodes if one.op == "get_attr"
+            ]
+            if not all(rewrite_overwrites(one.graph) for one in inner):
+                return False
         if not overwrites(node):
             shares = source is not None and _may_share(node)
             holders[node] = holders[source] if shares and source is not None else node
@@ -42,7 +46,8 @@ def rewrite_overwrites(graph: fx.Graph) -> bool:
         order[made] = order[node]
         holders[made] = made
         node.replace_all_uses_with(made)
-        source.replace_all_uses_with(made, delete_user_cb=lambda user, at=order[node]: order[user] > at)
+        for user in [user for user in source.users if order[user] > order[node]]:
+            user.replace_input_with(source, made)
         graph.erase_node(node)
     return True
 
@@ -82,6 +87,7 @@ def _held_alone(source: fx.Node, node: fx.Node, holders: dict[fx.Node, fx.Node],
 
 def _without_overwriting(node: fx.Node) -> torch._ops.OpOverload | None:
     """The operation that computes the same and makes a new tensor, if there is one."""
+    assert isinstance(node.target, torch._ops.OpOverload)
     name, overload = operation_name(node.target), node.target._overloadname
     if not name.endswith("_") or name.endswith("__"):
         return None

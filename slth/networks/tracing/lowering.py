@@ -25,7 +25,7 @@ from slth.networks.tracing.values import Stored, is_stored, replaced
 _CHECKS = ("_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range",
            "sym_constrain_range_for_size", "_functional_assert_async")  # fmt: skip
 # Operations that torch calls random because they may contain dropout.
-_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+_MAY_DROP = ("lstm", "gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention")
 # Operations that make a tensor of a given size.
 _FACTORIES = ("arange", "full", "zeros", "ones", "new_zeros", "new_ones", "new_full", "empty", "new_empty")
 
@@ -150,7 +150,7 @@ class _Lowering:
             return args[0] if name != "native_dropout" else (args[0], None)
         if node.target is operator.getitem and isinstance(args[0], _First | tuple | list):
             return self._item(node, *args)
-        if _is_random(node.target) and name not in _RECURRENT:
+        if _is_random(node.target) and name not in _MAY_DROP:
             return self._unknown(node, f"{name} (random also in evaluation mode)")
         if is_stored((args, options)):
             return self._compute(node, args, options)

@@ -22,14 +22,13 @@ import torch
 from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
-import slth
 from slth.errors import InputError
 from slth.networks.tracing.in_place import rewrite_overwrites
 from slth.networks.tracing.leaves import leaves_of
 from slth.networks.tracing.undisturbed import undisturbed
 
 # Folders whose code is not the model's own: torch, slth and Python.
-_LIBRARIES = tuple(Path(file).parent for file in (torch.__file__, slth.__file__, contextlib.__file__))
+_LIBRARIES = tuple(Path(file).parent for file in (torch.__file__, Path(__file__).parents[1], contextlib.__file__))
 # What these tell developers of torch is of no use here.
 _LOGGERS = ("torch.export", "torch._export", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 
@@ -99,7 +98,7 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
     first = {id(value): name for name, value in reversed(named)}
     for placeholder, path in paths.items():
         tensors[placeholder] = first.get(id(stored[path]), path), stored[path]
-    names = [name for name in signature.user_inputs if isinstance(name, str)]
+    names = [str(name) for name in signature.user_inputs if isinstance(name, str)]
     inputs = dict(zip(names, _input_names(model, len(names)), strict=True))
     shapes = {node.name: node.meta["val"].shape for node in exported.graph.nodes if node.name in inputs}
     return Program(
@@ -128,7 +127,7 @@ def _free_sizes(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Any
 
 def _input_names(model: nn.Module, count: int) -> list[str]:
     """Names of the first ``count`` inputs in the model's ``forward``."""
-    names = []
+    names: list[str] = []
     for parameter in inspect.signature(model.forward).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             names += [f"{parameter.name}_{i}" for i in range(count - len(names))]
