@@ -19,6 +19,7 @@ from slth.networks.tracing.undisturbed import undisturbed
 # Sides that are tried for the input of a convolution, in this order.
 _SIDES = (32, 28, 224, 8, 16, 64, 24, 48, 96, 128, 256, 299, 384, 512, 12, 10, 9, 20, 6, 5, 4, 3, 2, 1, 1024, 16_000)
 _SEED = 20_231
+FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,8 +90,9 @@ def _as_float32(model: nn.Module) -> nn.Module:
             raise InputError(f"{name} must be real; got {one.dtype}. slth does not support complex networks.")
         if one.is_meta:
             raise InputError(f"{name} has no values: it is on the meta device. Load the target's weights first.")
-        if one.dtype == torch.float64:
-            as_float32(name, torch.where(one.isfinite(), one, 0))  # refuses numbers beyond float32
+    for name, one in model.named_parameters():
+        if one.is_floating_point() and (one.numel() == 0 or not bool((one.abs() <= FLOAT32_MAX).all())):
+            as_float32(name, one)  # says what is wrong: no entries, not finite, or beyond float32
     if all(
         one.device.type == "cpu" and (one.dtype == torch.float32 or not one.is_floating_point())
         for one in (*model.parameters(), *model.buffers())

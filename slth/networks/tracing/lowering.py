@@ -196,7 +196,8 @@ class _Lowering:
             return self._add(node, Form(kind="module", call=self.program.leaves[args[2]], args=tuple(args[0]),
                                         options={}))  # fmt: skip
         if not name:
-            call = REGISTRY.function_names.get(node.target, "")
+            packet = getattr(node.target, "overloadpacket", node.target)
+            call = REGISTRY.function_names.get(node.target) or REGISTRY.function_names.get(packet, "")
             if not call:
                 return self._unknown(node, f"function {getattr(node.target, '__name__', node.target)}")
             return self._add(node, Form(call=call, args=tuple(args), options=options))
