@@ -16,7 +16,7 @@ Span = tuple[float, float]
 
 
 def free_sizes(
-    sizes: Sizes, guards: Sequence[str], given: Sequence[torch.Tensor]
+    sizes: Sizes, guards: Sequence[str] | None, given: Sequence[torch.Tensor]
 ) -> tuple[dict[str, tuple[int | None, ...]], tuple[str, ...]]:
     """Which sizes of the inputs are free, and the conditions on them.
 
@@ -25,7 +25,7 @@ def free_sizes(
 
     Args:
         sizes: name of an input → its sizes as recorded, with None for a symbol.
-        guards: Python expressions over ``L['x'].size()[i]``.
+        guards: Python expressions over ``L['x'].size()[i]``; None if they are not known, and only batches are free.
         given: the example's inputs, in the order of ``sizes``.
 
     Returns:
@@ -33,8 +33,8 @@ def free_sizes(
     """
     fixed = {name: list(one) for name, one in sizes.items()}
     shapes = {name: tuple(one.shape) for name, one in zip(sizes, given, strict=True)}
-    conditions, complete = [], True
-    for guard in guards:
+    conditions, complete = [], guards is not None
+    for guard in guards or ():
         text = re.sub(r"L\['(\w+)'\](?:\[(\d+)\])?\.size\(\)\[(\d+)\]", _renamed, guard)
         text = re.sub(r"\b(?:torch\.sym_)?(min|max)\(", r"\1(", text.replace("Min(", "min(").replace("Max(", "max("))
         try:

@@ -43,7 +43,8 @@ class Program:
         tensors: placeholder of a stored tensor → (its path, the tensor).
         sizes: name of an input → its sizes, with None for a free one.
         form: the form of the model's output, for ``torch.utils._pytree``.
-        guards: conditions on the sizes of the inputs, under which the recorded operations are the model's.
+        guards: conditions on the sizes of the inputs, under which the recorded operations are the model's; None if
+            this version of torch does not tell them.
         leaves: paths of registered modules that stay whole, in the order of their numbers.
     """
 
@@ -52,7 +53,7 @@ class Program:
     tensors: dict[str, tuple[str, torch.Tensor]]
     sizes: dict[str, tuple[int | None, ...]]
     form: Any
-    guards: tuple[str, ...]
+    guards: tuple[str, ...] | None
     leaves: tuple[str, ...]
 
 
@@ -110,7 +111,7 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
         },
         tensors=tensors,
         form=exported.call_spec.out_spec,
-        guards=tuple(getattr(exported, "_guards_code", None) or ()),
+        guards=tuple(exported._guards_code or ()) if hasattr(exported, "_guards_code") else None,
         leaves=leaves,
     )
 
