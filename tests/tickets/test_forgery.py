@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from slth.tickets import Ticket, load_ticket
 from slth.tickets.checks.verification import UNCHECKED_BINDING
 from slth.tickets.files.file import target_path
 from slth.tickets.files.header import MAX_HEADER
+
+
+def update_target(header: Header, **changes: Any) -> None:
+    header["target"].update(changes)
+
 
 EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "a function of os": lambda h: step(h, "function").update(call="os.system", args=["touch pwned"]),
@@ -62,10 +68,10 @@ EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "an infinite error": lambda h: h["layers"][0].update(error=float("inf")),
     "usable text": lambda h: h["layers"][0].update(usable="many"),
     "a version without sizes": lambda h: h.update(format_version=3),
-    **{f"sizes {sizes!r}": lambda h, sizes=sizes: h["target"].update(sizes=sizes) for sizes in (
+    **{f"sizes {sizes!r}": partial(update_target, sizes=sizes) for sizes in (
         {}, {"y": [None]}, {"x": [None], "y": [1]}, {"x": "1133"}, {"x": None}, {"x": [-1, 1, 3, 3]}, {"x": [1.5]},
         {"x": [True, 1, 3, 3]}, ["x"], 3)},
-    **{f"condition {text!r}"[:60]: lambda h, text=text: h["target"].update(conditions=[text]) for text in (
+    **{f"condition {text!r}"[:60]: partial(update_target, conditions=[text]) for text in (
         "__import__('os').system('touch pwned')", "open('pwned', 'w')", "9**9**9 > x[0]", "x.shape == 3", "x == 3",
         "y[0] > 1", "x[9] > 1", "x[-1] > 1", "x[0][0] > 1", "x[x[0]] > 1", "x['a'] > 1", "min() > 1", "min(1) > 1",
         "min(*x) > 1", "lambda: 1", "[x[0] for x in 3]", "x[0] if x[1] else 2", "(x := 3) > 1", "'a' * 9 > x[0]",

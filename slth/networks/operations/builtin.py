@@ -218,6 +218,7 @@ SHAPES = (
     *(_op(name, "keep", functions=f"functional.{name}") for name in ("unfold", "fold")),
     *(_op(name, "keep", functions=f"torch.{name}") for name in ("tril", "triu")),
     _op("where", "any", functions="torch.where"),
+    _op("fill", "any", functions="torch.fill"),
     _op("masked_fill", "any", functions="torch.masked_fill", methods="masked_fill"),
     _op("meshgrid", "any", functions="torch.meshgrid"),
     *(_op(name, "any", functions=f"slth.{name}", relaxation=SizeOnly()) for name in ("arange", "full")),

@@ -166,7 +166,8 @@ class Operation:
         name: unique name, for messages.
         signs: the sign rule, one of ``SIGN_RULES``, or a function from the options of a step or module to one.
         modules: module classes that compute the operation φ.
-        functions: name in a file → function that computes φ.
+        functions: name in a file → function of torch that computes φ, or operator of ``torch.library``. A plain Python
+            function needs no row: extraction follows what it calls.
         methods: names of tensor methods that compute φ.
         operands: whether numbers among the arguments are operands, and not axes or sizes.
         shares_memory: whether the result may lie in the memory of the input, in evaluation mode.

@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
+from slth.networks.folding import as_float32
 from slth.networks.signs import Range
 from slth.networks.tracing.undisturbed import undisturbed
 
 # Sides that are tried for the input of a convolution, in this order.
 _SIDES = (32, 28, 224, 8, 16, 64, 24, 48, 96, 128, 256, 299, 384, 512, 12, 10, 9, 20, 6, 5, 4, 3, 2, 1, 1024, 16_000)
 _SEED = 20_231
+FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +90,9 @@ def _as_float32(model: nn.Module) -> nn.Module:
             raise InputError(f"{name} must be real; got {one.dtype}. slth does not support complex networks.")
         if one.is_meta:
             raise InputError(f"{name} has no values: it is on the meta device. Load the target's weights first.")
+    for name, one in model.named_parameters():
+        if one.is_floating_point() and (one.numel() == 0 or not bool((one.abs() <= FLOAT32_MAX).all())):
+            as_float32(name, one)  # says what is wrong: no entries, not finite, or beyond float32
     if all(
         one.device.type == "cpu" and (one.dtype == torch.float32 or not one.is_floating_point())
         for one in (*model.parameters(), *model.buffers())
@@ -109,7 +114,8 @@ def _check(example: Any, input_range: Range | Mapping[str, Range] | None, names:
     for i, value in enumerate(examples):
         if not isinstance(value, torch.Tensor):
             raise InputError(f"example_input must be a torch tensor with a batch axis; got {type(value).__name__}.")
-        if value.numel() == 0 or value.ndim == 0 or value.is_meta or value.is_complex():
+        plain = value.layout is torch.strided and not value.is_meta and not value.is_complex()
+        if value.numel() == 0 or value.ndim == 0 or not plain:
             raise InputError(
                 f"example_input must hold at least one real example; got {value.dtype} of shape {tuple(value.shape)} "
                 f"on {value.device}. Pass one input with its batch axis, on the CPU."

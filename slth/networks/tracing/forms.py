@@ -45,8 +45,6 @@ FIRST_RESULT = {
 # Operations that hand on their input as it is.
 UNCHANGED = ("alias", "clone", "contiguous", "detach", "lift", "lift_fresh", "lift_fresh_copy", "positive",
              "resolve_conj", "resolve_neg")  # fmt: skip
-# Operations whose dropout is an argument; they have a form where it is zero.
-FORMS_WITHOUT_DROPOUT = ("scaled_dot_product_attention",)
 # Operations that change nothing in evaluation mode, with the place of the argument that says so.
 IDLE = {"dropout": 2, "native_dropout": 2, "feature_dropout": 2, "alpha_dropout": 2, "feature_alpha_dropout": 2}
 
@@ -135,15 +133,11 @@ def _is_real(dtype: Any) -> bool:
 
 
 def _slice(given: dict[str, Any], rank: int | None) -> Form | None:
-    dim, start, end, step = (given.get(key, value) for key, value in _SLICE.items())
-    if dim < 0 or rank is None:
-        dim += rank or 0
+    dim, start, end, step = given.get("dim", 0), given.get("start"), given.get("end"), given.get("step", 1)
+    axes_before = dim if dim >= 0 else dim + (rank or 0)
     end = None if isinstance(end, int) and end >= 2**62 else end
-    index = (*[slice(None)] * dim, slice(start or None, end, None if step == 1 else step))
+    index = (*[slice(None)] * axes_before, slice(start or None, end, None if step == 1 else step))
     return Form(call="operator.getitem", args=(given["self"], index), options={})
-
-
-_SLICE = {"dim": 0, "start": None, "end": None, "step": 1}
 
 
 def _index(given: dict[str, Any], rank: int | None) -> Form | None:
@@ -179,6 +173,10 @@ def _padding(mode: str) -> Callable[[dict[str, Any], int | None], Form | None]:
     return form
 
 
+def _copy(given: dict[str, Any], rank: int | None) -> Form | None:
+    return Form(kind="method", call="expand_as", args=(given["src"], given["self"]), options={})
+
+
 def _dot_product_attention(given: dict[str, Any], rank: int | None) -> Form | None:
     if given.get("dropout_p"):
         return None
@@ -191,6 +189,7 @@ def _dot_product_attention(given: dict[str, Any], rank: int | None) -> Form | No
 _SPECIAL: dict[str, Callable[[dict[str, Any], int | None], Form | None]] = {
     "slice": _slice,
     "index": _index,
+    "copy": _copy,
     "rsub": _reverse_subtraction,
     "reciprocal": _reciprocal,
     "scaled_dot_product_attention": _dot_product_attention,

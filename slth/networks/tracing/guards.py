@@ -16,7 +16,7 @@ Span = tuple[float, float]
 
 
 def free_sizes(
-    sizes: Sizes, guards: Sequence[str], given: Sequence[torch.Tensor]
+    sizes: Sizes, guards: Sequence[str] | None, given: Sequence[torch.Tensor]
 ) -> tuple[dict[str, tuple[int | None, ...]], tuple[str, ...]]:
     """Which sizes of the inputs are free, and the conditions on them.
 
@@ -25,7 +25,7 @@ def free_sizes(
 
     Args:
         sizes: name of an input → its sizes as recorded, with None for a symbol.
-        guards: Python expressions over ``L['x'].size()[i]``.
+        guards: Python expressions over ``L['x'].size()[i]``; None if they are not known, and only batches are free.
         given: the example's inputs, in the order of ``sizes``.
 
     Returns:
@@ -33,8 +33,8 @@ def free_sizes(
     """
     fixed = {name: list(one) for name, one in sizes.items()}
     shapes = {name: tuple(one.shape) for name, one in zip(sizes, given, strict=True)}
-    conditions, complete = [], True
-    for guard in guards:
+    conditions, complete = [], guards is not None
+    for guard in guards or ():
         text = re.sub(r"L\['(\w+)'\](?:\[(\d+)\])?\.size\(\)\[(\d+)\]", _renamed, guard)
         text = re.sub(r"\b(?:torch\.sym_)?(min|max)\(", r"\1(", text.replace("Min(", "min(").replace("Max(", "max("))
         try:
@@ -61,10 +61,12 @@ def _renamed(match: re.Match[str]) -> str:
 
 
 def _fixes(tree: ast.expr) -> bool:
-    """Whether a condition says that an expression of sizes other than batch sizes is a number."""
+    """Whether a condition says that one size, or an expression of sizes other than batch sizes, is a number."""
     if not (isinstance(tree, ast.Compare) and len(tree.ops) == 1 and isinstance(tree.ops[0], ast.Eq)):
         return False
     sides = [set(_sizes_in(one)) for one in (tree.left, tree.comparators[0])]
+    if isinstance(tree.left, ast.Subscript) and not sides[1]:
+        return True
     divides = any(isinstance(node, ast.Mod) for node in ast.walk(tree))
     return bool(sides[0]) != bool(sides[1]) and not divides and all(axis for _, axis in sides[0] | sides[1])
 

@@ -39,8 +39,9 @@ def linear_form(name: str, given: dict[str, Any], store: Store) -> Form | None:
         return _with_options("functional.linear", given, "input")
     if name in _NORMS:
         return _norm(given)
-    if name in ("matmul", "mm") and _is_matrix(given.get("other", given.get("mat2"))):
-        return _product(given["self"], given.get("other", given.get("mat2")), None, store)
+    if name in ("matmul", "mm"):
+        matrix = given["other"] if name == "matmul" else given["mat2"]
+        return _product(given["self"], matrix, None, store) if _is_matrix(matrix) else None
     if name == "addmm" and _is_matrix(given["mat2"]) and given.get("beta", 1) == given.get("alpha", 1) == 1:
         bias = given["self"]
         if isinstance(bias, Stored) and bias.value.ndim == 1:

@@ -133,7 +133,9 @@ class _Finder:
         where = self.lowered.paths[step.name]
         if path in self.lowered.stored_paths:
             owner, _, last = path.rpartition(".")
-            where = owner if last == "weight" else path.removesuffix("_weight")
+            owner = owner if last == "weight" else path.removesuffix("_weight")
+            # Two layers may share a weight and differ in the rest.
+            where = where if owner in self.maps else owner
         return self._free(where or SINGLE_LAYER)
 
     def _free(self, name: str) -> str:

@@ -16,23 +16,16 @@ from torch.utils import _pytree as pytree
 from slth.errors import InputError
 from slth.networks.graph import Ref, Step
 from slth.networks.operations import REGISTRY
-from slth.networks.tracing.forms import (
-    FIRST_RESULT,
-    FORMS_WITHOUT_DROPOUT,
-    IDLE,
-    UNCHANGED,
-    Form,
-    form_of,
-    named_arguments,
-    operation_name,
-)
+from slth.networks.tracing.forms import FIRST_RESULT, IDLE, UNCHANGED, Form, form_of, named_arguments, operation_name
 from slth.networks.tracing.layers import linear_form
 from slth.networks.tracing.program import Program
-from slth.networks.tracing.values import Stored, is_stored, leaves_in, replaced
+from slth.networks.tracing.values import Stored, is_stored, replaced
 
 # Operations that compute nothing.
 _CHECKS = ("_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range",
            "sym_constrain_range_for_size", "_functional_assert_async")  # fmt: skip
+# Operations that torch calls random because they may contain dropout.
+_MAY_DROP = ("lstm", "gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention")
 # Operations that make a tensor of a given size.
 _FACTORIES = ("arange", "full", "zeros", "ones", "new_zeros", "new_ones", "new_full", "empty", "new_empty")
 
@@ -148,8 +141,6 @@ class _Lowering:
         args, options = _lowered(node.args, values), _lowered(dict(node.kwargs), values)
         if isinstance(node.target, torch._ops.HigherOrderOperator):
             return self._inner(node, args)
-        if any(isinstance(one, _Unknown) for one in leaves_in((args, options))):
-            return _UNKNOWN
         name = operation_name(node.target)
         if name in _CHECKS:
             return None
@@ -159,7 +150,7 @@ class _Lowering:
             return args[0] if name != "native_dropout" else (args[0], None)
         if node.target is operator.getitem and isinstance(args[0], _First | tuple | list):
             return self._item(node, *args)
-        if _is_random(node.target) and name not in FORMS_WITHOUT_DROPOUT:
+        if _is_random(node.target) and name not in _MAY_DROP:
             return self._unknown(node, f"{name} (random also in evaluation mode)")
         if is_stored((args, options)):
             return self._compute(node, args, options)
@@ -205,7 +196,8 @@ class _Lowering:
             return self._add(node, Form(kind="module", call=self.program.leaves[args[2]], args=tuple(args[0]),
                                         options={}))  # fmt: skip
         if not name:
-            call = REGISTRY.function_names.get(node.target, "")
+            packet = getattr(node.target, "overloadpacket", node.target)
+            call = REGISTRY.function_names.get(node.target) or REGISTRY.function_names.get(packet, "")
             if not call:
                 return self._unknown(node, f"function {getattr(node.target, '__name__', node.target)}")
             return self._add(node, Form(call=call, args=tuple(args), options=options))
@@ -275,14 +267,7 @@ class _Lowering:
     def _unknown(self, node: fx.Node, what: str) -> Any:
         path = _path(node)
         self.unsupported.append(f"{what} in {path}" if path else what)
-        return _UNKNOWN
-
-
-class _Unknown:
-    """The value of an operation that is not supported."""
-
-
-_UNKNOWN = _Unknown()
+        return Ref(node.name)  # The rest is lowered too, so that one message names everything.
 
 
 @dataclass(frozen=True)

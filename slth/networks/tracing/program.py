@@ -22,14 +22,13 @@ import torch
 from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
-import slth
 from slth.errors import InputError
 from slth.networks.tracing.in_place import rewrite_overwrites
 from slth.networks.tracing.leaves import leaves_of
 from slth.networks.tracing.undisturbed import undisturbed
 
 # Folders whose code is not the model's own: torch, slth and Python.
-_LIBRARIES = tuple(Path(file).parent for file in (torch.__file__, slth.__file__, contextlib.__file__))
+_LIBRARIES = tuple(Path(file).parent for file in (torch.__file__, Path(__file__).parents[1], contextlib.__file__))
 # What these tell developers of torch is of no use here.
 _LOGGERS = ("torch.export", "torch._export", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 
@@ -44,7 +43,8 @@ class Program:
         tensors: placeholder of a stored tensor → (its path, the tensor).
         sizes: name of an input → its sizes, with None for a free one.
         form: the form of the model's output, for ``torch.utils._pytree``.
-        guards: conditions on the sizes of the inputs, under which the recorded operations are the model's.
+        guards: conditions on the sizes of the inputs, under which the recorded operations are the model's; None if
+            this version of torch does not tell them.
         leaves: paths of registered modules that stay whole, in the order of their numbers.
     """
 
@@ -53,7 +53,7 @@ class Program:
     tensors: dict[str, tuple[str, torch.Tensor]]
     sizes: dict[str, tuple[int | None, ...]]
     form: Any
-    guards: tuple[str, ...]
+    guards: tuple[str, ...] | None
     leaves: tuple[str, ...]
 
 
@@ -99,7 +99,7 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
     first = {id(value): name for name, value in reversed(named)}
     for placeholder, path in paths.items():
         tensors[placeholder] = first.get(id(stored[path]), path), stored[path]
-    names = [name for name in signature.user_inputs if isinstance(name, str)]
+    names = [str(name) for name in signature.user_inputs if isinstance(name, str)]
     inputs = dict(zip(names, _input_names(model, len(names)), strict=True))
     shapes = {node.name: node.meta["val"].shape for node in exported.graph.nodes if node.name in inputs}
     return Program(
@@ -111,7 +111,7 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
         },
         tensors=tensors,
         form=exported.call_spec.out_spec,
-        guards=tuple(getattr(exported, "_guards_code", None) or ()),
+        guards=tuple(exported._guards_code or ()) if hasattr(exported, "_guards_code") else None,
         leaves=leaves,
     )
 
@@ -139,7 +139,7 @@ def _free_sizes(model: nn.Module, inputs: tuple[torch.Tensor, ...], axes: int | 
 
 def _input_names(model: nn.Module, count: int) -> list[str]:
     """Names of the first ``count`` inputs in the model's ``forward``."""
-    names = []
+    names: list[str] = []
     for parameter in inspect.signature(model.forward).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             names += [f"{parameter.name}_{i}" for i in range(count - len(names))]
