@@ -11,7 +11,7 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks.operations import ATTRIBUTES, REGISTRY
-from slth.networks.sizes import Sizes, check_sizes
+from slth.networks.sizes import InputSizes, check_sizes
 
 STEP_KINDS = ("input", "constant", "module", "function", "method", "output")
 
@@ -104,7 +104,7 @@ class GraphNetwork(nn.Module):
         steps: tuple[Step, ...],
         modules: Mapping[str, nn.Module],
         constants: Mapping[str, torch.Tensor],
-        sizes: Sizes | None = None,
+        sizes: InputSizes | None = None,
         conditions: tuple[str, ...] = (),
     ) -> None:
         super().__init__()

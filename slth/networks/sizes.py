@@ -1,4 +1,4 @@
-"""Sizes of a network's inputs: which are fixed, which are free, and the conditions under which the steps hold.
+"""InputSizes of a network's inputs: which are fixed, which are free, and the conditions under which the steps hold.
 
 A condition compares sizes, such as ``x[2] % 2 == 0`` for an even height. It is data: a small grammar of integer
 arithmetic, which is read and never executed as code.
@@ -14,7 +14,7 @@ from typing import Any
 from slth.errors import InputError
 
 # Name of an input → its sizes, with None for a free one.
-Sizes = Mapping[str, tuple[int | None, ...]]
+InputSizes = Mapping[str, tuple[int | None, ...]]
 
 # Longer conditions are refused, and more of them in one file: every run of the network reads them.
 MAX_LENGTH = 500
@@ -40,7 +40,7 @@ _GRAMMAR = (ast.BinOp, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Name, ast.Subsc
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max}
 
 
-def check_condition(text: str, sizes: Sizes | None = None) -> None:
+def check_condition(text: str, sizes: InputSizes | None = None) -> None:
     """Refuse a condition that is not of the grammar.
 
     Args:
@@ -72,7 +72,7 @@ def check_condition(text: str, sizes: Sizes | None = None) -> None:
         raise ValueError(f"{text!r} is no condition on sizes") from cause
 
 
-def _names_a_size(node: ast.Subscript, sizes: Sizes) -> bool:
+def _names_a_size(node: ast.Subscript, sizes: InputSizes) -> bool:
     """Whether ``x[i]`` is a size of an input."""
     if not isinstance(node.value, ast.Name) or not isinstance(node.slice, ast.Constant):
         return False
@@ -80,7 +80,7 @@ def _names_a_size(node: ast.Subscript, sizes: Sizes) -> bool:
     return type(axis) is int and axis < count
 
 
-def check_sizes(sizes: Sizes, conditions: Sequence[str], shapes: Mapping[str, Sequence[int]]) -> None:
+def check_sizes(sizes: InputSizes, conditions: Sequence[str], shapes: Mapping[str, Sequence[int]]) -> None:
     """Refuse inputs of sizes for which the network's steps were not recorded.
 
     Args:
@@ -108,7 +108,7 @@ def check_sizes(sizes: Sizes, conditions: Sequence[str], shapes: Mapping[str, Se
 
 
 def show_sizes(sizes: Sequence[int | None]) -> str:
-    """Sizes as text, with n for the free batch axis and * for other free ones."""
+    """InputSizes as text, with n for the free batch axis and * for other free ones."""
     shown = ["n" if i == 0 and size is None else "*" if size is None else str(size) for i, size in enumerate(sizes)]
     return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 

@@ -17,7 +17,7 @@ from slth.networks.graph import GraphNetwork, Step
 from slth.networks.kept_module import KeptModule
 from slth.networks.layer_specs import layer_specs
 from slth.networks.linear_map import Array, LinearMap
-from slth.networks.sizes import MAX_CONDITIONS, Sizes, check_condition
+from slth.networks.sizes import MAX_CONDITIONS, InputSizes, check_condition
 from slth.theory.composition import LayerSpec
 
 
@@ -48,7 +48,7 @@ class Target:
     modules: tuple[KeptModule, ...] = ()
     constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     input_range: Any = None
-    sizes: Sizes = field(default_factory=dict)
+    sizes: InputSizes = field(default_factory=dict)
     conditions: tuple[str, ...] = ()
     example_shapes: tuple[tuple[int, ...], ...] = ()
     example_types: tuple[str, ...] = ()
@@ -179,7 +179,7 @@ def as_recorded(input_range: Any) -> Any:
     return None if input_range is None else tuple(float(value) for value in input_range)
 
 
-def _as_sizes(sizes: Any, steps: tuple[Step, ...]) -> Sizes:
+def _as_sizes(sizes: Any, steps: tuple[Step, ...]) -> InputSizes:
     """The sizes of every input from a file: whole numbers, and None for free ones; nothing in older files."""
     inputs = [step.name for step in steps if step.kind == "input"]
     if sizes and sorted(sizes) != sorted(inputs):
@@ -190,7 +190,7 @@ def _as_sizes(sizes: Any, steps: tuple[Step, ...]) -> Sizes:
     return {name: tuple(sizes[name]) for name in inputs if name in sizes}
 
 
-def _as_conditions(conditions: Any, sizes: Sizes) -> tuple[str, ...]:
+def _as_conditions(conditions: Any, sizes: InputSizes) -> tuple[str, ...]:
     """Conditions on sizes from a file, each of which is of the grammar and about these sizes."""
     if not isinstance(conditions, list) or len(conditions) > MAX_CONDITIONS:
         raise ValueError(f"conditions must be a list of at most {MAX_CONDITIONS}")

@@ -11,7 +11,7 @@ from torch import nn
 from slth.errors import InputError
 from slth.networks.sizes import evaluate
 from slth.networks.target import Target
-from slth.networks.tracing.example import Example, draw, run
+from slth.networks.tracing.example import ModelExample, draw, run
 
 # Largest difference allowed between an output of the target and one of the model: so much of the output's standard
 # deviation, and so much of its largest entry. Both compute in float32, and may add in another order.
@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 _SEED = 20_232
 
 
-def check_agreement(example: Example, target: Target, places: Mapping[str, str]) -> None:
+def check_agreement(example: ModelExample, target: Target, places: Mapping[str, str]) -> None:
     """Run target and model on two inputs, of different values and batch sizes, and compare their outputs.
 
     Args:
@@ -59,7 +59,7 @@ def check_agreement(example: Example, target: Target, places: Mapping[str, str])
             )
 
 
-def _other_inputs(example: Example, target: Target) -> tuple[torch.Tensor, ...]:
+def _other_inputs(example: ModelExample, target: Target) -> tuple[torch.Tensor, ...]:
     """Other inputs: random numbers in the input range, and another number of examples where that is free."""
     generator = torch.Generator().manual_seed(_SEED)
     names = list(target.sizes)

@@ -23,7 +23,7 @@ FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Example:
+class ModelExample:
     """A model with inputs on which it runs.
 
     Attributes:
@@ -48,7 +48,7 @@ def make_example(
     model: nn.Module,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None,
     input_range: Range | Mapping[str, Range] | None,
-) -> Example:
+) -> ModelExample:
     """Check the example input, or derive one, and run the model on it.
 
     Args:
@@ -69,7 +69,7 @@ def make_example(
     else:
         given = _check(example_input, input_range, _names(model))
         _run_on(model, given)
-    return Example(model=model, given=given, inputs=_with_batch(model, given), input_range=input_range)
+    return ModelExample(model=model, given=given, inputs=_with_batch(model, given), input_range=input_range)
 
 
 def run(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:

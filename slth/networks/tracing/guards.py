@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from slth.networks.sizes import Sizes, check_condition
+from slth.networks.sizes import InputSizes, check_condition
 
 # The least and the greatest value that an expression can have.
 Span = tuple[float, float]
 
 
 def free_sizes(
-    sizes: Sizes, guards: Sequence[str] | None, given: Sequence[torch.Tensor]
+    sizes: InputSizes, guards: Sequence[str] | None, given: Sequence[torch.Tensor]
 ) -> tuple[dict[str, tuple[int | None, ...]], tuple[str, ...]]:
     """Which sizes of the inputs are free, and the conditions on them.
 
     A guard that compares free sizes with a number, such as the number of inputs of a linear layer, fixes these sizes
-    to those of the example. Sizes of the batch stay free.
+    to those of the example. InputSizes of the batch stay free.
 
     Args:
         sizes: name of an input → its sizes as recorded, with None for a symbol.

@@ -1,7 +1,7 @@
 """The program of a model: the ATen operations that it runs on an example input, with sizes as symbols.
 
 ``torch.export`` records them. It follows hooks, parametrisations and functions alike, because it sees the arithmetic
-itself. Sizes of the inputs stay free where the model allows it.
+itself. InputSizes of the inputs stay free where the model allows it.
 """
 
 from __future__ import annotations
