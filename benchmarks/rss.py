@@ -1,4 +1,4 @@
-"""The subset-sum engine beside integer solvers: ``python -m benchmarks.rss [--quick] [--only NAME]``.
+"""The subset-sum engine beside integer solvers: ``python -m benchmarks.rss [--quick] [--only NAME] [--device D]``.
 
 All solvers run on the same instances, with the same threads. Instances are NSN vectors with targets uniform on
 [−1, 1]^D and seeds 0 … 4 (0 … 9 in ``anytime``); results are medians with their range. The peak memory of the two
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two minutes instead of three quarters of an hour")
     parser.add_argument("--only", choices=SECTIONS, help="run one section; the others keep their results")
+    parser.add_argument("--device", help="a torch device, such as cuda, beside the cores in the section vertex")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -216,7 +218,8 @@ def main() -> None:
     results |= {"threads": thread_count(None), "quick": options.quick}
     for name in [options.only] if options.only else SECTIONS:
         began = time.perf_counter()
-        results[name] = SECTIONS[name](options.quick)
+        section = partial(vertex, device=options.device) if name == "vertex" else SECTIONS[name]
+        results[name] = section(options.quick)
         print_table(f"{name} ({time.perf_counter() - began:.0f} s)", ("quantity", "value"), list(_flat(results[name])))
     if not options.quick and not options.only:
         results["exact"]["peak_memory D=4 n=48"] = _fresh("exact")

@@ -48,6 +48,27 @@ class Shapes(nn.Module):
         return out
 
 
+class Upward(nn.Module):
+    """Transposed convolutions, one in groups, a linear layer on tokens, arithmetic of sizes, interpolation, clamps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(2, 4, 3, stride=2, padding=1, output_padding=1, groups=2)
+        self.mix = nn.Linear(4, 3)
+        self.last = nn.ConvTranspose2d(3, 2, 2, dilation=2, bias=False)
+        self.token = nn.Parameter(torch.tensor([[[0.3, -0.2, 0.1]]]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.clamp(self.up(functional.pad(x, (1, 0, 0, 1), mode="reflect")), min=-0.3)
+        n, _, h, w = functional.avg_pool2d(x, 2).shape
+        tokens = self.mix(functional.max_pool2d(x, 2).flatten(2).transpose(1, 2))
+        tokens = torch.cat([self.token.expand(n, -1, -1), tokens], dim=1)[:, :-1]
+        x = tokens.transpose(1, 2).reshape(n, 3, h, w)
+        x = functional.interpolate(torch.clamp_max(x, 0.4), size=(h + 1, 2 * w // 2))
+        out: torch.Tensor = self.last(x[:, :, :-1]).clamp(-0.5, 0.6).mean(dim=(2, 3))
+        return out
+
+
 NETWORKS = {
     "conv-pool": lambda: nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(3, 3)
@@ -62,9 +83,10 @@ NETWORKS = {
     ),
     "residual": Residual,
     "shapes": Shapes,
+    "upward": Upward,
 }  # fmt: skip
 RANGES = {"positive": (0.0, 1.0), "both": (-1.0, 1.0)}
-SIDE = {"shapes": 4, "residual": 5}
+SIDE = {"shapes": 4, "residual": 5, "upward": 3}
 CASES = [(name, signs) for name in NETWORKS for signs in RANGES if (name, signs) != ("shapes", "both")]
 
 

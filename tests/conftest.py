@@ -40,17 +40,23 @@ def digits_target() -> nn.Sequential:
 @pytest.fixture(scope="session")
 def digits_ticket(digits_target: nn.Sequential) -> Ticket:
     """A small ticket with conv and linear layers, biases, and inputs in [0, 1]."""
-    return find_ticket(digits_target, width=300, input_range=(0, 1), seed=1)
+    return find_ticket(digits_target, width=300, input_range=(0, 1), seed=1, example_input=torch.zeros(1, 1, 8, 8))
 
 
 @pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny ticket file, its target beside it: layers with and without bias, two signs, a kept norm, a constant."""
+    """A tiny ticket file, its target beside it: layers with and without bias, two signs, a layer that is left out.
+
+    The steps hold a constant, a size that a method reads, and a condition on the sizes.
+    """
     torch.manual_seed(0)
-    parts = {"conv": nn.Conv2d(1, 2, 2), "norm": nn.LayerNorm(8), "fc": nn.Linear(8, 2, bias=False)}
-    model = Own(lambda m, x: m.fc(m.norm(torch.relu(m.conv(x)).flatten(1)) * m.gamma), **parts)
+    parts = {"conv": nn.Conv2d(1, 2, 2), "left": nn.Linear(8, 8), "fc": nn.Linear(8, 2, bias=False)}
+    model = Own(lambda m, x: m.fc(m.left(torch.relu(m.conv(x)).view(x.size(0), -1)) * m.gamma), **parts)
     model.gamma = nn.Parameter(torch.rand(8) + 0.5)
-    ticket = find_ticket(model, width=40, structure="kernel", seed=5, input_range=(-1, 1))
+    example = torch.zeros(1, 1, 3, 3)
+    ticket = find_ticket(
+        model, width=40, structure="kernel", seed=5, input_range=(-1, 1), skip="left", example_input=example
+    )
     return ticket.save(tmp_path_factory.mktemp("whole") / "t.slth")
 
 

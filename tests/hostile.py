@@ -40,7 +40,7 @@ def hostile_files(narrow: Path, tiny: Path) -> Iterator[tuple[str, bytes]]:
 
     Args:
         narrow: a ticket of one linear layer with one input and one output, which can claim the greatest width.
-        tiny: a ticket with a convolution, a normalisation and a linear layer.
+        tiny: a ticket with a convolution, a linear layer and one that is left out.
 
     Yields:
         (name, content).
@@ -78,8 +78,16 @@ def _shape(header: Header, layer: int, axis: int, value: Any) -> None:
     header["parent"]["layers"][layer]["c_out" if axis == 0 else "c_in"] = value
 
 
-def _norm(header: Header, size: int) -> None:
-    header["target"]["modules"][0]["options"].update(normalized_shape=[size])
+def _left(header: Header, size: int) -> None:
+    header["target"]["modules"][0]["options"].update(in_features=size)
+
+
+def _sizes(header: Header, sizes: list[Any]) -> None:
+    header["target"]["sizes"] = {"x": sizes}
+
+
+def _conditions(header: Header, conditions: list[Any]) -> None:
+    header["target"]["conditions"] = conditions
 
 
 def _groups(header: Header, groups: int) -> None:
@@ -115,8 +123,13 @@ def _double(header: Header, times: int) -> None:
 CLAIMS: dict[str, Callable[[Header], object]] = {
     **{f"outputs-{power}": partial(_shape, layer=1, axis=0, value=2**power) for power in (17, 20, 28, 31, 62, 70)},
     **{f"inputs-{power}": partial(_shape, layer=1, axis=1, value=2**power - 8) for power in (16, 20, 28, 31, 62, 70)},
-    **{f"norm-{power}": partial(_norm, size=2**power)
-       for power in (20, 31, 62)},
+    **{f"left-{power}": partial(_left, size=2**power) for power in (20, 31, 62)},
+    "sizes": partial(_sizes, sizes=[None] * 10**6),
+    "size": partial(_sizes, sizes=[10**4000]),
+    "conditions": partial(_conditions, conditions=["x[0]>0"] * 10**5),
+    "long-conditions": partial(_conditions, conditions=["+".join(["x[0]"] * 99) + " > 0"] * 999),
+    "condition": partial(_conditions, conditions=["-" * 490 + "x[0]"]),
+    "power": partial(_conditions, conditions=["*".join(["x[0]"] * 99) + " < 0"]),
     **{f"groups-{power}": partial(_groups, groups=2**power) for power in (20, 40)},
     "kernel": lambda h: h["target"]["maps"][0].update(shape=[2, 1, 2**15, 2**15]),
     "axes": lambda h: h["target"]["maps"][0].update(shape=[2, 1] + [1] * 10**5),

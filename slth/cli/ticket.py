@@ -131,7 +131,7 @@ def verify(
 
     from slth import data as datasets
     from slth.tickets import load_ticket
-    from slth.tickets.files.card import range_in_words
+    from slth.tickets.files.card import inputs_in_words
 
     images = None if data is None else datasets.load(data, split).images
     ticket = load_ticket(file, target)
@@ -151,7 +151,7 @@ def verify(
             f"{result.instances:,} subset sums recomputed, every error as recorded"
             + "".join(f"; {claim}" for claim in result.certified)
         )
-        echo(f"target: SHA-256 {result.target_hash}, inputs {range_in_words(ticket.target.input_range)}")
+        echo(f"target: SHA-256 {result.target_hash}, inputs: {inputs_in_words(ticket.target)}")
     if failures:
         if not as_json:
             for failure in failures:
@@ -236,6 +236,7 @@ def export(
 
 def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
     from slth.tickets.checks.cost import measure_cost
+    from slth.tickets.files.card import inputs_in_words
     from slth.tickets.files.places import ideal_bits
 
     parent, size = ticket.parent, file.stat().st_size
@@ -250,6 +251,8 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
             "structure": ticket.structure,
             "target_hash": ticket.target.hash() if ticket.target.known else ticket.info["target_hash"],
             "input_range": ticket.target.input_range,
+            "input_sizes": {name: list(sizes) for name, sizes in ticket.target.sizes.items()},
+            "conditions": list(ticket.target.conditions),
             "coverage": ticket.target.coverage,
             "kept_channels": ticket.kept_channels,
             "layers": [asdict(layer) for layer in ticket.layers],
@@ -290,6 +293,7 @@ def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None
         f"{sum(layer.weights for layer in ticket.layers):,} random weights kept for {count:,} target weights"
         + (f" ({ticket.target.coverage:.1%} of the network)" if ticket.target.kept_count else "")
     )
+    echo(f"inputs: {inputs_in_words(ticket.target)}")
     echo(
         f"{size:,} bytes, {8 * size / count:.1f} bits a target weight; log2 of the choices made is "
         f"{ideal / 8:,.0f} bytes, {ideal / count:.1f} bits"

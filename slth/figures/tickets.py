@@ -95,7 +95,7 @@ def filters_side_by_side(ticket: Ticket, layer: int = 0, limit: int = 8, ax: Axe
     count = min(limit, linear.channels[1])
     original = linear.weight[:count, 0].astype(np.float64).reshape(count, -1)
     found = approximated_weight(ticket, layer, linear.signs[0])[:count, 0].reshape(count, -1)
-    side = round(original.shape[1] ** 0.5) if linear.kind == "conv" else 1
+    side = round(original.shape[1] ** 0.5) if linear.kind != "linear" else 1
     span = np.abs(original).max() or 1.0
     worst = float(np.abs(found - original).max()) or span
     factor = 10 ** max(0, math.floor(math.log10(span / worst)))

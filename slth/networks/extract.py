@@ -1,13 +1,14 @@
 """Extraction: a torch model becomes a target, whose linear maps a ticket replaces and whose other parts stay.
 
 The operations that the model really runs are recorded on an example input (:mod:`slth.networks.tracing`).
-Convolutions, linear layers and embeddings become linear maps (:class:`~slth.networks.linear_map.LinearMap`). A BatchNorm
-is folded into the map before it, or becomes a depthwise map by itself. Everything else stays as it is. The target is
-then run beside the model: a target that computes anything else is refused.
+Convolutions, linear layers and embeddings become linear maps (:class:`~slth.networks.linear_map.LinearMap`). A
+BatchNorm is folded into the map before it, or becomes a depthwise map by itself. Everything else stays as it is. The
+target is then run beside the model: a target that computes anything else is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -20,11 +21,11 @@ from slth.networks.folding import as_constant
 from slth.networks.graph import Step
 from slth.networks.kept_module import KeptModule, kept_layer, kept_leaf
 from slth.networks.linear_map import LinearMap
-from slth.networks.signs import Range, input_signs, map_signs
+from slth.networks.signs import Range, check_ranges, input_signs, map_signs
 from slth.networks.target import Target, as_recorded
 from slth.networks.tracing.agreement import check_agreement
-from slth.networks.tracing.example import make_example
-from slth.networks.tracing.guards import free_sizes
+from slth.networks.tracing.example import ModelExample, make_example
+from slth.networks.tracing.guards import free_sizes, only_refuses_one
 from slth.networks.tracing.linear_layers import LinearLayers, find_linear_layers
 from slth.networks.tracing.lowering import lower
 from slth.networks.tracing.program import record
@@ -70,10 +71,11 @@ def extract(
     """
     model = unwrap(model)
     only = None if only is None else _patterns(only)
+    check_ranges(input_range)
     example = make_example(model, example_input, input_range)
     program = record(example.model, example.inputs)
     lowered = lower(program)
-    input_signs(lowered.steps, input_range)  # refuses a range that makes no sense
+    input_signs(lowered.steps, input_range)  # refuses a range of an input that is not there
     layers = find_linear_layers(lowered)
     if not layers.maps:
         raise InputError("the target has no conv or linear layer: there is nothing to approximate. Check the model.")
@@ -95,13 +97,28 @@ def extract(
         sizes=sizes,
         conditions=conditions,
         example_shapes=example.shapes,
+        example_types=tuple(str(one.dtype).removeprefix("torch.") for one in example.given),
         binding="all",
     )
     try:
         target.hash()
     except TypeError as cause:
         raise InputError(f"the target cannot be written to a file: {cause}. Use plain numbers and tuples.") from cause
-    check_agreement(example, target, layers.places)
+    return _checked(example, target, layers.places)
+
+
+def _checked(example: ModelExample, target: Target, places: Mapping[str, str]) -> Target:
+    """The target, if it computes what the model computes; it takes a single example too, if it does so there.
+
+    ``torch.export`` often assumes that there is more than one example, where that changes nothing.
+    """
+    assumed = tuple(text for text in target.conditions if only_refuses_one(text))
+    if assumed:
+        wider = replace(target, conditions=tuple(text for text in target.conditions if text not in assumed))
+        with contextlib.suppress(InputError):
+            check_agreement(example, wider, places)
+            return wider
+    check_agreement(example, target, places)
     return target
 
 

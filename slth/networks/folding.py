@@ -144,7 +144,7 @@ def as_float32(name: str, values: torch.Tensor | npt.NDArray[np.float64]) -> Arr
             "Train or load the target again."
         )
     with np.errstate(over="ignore"):
-        rounded = np.ascontiguousarray(array, dtype=np.float32)
+        rounded = np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)  # numpy gives a number an axis
     if not np.isfinite(rounded).all():
         raise InputError(f"{name} must fit float32; its largest entry is {np.abs(array).max():.3g}. Rescale the layer.")
     return rounded
@@ -165,7 +165,7 @@ def as_constant(name: str, value: torch.Tensor) -> npt.NDArray[Any]:
     """
     if value.is_floating_point() and not value.is_meta and bool(value.isinf().any()):
         as_float32(name, torch.where(value.isinf(), 0, value))
-        return value.detach().cpu().to(torch.float32).numpy()
+        return np.array(value.detach().cpu().to(torch.float32).numpy())
     if value.is_floating_point() or value.is_complex():
         return as_float32(name, value)
-    return np.asarray(value.detach().cpu().numpy())
+    return np.array(value.detach().cpu().numpy())

@@ -11,7 +11,7 @@ from torch import nn
 
 from slth.errors import InputError
 from slth.networks.operations import ATTRIBUTES, REGISTRY
-from slth.networks.sizes import Sizes, check_sizes
+from slth.networks.sizes import InputSizes, check_sizes
 
 STEP_KINDS = ("input", "constant", "module", "function", "method", "output")
 
@@ -104,7 +104,7 @@ class GraphNetwork(nn.Module):
         steps: tuple[Step, ...],
         modules: Mapping[str, nn.Module],
         constants: Mapping[str, torch.Tensor],
-        sizes: Sizes | None = None,
+        sizes: InputSizes | None = None,
         conditions: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
@@ -155,7 +155,8 @@ class GraphNetwork(nn.Module):
             InputError: as when the network is called.
         """
         values |= self._bind_inputs(args, dict(options or {}))
-        if self.network_sizes:
+        # An exporter's own sizes are symbols; it is run on inputs that were checked before.
+        if self.network_sizes and not torch.compiler.is_exporting():
             shapes = {name: values[name].shape for name in self.network_sizes if hasattr(values[name], "shape")}
             check_sizes(self.network_sizes, self.network_conditions, shapes)
         for step in self.network_steps:

@@ -11,8 +11,11 @@ import torch
 from torch import nn
 
 from slth.networks.folding import as_float32
-from slth.networks.linear_map import LinearMap, as_arguments
+from slth.networks.linear_map import LinearMap, as_arguments, swap_channels
 from slth.networks.operations import REGISTRY
+
+# Options of a convolution other than its channels, kernel and groups.
+_SETTINGS = ("stride", "padding", "dilation", "padding_mode", "output_padding")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +80,27 @@ def kept_layer(linear: LinearMap) -> KeptModule:
     options = {"in_channels": c_in, "out_channels": c_out, "kernel_size": list(linear.kernel), "groups": linear.groups}
     return KeptModule(
         name=linear.name, type=f"{kind}{len(linear.kernel)}d", options=options | linear.options, tensors=tensors
+    )
+
+
+def as_linear_map(module: KeptModule) -> LinearMap | None:
+    """A conv or linear layer that was left out of the search as a linear map; None for other modules.
+
+    Args:
+        module: the kept module.
+    """
+    kind = module.type.rstrip("123d")
+    kinds = {"Linear": "linear", "Conv": "conv", "ConvTranspose": "conv_transpose"}
+    if kind not in kinds:
+        return None
+    groups, weight = int(module.options.get("groups", 1)), module.tensors["weight"]
+    return LinearMap(
+        name=module.name,
+        kind=kinds[kind],
+        weight=swap_channels(weight, groups) if kind == "ConvTranspose" else weight,
+        bias=module.tensors.get("bias"),
+        options={name: module.options[name] for name in _SETTINGS if name in module.options},
+        groups=groups,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from slth.errors import InputError
+from slth.networks.activations import activation_steps, operation_of
 from slth.networks.graph import Step
 from slth.networks.kept_module import KeptModule
 from slth.networks.linear_map import LinearMap
-from slth.networks.operations import REGISTRY
 from slth.theory.composition import LayerSpec
 
 
@@ -26,24 +27,27 @@ def layer_specs(
         One entry for each use of a linear map, in order.
 
     Raises:
-        InputError: the target is not a chain of ungrouped linear maps, or a module between them is not 1-Lipschitz in
+        InputError: the target is not a chain of ungrouped linear maps, or a step between them is not 1-Lipschitz in
             the maximum norm, or does not keep zero at zero. The propagation of errors is proved only for such chains.
     """
     linear_maps = {linear.name: linear for linear in maps}
     kept = {module.name: module for module in modules}
+    activations = activation_steps(steps, kept)
     previous = None
     for step in steps:
-        if list(step.references()) != ([previous] if previous else []):
+        if step.name not in activations:  # a size, a constant, or arithmetic on these
+            continue
+        read = [name for name in step.references() if name in activations]
+        if read != ([previous] if previous else []):
             raise InputError(
                 f"step {step.name} is not part of a chain; expected layers one after the other, as in nn.Sequential. "
                 "Certified network widths are proved for chains only."
             )
         linear = linear_maps.get(step.call) if step.kind == "module" else None
-        covered = step.kind in ("input", "output") or linear is not None
-        covered = covered or (step.kind == "module" and _contracts(kept[step.call]))
+        covered = step.kind in ("input", "output") or linear is not None or _contracts(step, kept)
         if not covered or (linear is not None and linear.groups > 1):
             raise InputError(
-                f"step {step.name} ({_description(step, linear, kept.get(step.call))}) is not covered by the proof; "
+                f"step {step.name} ({_description(step, linear, kept)}) is not covered by the proof; "
                 "expected ungrouped convolutions and linear layers, and between them operations that never increase a "
                 "difference in the maximum norm and keep zero at zero, such as ReLU, Tanh, pooling and Flatten."
             )
@@ -56,17 +60,28 @@ def layer_specs(
     )
 
 
-def _contracts(module: KeptModule) -> bool:
-    """Whether a module is 1-Lipschitz in the maximum norm and keeps zero at zero."""
-    operation = REGISTRY.get("module", module.type)
-    constant = operation.lipschitz_constant(module.options)
-    return constant is not None and constant <= 1 and operation.keeps_zero
+def _options(step: Step, kept: Mapping[str, KeptModule]) -> Mapping[str, Any]:
+    """The options of what a step calls."""
+    return kept[step.call].options if step.kind == "module" else step.options
 
 
-def _description(step: Step, linear: LinearMap | None, module: KeptModule | None) -> str:
+def _contracts(step: Step, kept: Mapping[str, KeptModule]) -> bool:
+    """Whether a step is 1-Lipschitz in the maximum norm and keeps zero at zero."""
+    operation = operation_of(step, kept)
+    if operation is None:
+        return False
+    options = _options(step, kept)
+    constant = operation.lipschitz_constant(options)
+    return constant is not None and constant <= 1 and operation.is_zero_kept(options)
+
+
+def _description(step: Step, linear: LinearMap | None, kept: Mapping[str, KeptModule]) -> str:
     """What a step is that the proof does not cover, for messages."""
     if linear is not None:
         return f"{linear.name} with groups"
-    if module is None:
-        return step.call
-    return "an average that divides by another number" if module.options.get("divisor_override") else module.type
+    operation = operation_of(step, kept)
+    if operation is None:
+        return step.kind
+    if _options(step, kept).get("divisor_override"):
+        return "an average that divides by another number"
+    return operation.modules[0].module.__name__ if operation.modules else operation.name

@@ -124,23 +124,31 @@ class LinearMap:
     @property
     def torch_weight(self) -> Array:
         """The weight as torch's layer holds it: a transposed convolution has its inputs on the first axis."""
-        return in_torch_order(self, self.weight)
+        return np.ascontiguousarray(in_torch_order(self, self.weight))
 
 
-def in_torch_order(linear: LinearMap, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def in_torch_order(linear: LinearMap, weight: Any) -> Any:
     """A weight (c_out, c/groups, …) in the order of the axes that torch's layer has.
 
     Args:
         linear: the linear map whose kind and groups count.
-        weight: any number c of inputs, as of a block with hidden channels.
+        weight: an array or a tensor, with any number c of inputs, as of a block with hidden channels.
 
     Returns:
         (c, c_out/groups, …) for a transposed convolution, the weight itself otherwise.
     """
-    if linear.kind != "conv_transpose":
-        return weight
-    parts = weight.reshape(linear.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
-    return np.ascontiguousarray(parts.reshape(-1, parts.shape[2], *weight.shape[2:]))
+    return swap_channels(weight, linear.groups) if linear.kind == "conv_transpose" else weight
+
+
+def swap_channels(weight: Any, groups: int) -> Any:
+    """A weight (a, b/groups, …) as (b, a/groups, …), where a and b are numbers of channels. Twice changes nothing.
+
+    Args:
+        weight: an array or a tensor.
+        groups: number of groups of channels.
+    """
+    parts = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    return parts.reshape(-1, parts.shape[2], *weight.shape[2:])
 
 
 class Pointwise(nn.Module):

@@ -42,7 +42,8 @@ def make_parent(
     Args:
         target: the target.
         width: hidden channels per input channel: one number, or a number for each name or kind of layer
-            (``{"conv": 60000, "linear": 20000, "fc3": 5000}``; a name wins over a kind).
+            (``{"conv": 60000, "linear": 20000, "fc3": 5000}``; a name wins over a kind). ``conv`` counts for transposed
+            convolutions too, unless ``conv_transpose`` is there.
         seed: of all random weights, 0 ≤ seed < 2⁶⁴.
         law: of the weights: ``normal`` or ``uniform``.
         scale: ``auto``, or one positive number for every layer. ``auto`` makes the root mean square of the layer's
@@ -104,10 +105,12 @@ def _widths_by_layer(target: Target, width: int | dict[str, int]) -> dict[str, i
         return dict.fromkeys(names, check("width", width))
     for key, value in width.items():
         check(f"width of {key}", value)
-    unknown = [key for key in width if key not in (*names, "conv", "linear")]
+    unknown = [key for key in width if key not in (*names, "conv", "conv_transpose", "linear")]
     if unknown:
         raise InputError(f"width names no layer {unknown[0]!r}; expected conv, linear, or one of {', '.join(names)}.")
-    missing = [linear.name for linear in target.maps if linear.name not in width and linear.kind not in width]
+    keys = {one.name: (one.name, one.kind, one.kind.removesuffix("_transpose")) for one in target.maps}
+    chosen = {name: next((width[key] for key in given if key in width), None) for name, given in keys.items()}
+    missing = [name for name, number in chosen.items() if number is None]
     if missing:
         raise InputError(f"width is missing for {', '.join(missing)}; give one for each layer, or for conv and linear.")
-    return {linear.name: width.get(linear.name, width.get(linear.kind, 0)) for linear in target.maps}
+    return {name: number for name, number in chosen.items() if number is not None}

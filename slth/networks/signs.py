@@ -82,6 +82,19 @@ def propagate_signs(
     return signs
 
 
+def check_ranges(ranges: Range | Mapping[str, Range] | None) -> None:
+    """Refuse ranges that are no pairs (lo, hi) with lo ≤ hi.
+
+    Args:
+        ranges: (lo, hi) of all inputs, or a pair for each input by name; None for any values.
+
+    Raises:
+        InputError: a range is no such pair.
+    """
+    for one in ranges.values() if isinstance(ranges, Mapping) else (ranges,):
+        _range_signs(one)
+
+
 def input_signs(steps: tuple[Step, ...], ranges: Range | Mapping[str, Range] | None) -> dict[str, str]:
     """The signs that each input can have.
 

@@ -1,4 +1,4 @@
-"""Sizes of a network's inputs: which are fixed, which are free, and the conditions under which the steps hold.
+"""InputSizes of a network's inputs: which are fixed, which are free, and the conditions under which the steps hold.
 
 A condition compares sizes, such as ``x[2] % 2 == 0`` for an even height. It is data: a small grammar of integer
 arithmetic, which is read and never executed as code.
@@ -14,10 +14,11 @@ from typing import Any
 from slth.errors import InputError
 
 # Name of an input → its sizes, with None for a free one.
-Sizes = Mapping[str, tuple[int | None, ...]]
+InputSizes = Mapping[str, tuple[int | None, ...]]
 
-# Longer conditions are refused.
+# Longer conditions are refused, and more of them in one file: every run of the network reads them.
 MAX_LENGTH = 500
+MAX_CONDITIONS = 1000
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -34,19 +35,20 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_GRAMMAR = (ast.BinOp, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Name, ast.Subscript, ast.Load, ast.And, ast.Or, ast.Not,
-            ast.USub, *_BINARY, *_COMPARISONS)  # fmt: skip
+_GRAMMAR = (ast.BinOp, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Name, ast.Subscript, ast.Load, ast.And, ast.Or,
+            ast.Not, ast.USub, *_BINARY, *_COMPARISONS)  # fmt: skip
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max}
 
 
-def check_condition(text: str) -> None:
+def check_condition(text: str, sizes: InputSizes | None = None) -> None:
     """Refuse a condition that is not of the grammar.
 
     Args:
         text: the condition.
+        sizes: the inputs' sizes; the condition must be about some of them. None for a condition on any inputs.
 
     Raises:
-        ValueError: it is not of the grammar.
+        ValueError: it is not of the grammar, or about something else.
     """
     try:
         if len(text) > MAX_LENGTH:
@@ -62,9 +64,23 @@ def check_condition(text: str) -> None:
             allowed = isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS and not node.keywords
         if not allowed:
             raise ValueError(f"{text!r} is no condition on sizes: {type(node).__name__} is not part of the grammar")
+        if isinstance(node, ast.Subscript) and sizes is not None and not _names_a_size(node, sizes):
+            raise ValueError(f"{text!r} is no condition on the sizes of {', '.join(sizes) or 'an input'}")
+    try:
+        evaluate(text, {name: (1,) * len(one) for name, one in (sizes or {}).items()})
+    except (TypeError, RecursionError) as cause:
+        raise ValueError(f"{text!r} is no condition on sizes") from cause
 
 
-def check_sizes(sizes: Sizes, conditions: Sequence[str], shapes: Mapping[str, Sequence[int]]) -> None:
+def _names_a_size(node: ast.Subscript, sizes: InputSizes) -> bool:
+    """Whether ``x[i]`` is a size of an input."""
+    if not isinstance(node.value, ast.Name) or not isinstance(node.slice, ast.Constant):
+        return False
+    axis, count = node.slice.value, len(sizes.get(node.value.id, ()))
+    return type(axis) is int and axis < count
+
+
+def check_sizes(sizes: InputSizes, conditions: Sequence[str], shapes: Mapping[str, Sequence[int]]) -> None:
     """Refuse inputs of sizes for which the network's steps were not recorded.
 
     Args:
@@ -92,7 +108,7 @@ def check_sizes(sizes: Sizes, conditions: Sequence[str], shapes: Mapping[str, Se
 
 
 def show_sizes(sizes: Sequence[int | None]) -> str:
-    """Sizes as text, with n for the free batch axis and * for other free ones."""
+    """InputSizes as text, with n for the free batch axis and * for other free ones."""
     shown = ["n" if i == 0 and size is None else "*" if size is None else str(size) for i, size in enumerate(sizes)]
     return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 

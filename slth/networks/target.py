@@ -17,7 +17,7 @@ from slth.networks.graph import GraphNetwork, Step
 from slth.networks.kept_module import KeptModule
 from slth.networks.layer_specs import layer_specs
 from slth.networks.linear_map import Array, LinearMap
-from slth.networks.sizes import Sizes, check_condition
+from slth.networks.sizes import MAX_CONDITIONS, InputSizes, check_condition
 from slth.theory.composition import LayerSpec
 
 
@@ -33,10 +33,11 @@ class Target:
         constants: name → parameter or buffer that a step reads directly; these stay too.
         input_range: (lo, hi) of the inputs, or name of an input → its (lo, hi), as the signs of the maps were computed
             for; None when inputs can have any sign.
-        sizes: name of an input → its sizes, with None for a free one. It is empty in files of format version 3.
+        sizes: name of an input → its sizes, with None for a free one. It is empty in files of format versions 2 and 3.
         conditions: conditions on the sizes under which the steps are the network's, such as ``x[2] % 2 == 0``.
         example_shapes: shape of each input of the example, without its batch axis; () where it is not known. It is not
-            part of the description.
+            part of the description, and neither are the types.
+        example_types: type of each input of the example, such as ``float32``; () where it is not known.
         binding: what is known to belong to the weights, because it was extracted with them or because their file states
             a hash of both: ``all``, ``graph`` (all but the input range) or ``nothing``. It is not part of the
             description.
@@ -47,9 +48,10 @@ class Target:
     modules: tuple[KeptModule, ...] = ()
     constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     input_range: Any = None
-    sizes: Sizes = field(default_factory=dict)
+    sizes: InputSizes = field(default_factory=dict)
     conditions: tuple[str, ...] = ()
     example_shapes: tuple[tuple[int, ...], ...] = ()
+    example_types: tuple[str, ...] = ()
     binding: str = "nothing"
 
     @property
@@ -158,14 +160,15 @@ class Target:
         steps = tuple(Step.from_description(step) for step in data["steps"])
         _check_steps(steps, {linear.name for linear in maps} | {module.name for module in modules})
         constants = {name: kept[name] for name in data["constants"]}
+        sizes = _as_sizes(data.get("sizes", {}), steps)
         return Target(
             steps=steps,
             maps=tuple(maps),
             modules=modules,
             constants=constants,
             input_range=as_recorded(data["input_range"]),
-            sizes={str(name): _as_sizes(sizes) for name, sizes in data.get("sizes", {}).items()},
-            conditions=_as_conditions(data.get("conditions", [])),
+            sizes=sizes,
+            conditions=_as_conditions(data.get("conditions", []), sizes),
         )
 
 
@@ -176,17 +179,23 @@ def as_recorded(input_range: Any) -> Any:
     return None if input_range is None else tuple(float(value) for value in input_range)
 
 
-def _as_sizes(sizes: Any) -> tuple[int | None, ...]:
-    """The sizes of an input from a file: positive whole numbers, and None for free ones."""
-    if any(one is not None and (type(one) is not int or one < 0) for one in sizes):
-        raise ValueError(f"{sizes!r} are no sizes of an input")
-    return tuple(sizes)
+def _as_sizes(sizes: Any, steps: tuple[Step, ...]) -> InputSizes:
+    """The sizes of every input from a file: whole numbers, and None for free ones; nothing in older files."""
+    inputs = [step.name for step in steps if step.kind == "input"]
+    if sizes and sorted(sizes) != sorted(inputs):
+        raise ValueError(f"sizes are given for {sorted(sizes)}; the inputs are {sorted(inputs)}")
+    for name, one in sizes.items():
+        if not isinstance(one, list) or any(size is not None and (type(size) is not int or size < 0) for size in one):
+            raise ValueError(f"{one!r} are no sizes of the input {name}")
+    return {name: tuple(sizes[name]) for name in inputs if name in sizes}
 
 
-def _as_conditions(conditions: Any) -> tuple[str, ...]:
-    """Conditions on sizes from a file, each of which is of the grammar."""
+def _as_conditions(conditions: Any, sizes: InputSizes) -> tuple[str, ...]:
+    """Conditions on sizes from a file, each of which is of the grammar and about these sizes."""
+    if not isinstance(conditions, list) or len(conditions) > MAX_CONDITIONS:
+        raise ValueError(f"conditions must be a list of at most {MAX_CONDITIONS}")
     for text in conditions:
-        check_condition(text)
+        check_condition(text, sizes)
     return tuple(conditions)
 
 

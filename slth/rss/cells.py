@@ -29,23 +29,45 @@ def partition_lists(a, b, tested, seed, scratch):  # type: ignore[no-untyped-def
     """
     keys, rows_a, rows_b, tags_a, tags_b, places_a, places_b, starts_a, starts_b = scratch[:9]
     dimension = a.shape[1]
-    spread = np.sqrt(2.0 * math.pi * (_mean_squares(a) + _mean_squares(b)))
-    # As if both lists were normal; see :func:`crowding`.
-    log_share = math.log(tested / (float(len(a)) * len(b)))
-    inverse = 0.0 if log_share >= 0.0 else 1.0 / _cell_side(spread, log_share)
-    random = np.uint64(seed) + np.uint64(1)
-    mixers = np.empty(dimension, dtype=np.uint64)
-    offsets = np.empty(dimension)
-    for d in range(dimension):
-        mixers[d] = _mixed(random + np.uint64(2 * d) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
-        uniform = _mixed(random + np.uint64(2 * d + 1) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(11)
-        offsets[d] = float(uniform) * 2.0**-53
-    bits = 0
-    while (PARTITION << bits) < len(a):
-        bits += 1
+    mixers, offsets = np.empty(dimension, dtype=np.uint64), np.empty(dimension)
+    inverse = cut_space(_mean_squares(a) + _mean_squares(b), float(len(a)) * len(b), tested, seed, mixers, offsets)
+    bits = partition_bits(len(a))
     _sort(a, inverse, offsets, mixers, bits, keys, rows_a, tags_a, places_a, starts_a)
     _sort(b, -inverse, offsets, mixers, bits, keys, rows_b, tags_b, places_b, starts_b)
     return 1 << bits
+
+
+@numba.njit(nogil=True, cache=True)
+def cut_space(squares, every, tested, seed, mixers, offsets):  # type: ignore[no-untyped-def]
+    """Choose cells of which about ``tested`` pairs of two lists share one.
+
+    Args:
+        squares: float64 (D,), the mean squares of both lists, added up.
+        every: the number of all pairs of the two lists.
+        tested: how many pairs are to share a cell, about, if both lists are normal.
+        seed: seed of the offset of the cells, and of the hashes.
+        mixers: uint64 (D,). The factors of the hash are written here.
+        offsets: float64 (D,). The offsets of the cells, in sides of a cell, are written here.
+
+    Returns:
+        1 over the side of a cell; 0 if one cell is enough.
+    """
+    log_share = math.log(tested / every)  # as if both lists were normal; see :func:`crowding`
+    random = np.uint64(seed) + np.uint64(1)
+    for d in range(len(mixers)):
+        mixers[d] = _mixed(random + np.uint64(2 * d) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+        uniform = _mixed(random + np.uint64(2 * d + 1) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(11)
+        offsets[d] = float(uniform) * 2.0**-53
+    return 0.0 if log_share >= 0.0 else 1.0 / _cell_side(np.sqrt(2.0 * math.pi * squares), log_share)
+
+
+@numba.njit(nogil=True, cache=True)
+def partition_bits(count):  # type: ignore[no-untyped-def]
+    """log2 of the number of partitions of a list of ``count`` entries."""
+    bits = 0
+    while (PARTITION << bits) < count:
+        bits += 1
+    return bits
 
 
 @numba.njit(nogil=True, cache=True)

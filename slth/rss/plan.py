@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from slth.arrays import BoolArray
 from slth.errors import check_int, check_positive
 from slth.rss.auto import choose
 from slth.rss.control import Control, Incumbent
@@ -101,8 +100,21 @@ def carry_out(plan: Plan, eps: float | None, threads: int) -> Solution:
     Returns:
         The solution, in the problem's units.
     """
+    return conclude(plan, SOLVERS[plan.method](plan.scaled, replace(plan.control, threads=threads)), eps)
+
+
+def conclude(plan: Plan, incumbent: Incumbent, eps: float | None) -> Solution:
+    """Recompute the error of an incumbent exactly, and name the status.
+
+    Args:
+        plan: what was run.
+        incumbent: what its solver handed back.
+        eps: an error that is good enough, in the problem's units.
+
+    Returns:
+        The solution, in the problem's units.
+    """
     problem, exponent = plan.problem, plan.exponent
-    incumbent = SOLVERS[plan.method](plan.scaled, replace(plan.control, threads=threads))
     error = error_upper_bound(problem, incumbent.selected)
     bound = incumbent.lower_bound if plan.exact else 0.0
     if exponent and math.isfinite(bound):
@@ -127,29 +139,6 @@ def carry_out(plan: Plan, eps: float | None, threads: int) -> Solution:
         method=plan.method,
         seconds=time.monotonic() - plan.began,
         stats={**incumbent.stats, "chosen": f"{plan.method}: {plan.why}"},
-    )
-
-
-def device_solution(problem: Problem, selected: BoolArray, control: Control) -> Solution:
-    """The solution for a selection that was found on a torch device.
-
-    Args:
-        problem: the instance.
-        selected: bool (n,), the selection.
-        control: the limits; its eps decides on the status.
-
-    Returns:
-        A solution by ``pursuit``, with its error recomputed exactly.
-    """
-    error = error_upper_bound(problem, selected)
-    reached = control.eps is None or error <= control.eps
-    return Solution(
-        selected=selected,
-        error=error,
-        status=Status.feasible if reached else Status.unknown,
-        lower_bound=0.0,
-        method="pursuit",
-        seconds=0.0,
     )
 
 

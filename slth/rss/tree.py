@@ -65,6 +65,9 @@ FIRST_ENTRIES, GROWTH, TIME_SHARE = 2.0**17, 8.0, 0.6
 # A further tree is built only if the error to expect is at most so many times that of the best one.
 WORTHWHILE = 1.5
 
+# Trees of one solve have seeds in a row, and those of the next seed are so far away.
+SEED_STEP = 1009
+
 Rows = npt.NDArray[np.intp]
 
 
@@ -82,13 +85,11 @@ def solve_tree(problem: Problem, control: Control) -> Incumbent:
     best, error = first.selected, problem.length(problem.target - first.selected @ problem.vectors)
     trees, shape = 0, None
     for tree, seed in _trees(problem, control):
-        for chosen in best_choices(tree, seed, control, euclidean=problem.norm == "l2"):
-            selected = tree.settled.copy()
-            selected[tree.rows[chosen]] = True
-            found = problem.length(problem.target - selected @ problem.vectors)
-            if found < error:
-                best, error = selected, found
-                control.improved(error)
+        choices = best_choices(tree, seed, control, euclidean=problem.norm == "l2")
+        found, length = nearest_selection(problem, tree, choices)
+        if found is not None and length < error:
+            best, error = found, length
+            control.improved(error)
         trees, shape = trees + 1, tree.shape
         if control.eps is not None and error <= control.eps:
             break
@@ -98,13 +99,34 @@ def solve_tree(problem: Problem, control: Control) -> Incumbent:
     return Incumbent(selected=best, stats=stats)
 
 
+def nearest_selection(problem: Problem, tree: Tree, choices: list[BoolArray]) -> tuple[BoolArray | None, float]:
+    """The selection with the smallest error among those that the choices from a tree's lists stand for.
+
+    Args:
+        problem: the instance.
+        tree: its lists.
+        choices: bool (k, t) each, which candidates of the lists are selected.
+
+    Returns:
+        (the selection, its error in float64); (None, infinity) without a choice.
+    """
+    best, error = None, math.inf
+    for chosen in choices:
+        selected = tree.settled.copy()
+        selected[tree.rows[chosen]] = True
+        found = problem.length(problem.target - selected @ problem.vectors)
+        if found < error:
+            best, error = selected, found
+    return best, error
+
+
 def _trees(problem: Problem, control: Control) -> Iterator[tuple[Tree, int]]:
     """The trees to build, each with its seed; one by one, because the time that one takes decides about the next."""
-    deadline, seed = control.deadline, 1009 * control.seed
+    deadline, seed = control.deadline, SEED_STEP * control.seed
     if deadline is None:
         entries, best = control.effort * ENTRIES_PER_SECOND, math.inf
         # For an eps, trees grow until one reaches it, or until the candidates or the memory allow no better one.
-        while (tree := _plant(problem, entries, control)) is not None and tree.shape.expected < best:
+        while (tree := plant(problem, entries, control)) is not None and tree.shape.expected < best:
             best = tree.shape.expected
             yield tree, seed
             if control.eps is None:
@@ -114,16 +136,28 @@ def _trees(problem: Problem, control: Control) -> Iterator[tuple[Tree, int]]:
     entries, best = FIRST_ENTRIES, math.inf
     while not control.expired():
         began = time.monotonic()
-        tree = _plant(problem, entries, control)
+        tree = plant(problem, entries, control)
         if tree is None or tree.shape.expected > WORTHWHILE * best:
             return
         best = min(best, tree.shape.expected)
         yield tree, seed
         now = time.monotonic()
-        # The tree may have been smaller than its budget: there may be no more candidates, or no more memory.
-        made = min(entries, float(tree.shape.lists) * 2.0**tree.shape.bits)
-        entries = min(GROWTH * made, TIME_SHARE * max(0.0, deadline - now) * made / (now - began))
+        entries = next_entries(tree.shape, entries, now - began, deadline - now)
         seed += 1
+
+
+def next_entries(shape: Shape, entries: float, seconds: float, left: float) -> float:
+    """The budget of the next tree under a time limit.
+
+    Args:
+        shape: the last tree.
+        entries: its budget.
+        seconds: the time it took.
+        left: the seconds that are left.
+    """
+    # The tree may have been smaller than its budget: there may be no more candidates, or no more memory.
+    made = min(entries, float(shape.lists) * 2.0**shape.bits)
+    return min(GROWTH * made, TIME_SHARE * max(0.0, left) * made / seconds)
 
 
 def expected_error(problem: Problem, seconds: float, control: Control) -> float:
@@ -141,8 +175,17 @@ def expected_error(problem: Problem, seconds: float, control: Control) -> float:
     return math.inf if shape is None else shape.expected
 
 
-def _plant(problem: Problem, entries: float, control: Control) -> Tree | None:
-    """Choose lists for a budget of entries, settle the other candidates, and write the lists in fixed point."""
+def plant(problem: Problem, entries: float, control: Control) -> Tree | None:
+    """Choose lists for a budget of entries, settle the other candidates, and write the lists in fixed point.
+
+    Args:
+        problem: the instance.
+        entries: the budget, in entries of all lists together.
+        control: its limits.
+
+    Returns:
+        The lists; None where no tree is of use.
+    """
     order, usable = _candidates(problem)
     for number in NUMBERS:
         shape = _shape(problem, order[:usable], entries, control, number)

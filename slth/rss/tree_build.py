@@ -70,10 +70,9 @@ def best_choices(tree: Tree, seed: int, control: Control, *, euclidean: bool) ->
     """
     shape = tree.shape
     root, lists = shape.lists + len(shape.children) - 1, shape.lists
-    small = lists << shape.bits < SMALL_TREE
-    branches = shape.branches(2 if small else BRANCHES)
+    small, branches = _is_small(shape), branch_nodes(shape)
     parents = np.empty((max(1, lists - 2), shape.capacity, 2), dtype=np.int32)
-    rounds = max(LEAST_ROUNDS, lists // JOINS_PER_ROUND)
+    rounds = root_rounds(shape)
     threads = 1 if small else _threads_that_fit(tree, control)
     with _stopped_at(control.deadline) as stop, ThreadPoolExecutor(threads) as pool:
 
@@ -89,10 +88,25 @@ def best_choices(tree: Tree, seed: int, control: Control, *, euclidean: bool) ->
             built |= dict(zip(ready, joined, strict=True))
             waiting = [node for node in waiting if node not in built]
         last = tuple(built[int(child)] for child in shape.children[-1])
-        seeds = [_seed_of(seed, root + i) for i in range(rounds)]
+        seeds = [seed_of(seed, root + i) for i in range(rounds)]
         found = each(lambda one: _nearest(tree, last, one, stop, euclidean), seeds)
         places = sorted({pair for pair in found if pair[0] >= 0})
     return [_trace(shape, parents, one, other) for one, other in places]
+
+
+def _is_small(shape: Shape) -> bool:
+    """Whether one thread builds the whole tree."""
+    return shape.lists << shape.bits < SMALL_TREE
+
+
+def branch_nodes(shape: Shape) -> list[int]:
+    """The nodes whose subtrees are built list by list; the other lists are joined afterwards."""
+    return shape.branches(2 if _is_small(shape) else BRANCHES)
+
+
+def root_rounds(shape: Shape) -> int:
+    """How often the last two lists are joined."""
+    return max(LEAST_ROUNDS, shape.lists // JOINS_PER_ROUND)
 
 
 def _threads_that_fit(tree: Tree, control: Control) -> int:
@@ -122,8 +136,13 @@ def _stopped_at(deadline: float | None) -> Iterator[npt.NDArray[np.uint8]]:
         timer.cancel()
 
 
-def _seed_of(seed: int, number: int) -> int:
-    """The seed of the cells of a join: different for every join of every tree."""
+def seed_of(seed: int, number: int) -> int:
+    """The seed of the cells of a join: different for every join of every tree.
+
+    Args:
+        seed: seed of the tree.
+        number: the number of the node, and for the last join that of the round, counted on.
+    """
     return (seed * 1_000_003 + number) % 2**62
 
 
@@ -135,7 +154,7 @@ def _branch(tree: Tree, node: int, seed: int, parents: Ints, stop: npt.NDArray[n
     order = shape.order(node)
     scratch = make_scratch(shape.capacity if len(order) > 1 else 1, dimension, dtype.type)
     slot, count = _build_branch(
-        order, tree.halves, tree.starts, float(LOOKED_AT), _seed_of(seed, 0), stop, space, parents, scratch
+        order, tree.halves, tree.starts, float(LOOKED_AT), seed_of(seed, 0), stop, space, parents, scratch
     )
     built: Ints = space[slot, :count] if depth <= 2 else space[slot, :count].copy()
     return built
@@ -152,7 +171,7 @@ def _join(
     wanted = 1 << shape.bits
     scratch = make_scratch(shape.capacity, out.shape[1], tree.halves.dtype.type)
     count, _ = join_lists(
-        *pair, wanted, LOOKED_AT * wanted, False, _seed_of(seed, node), out, parents[node - shape.lists], scratch
+        *pair, wanted, LOOKED_AT * wanted, False, seed_of(seed, node), out, parents[node - shape.lists], scratch
     )
     return out[:count]
 

@@ -54,7 +54,7 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
     dim = rows.shape[1]
     fractional = np.flatnonzero((x > SNAP) & (x < 1.0 - SNAP))
     count = total = fractional.size
-    block = _block_size(dim)
+    block = block_size(dim)
     # The space of a block has b/2 columns of the largest candidates and 3b/4 of the entries nearest to a bound. Wider
     # spaces take longer, and narrower ones raise the error of the selection.
     largest, nearest = (block + 1) // 2, block - block // 4
@@ -102,7 +102,7 @@ def walk(rows, x, inverse, least):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _block_size(dim):  # type: ignore[no-untyped-def]
+def block_size(dim):  # type: ignore[no-untyped-def]
     """The number of entries that a block fixes: about D/16. Longer blocks raise the error of the selection."""
     if dim < 256:
         return max(dim // 16, min(dim // 8, 8), 1)

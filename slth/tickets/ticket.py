@@ -182,8 +182,8 @@ def find_ticket(
         model: a torch model (see :func:`slth.networks.extract`), or a target that was already extracted.
         width: hidden channels per input channel, both signs together (the paper's 2n). It is one number, or a number
             for each of ``conv``, ``linear`` and names of layers. The error falls about in proportion to 1/width.
-        example_input: one input with its batch axis (a tuple for a model of several inputs). Shapes are checked with it
-            before any work starts.
+        example_input: one input with its batch axis (a tuple for a model of several inputs), on which the model is
+            recorded. None derives one from the first layer, for a model of one input. The ticket remembers its shape.
         structure: what is kept or removed as a whole: ``channel`` (hidden channels, D = d²·c_out), ``kernel``
             (D = d²) or ``weight`` (D = 1).
         seed: seed of the parent. The parent is never drawn again.
@@ -238,9 +238,10 @@ def find_ticket(
         target = extract(model, example_input=example_input, input_range=input_range, only=only, skip=skip)
     parent = make_parent(target, width=width, seed=seed, law=law, scale=scale, structure=structure)
     info: dict[str, Any] = {"method": method, "effort": effort, "environment": environment()}
-    if example_input is not None:
-        examples = example_input if isinstance(example_input, tuple) else (example_input,)
-        info["input_shapes"] = [list(one.shape[1:]) for one in examples]
+    if target.example_shapes:
+        info["input_shapes"] = [list(shape) for shape in target.example_shapes]
+    if set(target.example_types) - {"float32"}:
+        info["input_types"] = list(target.example_types)
     found = search(
         parent,
         target,

@@ -31,8 +31,12 @@ def trained():
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)), torch.zeros(1, 1, 8, 8)
 
+class Unusual(nn.Module):
+    def forward(self, x):
+        return torch.erfinv(x)
+
 def unsupported():
-    return nn.Sequential(nn.Linear(64, 8), nn.RNN(8, 8))
+    return nn.Sequential(nn.Linear(64, 8), Unusual())
 
 def wrong():
     return 3
@@ -129,7 +133,7 @@ def test_bad_options_are_one_clear_line_and_leave_no_file(
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        ("unsupported", "is not supported: layer 1 (RNN)"),
+        ("unsupported", "is not supported: function erfinv in 1"),
         ("wrong", "must return a torch module"),
         ("missing", "does not have. It has: trained"),
         ("poisoned", "must be finite; got nan"),

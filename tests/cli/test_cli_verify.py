@@ -35,7 +35,7 @@ def test_the_hash_and_the_range_are_printed_and_can_be_demanded(verify: Command,
     first, second = out.splitlines()
     assert first.startswith("verified: ")
     hash_ = second.removeprefix("target: SHA-256 ").split(",")[0]
-    assert second == f"target: SHA-256 {hash_}, inputs in [0, 1]"
+    assert second == f"target: SHA-256 {hash_}, inputs: input (n, 3) in [0, 1]"
     assert verify(file, "--expect", hash_, "--strict")[0] == 0
     assert verify(file, "--expect", hash_[:16].upper())[0] == 0
     code, out, err = verify(file, "--expect", "0" * 64)

@@ -149,9 +149,8 @@ def test_what_is_not_a_plain_chain_of_layers_is_extracted_too(model: nn.Module, 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (nn.Sequential(nn.ConvTranspose2d(2, 2, 3)), r"layer 0 \(ConvTranspose2d\)"),
         (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), "running statistics"),
-        (nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(5)), "layer 1"),
+        (nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(5)), "running_mean should contain 3 elements not 5"),
         (nn.Sequential(nn.ReLU(), nn.Flatten()), "no conv or linear layer"),
         (nn.Sequential(), "no conv or linear layer"),
         (Gated(), "no conv or linear layer"),
@@ -243,7 +242,7 @@ def test_extraction_leaves_the_model_as_it_is() -> None:
 
 def test_what_a_ticket_would_change_silently_is_refused() -> None:
     pool = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2, return_indices=True))
-    with pytest.raises(InputError, match="return_indices"):
+    with pytest.raises(InputError, match="max_pool2d_with_indices whose further results are used in 1"):
         extract(pool)
     with pytest.raises(InputError, match="must be real"):
         extract(nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64)))

@@ -12,7 +12,8 @@ from cnns import Own, part_of
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks import extract
+from slth.networks import ModuleForm, Operation, extract, register
+from slth.networks.operations import REGISTRY
 from slth.tickets import find_ticket
 
 
@@ -21,10 +22,10 @@ from slth.tickets import find_ticket
     [
         (nn.Linear(3, 3, device="meta"), "0.weight has no values: it is on the meta device"),
         (nn.Conv2d(3, 3, 1, device="meta"), "0.weight has no values"),
-        (nn.BatchNorm2d(3, device="meta"), "BatchNorm.* has no values"),
+        (nn.BatchNorm2d(3, device="meta"), "0.weight has no values"),
         (nn.LayerNorm(3, device="meta"), "0.weight has no values"),
-        (nn.LazyLinear(3), "0.weight has no values: it belongs to a lazy layer"),
-        (nn.LazyConv2d(3, 2), "0.weight has no values: it belongs to a lazy layer"),
+        (nn.LazyLinear(3), "layer 0 is lazy: it has no values yet. Call the model once"),
+        (nn.LazyConv2d(3, 2), "layer 0 is lazy: it has no values yet. Call the model once"),
         (nn.Linear(3, 3, dtype=torch.complex64), "0.weight must be real; got torch.complex64"),
         (nn.Linear(0, 3), r"0.weight has no entries: shape \(3, 0\). Remove the layer"),
         (nn.Linear(3, 0), "has no entries"),
@@ -71,17 +72,28 @@ class Odd:
     """Not a number, a shape or a name."""
 
 
+class Tagged(nn.Module):
+    def __init__(self, tag: object) -> None:
+        super().__init__()
+        self.tag = tag
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+
 @pytest.mark.parametrize("value", [Odd(), 1j, torch.float64, torch.device("cpu"), torch.Size([2])])
 def test_what_a_file_cannot_hold_is_refused_before_the_search(value: object) -> None:
-    """A dtype and a shape can be written; an object of a class cannot."""
-    layer = nn.Flatten()
-    vars(layer)["start_dim"] = value
-    model = nn.Sequential(nn.Linear(3, 3), layer)
-    if isinstance(value, torch.Size):
-        assert extract(model).modules[0].options["start_dim"] == [2]
-    else:
-        with pytest.raises(InputError, match="cannot be written to a file"):
-            extract(model)
+    """A shape can be written; an object of a class cannot."""
+    register(Operation(name="tagged", signs="keep", modules=(ModuleForm(Tagged, options=("tag",)),)))
+    try:
+        model = nn.Sequential(nn.Linear(3, 3), Tagged(value))
+        if isinstance(value, torch.Size):
+            assert extract(model).modules[0].options["tag"] == [2]
+        else:
+            with pytest.raises(InputError, match="cannot be written to a file"):
+                extract(model)
+    finally:
+        REGISTRY.remove("tagged")
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:

@@ -30,12 +30,24 @@ class Squareplus(nn.Module):
         return (x + torch.sqrt(x * x + self.b)) / 2
 
 
+class Inverse(nn.Module):
+    """An operation that slth does not know."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.inv(x)
+
+
+@torch.library.custom_op("slth_tests::halved", mutates_args=())
 def halved(x: torch.Tensor) -> torch.Tensor:
-    """A function as a user may write it."""
+    """An operator as a user may write it."""
     return x / 2
 
 
-torch.fx.wrap("halved")
+@halved.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
 SQUAREPLUS = Operation(
     name="squareplus", signs="plus", modules=(ModuleForm(Squareplus, options=("b",)),),
     relaxation=Monotone(slopes=(0.0, 1.0)), lipschitz=1.0,
@@ -59,9 +71,9 @@ def find() -> Ticket:
 
 def test_without_registration_the_message_says_how() -> None:
     with pytest.raises(
-        InputError, match=r"layer 1 \(RReLU\).*register operations of your own \(slth\.networks\.register"
+        InputError, match=r"function linalg_inv in 1.*register operations of your own \(slth\.networks\.register"
     ):
-        extract(nn.Sequential(nn.Linear(3, 3), nn.RReLU()))
+        extract(nn.Sequential(nn.Linear(3, 3), Inverse()), example_input=torch.randn(2, 3, 3))
 
 
 @pytest.mark.usefixtures("squareplus")
@@ -99,8 +111,9 @@ def test_without_a_relaxation_a_ticket_verifies_and_no_certificate_is_given() ->
         REGISTRY.remove("squareplus")
 
 
-def test_a_registered_function_is_kept() -> None:
-    register(Operation(name="halved", signs="keep", functions={"mine.halved": halved}))
+def test_a_registered_operator_is_kept() -> None:
+    operator = torch.ops.slth_tests.halved.default
+    register(Operation(name="halved", signs="keep", functions={"mine.halved": operator}))
     try:
 
         class Net(nn.Module):

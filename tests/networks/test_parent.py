@@ -17,14 +17,16 @@ from slth.networks.generator import WEIGHT_LAWS, random_rows
 from slth.networks.parent import MAX_WIDTH
 
 
-def target_of(*modules: nn.Module) -> Target:
-    return extract(nn.Sequential(*modules))
+def target_of(*modules: nn.Module, shape: tuple[int, ...] | None = None) -> Target:
+    """The target of some layers, for inputs of a shape; None derives one."""
+    return extract(nn.Sequential(*modules), example_input=None if shape is None else torch.randn(2, *shape))
 
 
 @pytest.fixture
 def target() -> Target:
     """Layers named 0 (convolution with bias), 2 (convolution without) and 4 (linear, with bias)."""
-    return target_of(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, (1, 2), bias=False), nn.Flatten(), nn.Linear(4, 5))
+    layers = nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, (1, 2), bias=False), nn.Flatten(), nn.Linear(4, 5)
+    return target_of(*layers, shape=(2, 3, 4))
 
 
 @pytest.mark.parametrize(

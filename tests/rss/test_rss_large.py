@@ -13,10 +13,9 @@ from instances import nsn
 
 from slth.arrays import BoolArray
 from slth.errors import InputError
-from slth.rss import Problem, device, error_upper_bound, relax, solve, solve_batch, solve_stream
+from slth.rss import Problem, error_upper_bound, relax, solve, solve_stream
 from slth.rss.control import Control
 from slth.rss.core import solve_core
-from slth.rss.device import pursue_on_device
 from slth.rss.differencing import MAX_ITEMS
 from slth.rss.local import polish
 from slth.rss.relax import solve_relax, thin, thinned_size
@@ -197,59 +196,3 @@ def test_a_bad_stream_is_refused() -> None:
         solve_stream([np.ones((4, 3))], np.ones(2))
     with pytest.raises(InputError, match="must be finite"):
         solve_stream([np.array([[np.nan, 1.0]])], np.ones(2))
-
-
-def batch(count: int, n: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    problems = [nsn(n, dimension, seed=seed) for seed in range(count)]
-    return np.stack([p.vectors for p in problems]), np.stack([p.target for p in problems])
-
-
-def test_the_torch_backend_agrees_with_the_numpy_one() -> None:
-    """The same greedy flips and the same pair flips; on the CPU in float64 the selections are equal."""
-    vectors, targets = batch(6, 300, 7)
-    here = solve_batch(vectors=vectors, targets=targets, method="pursuit")
-    there = solve_batch(vectors=vectors, targets=targets, method="pursuit", device="cpu")
-    assert there.error == pytest.approx(here.error, rel=0.5)
-    assert np.median(there.error) < 2 * np.median(here.error)
-    for i in range(len(targets)):
-        assert there.error[i] == error_upper_bound(Problem(vectors=vectors[i], target=targets[i]), there.selected[i])
-
-
-def test_the_torch_backend_ends_where_no_flip_and_no_pair_of_small_candidates_helps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Every instance of the batch for itself, whether or not others still move; the batch in parts or whole."""
-    vectors, targets = batch(7, 120, 5)
-    whole = pursue_on_device(vectors, targets, "cpu")
-    monkeypatch.setattr(device, "PAIR_BATCH", 3)
-    monkeypatch.setattr(device, "PAIR_SIZE", 40)
-    parts = pursue_on_device(vectors, targets, "cpu")
-    for selections, size in ((whole, 256), (parts, 40)):
-        for rows, goal, selected in zip(vectors, targets, selections, strict=True):
-            change = np.where(selected, -1.0, 1.0)[:, None] * rows
-            residual = goal - selected @ rows
-            small = np.argsort(np.square(rows).sum(axis=1), kind="stable")[:size]
-            first, second = np.triu_indices(len(small), 1)
-            pairs = residual - change[small][first] - change[small][second]
-            after = np.square(np.vstack([residual - change[small], pairs])).sum(axis=1)
-            assert after.min() >= (residual @ residual) * (1 - 1e-9)
-
-
-def test_the_torch_backend_on_a_gpu() -> None:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device at hand: the torch backend was exercised on the CPU only")
-    vectors, targets = batch(16, 400, 9)
-    cpu = solve_batch(vectors=vectors, targets=targets, device="cpu")
-    gpu = solve_batch(vectors=vectors, targets=targets, device="cuda")
-    assert gpu.error == pytest.approx(cpu.error, rel=0.5)
-
-
-def test_a_device_that_is_not_there_is_named() -> None:
-    vectors, targets = batch(2, 20, 2)
-    with pytest.raises(InputError, match="device must be one torch can use"):
-        solve_batch(vectors=vectors, targets=targets, device="nosuchdevice")
-    with pytest.raises(InputError, match="device needs method 'pursuit'"):
-        solve_batch(vectors=vectors, targets=targets, method="exact", device="cpu")
-    with pytest.raises(InputError, match="device takes selections of any size; got cardinality = 3"):
-        solve_batch(vectors=vectors, targets=targets, cardinality=3, device="cpu")

@@ -35,7 +35,7 @@ def test_the_card_states_what_the_ticket_holds(digits_ticket: Ticket, tmp_path: 
         f"seed 1, normal law, {random:,} random weights",
         f"{digits_ticket.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%})",
         "structure channel",
-        "- inputs: in [0, 1]",
+        "- inputs: input (n, 1, 8, 8) in [0, 1]",
         "- licence: not stated",
         f"| {report.name} | {report.dimension} | 300 | {report.kept:,} | {report.density:.2%} | {report.error:.3g} |",
         "slth ticket verify t.slth",
@@ -47,11 +47,11 @@ def test_the_card_states_what_the_ticket_holds(digits_ticket: Ticket, tmp_path: 
 @pytest.mark.parametrize(
     ("input_range", "words"),
     [
-        (None, "of any sign"),
-        ([0, 1], "in [0, 1]"),
-        ((np.float64(-0.5), 2), "in [-0.5, 2]"),
-        ({"x": (0, 1)}, "x in [0, 1]"),
-        ({"x": None}, "x of any sign"),
+        (None, "x (n, 2) of any sign"),
+        ([0, 1], "x (n, 2) in [0, 1]"),
+        ((np.float64(-0.5), 2), "x (n, 2) in [-0.5, 2]"),
+        ({"x": (0, 1)}, "x (n, 2) in [0, 1]"),
+        ({"x": None}, "x (n, 2) of any sign"),
     ],
 )
 def test_the_card_states_the_inputs(input_range: Any, words: str, tmp_path: Path) -> None:
@@ -63,9 +63,32 @@ def test_the_card_states_the_inputs(input_range: Any, words: str, tmp_path: Path
 def test_a_target_brings_its_own_range(tmp_path: Path) -> None:
     """The range that a target was extracted for is recorded: the signs of its layers follow from it."""
     ticket = find_ticket(extract(nn.Linear(2, 2), input_range=(0, 1)), width=10)
-    assert "- inputs: in [0, 1]" in lines(ticket)
-    assert "- inputs: in [0, 1]" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
-    assert "- inputs: of any sign" in lines(find_ticket(extract(nn.Linear(2, 2)), width=10))
+    assert "- inputs: input (n, 2) in [0, 1]" in lines(ticket)
+    assert "- inputs: input (n, 2) in [0, 1]" in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
+    assert "- inputs: input (n, 2) of any sign" in lines(find_ticket(extract(nn.Linear(2, 2)), width=10))
+
+
+class Halved(nn.Module):
+    """Two inputs, the first of which must have an even length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(2, 1, 1)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.conv(x)
+        return out.sum(dim=2) if x.shape[2] % 2 else out[:, :, ::2].mean(dim=2) + y
+
+
+def test_the_card_states_every_input_and_the_conditions(tmp_path: Path) -> None:
+    example = (torch.rand(3, 2, 6), torch.rand(3, 1))
+    ticket = find_ticket(Halved(), width=10, example_input=example, input_range={"x": (0, 1)})
+    (line,) = (one for one in lines(ticket) if one.startswith("- inputs: "))
+    assert line.startswith("- inputs: x (n, 2, *) in [0, 1]; y (n, 1) of any sign; ")
+    assert "x[2] % 2" in line
+    assert line in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
+    with pytest.raises(InputError, match="extracted for inputs with"):
+        ticket.to_module()(torch.rand(3, 2, 5), torch.rand(3, 1))
 
 
 def test_what_stays_as_it_was_trained_is_stated() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +43,39 @@ def test_a_certificate_describes_itself_and_rechecks() -> None:
     assert recheck_network(other, record)
 
 
-@pytest.mark.parametrize("extra", [nn.GELU(), nn.Softmax(dim=1), nn.LayerNorm(4)])
-def test_steps_without_a_transformer_are_named(extra: nn.Module) -> None:
+@pytest.mark.parametrize(
+    ("extra", "name"),
+    [(nn.GELU(), "gelu"), (nn.Softmax(dim=1), "torch.softmax"), (nn.LayerNorm(4), "torch.layer_norm")],
+)
+def test_steps_without_a_transformer_are_named(extra: nn.Module, name: str) -> None:
     ticket = find_ticket(nn.Sequential(nn.Linear(3, 4), extra, nn.Linear(4, 2)), width=10)
-    with pytest.raises(InputError, match=rf"no sound transformer for .*{type(extra).__name__.lower()}.*Supported"):
+    with pytest.raises(InputError, match=rf"no sound transformer for .*{name}.*Supported"):
         certify_network(ticket, low=0, high=1, shape=(3,))
+
+
+class Attention(nn.Module):
+    """A layer of attention between two linear layers, after a reshape by sizes, which needs no transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(2, 6), nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x.reshape(x.shape[0], x.shape[1] // 2, 2)).chunk(3, dim=-1)
+        out: torch.Tensor = self.out(torch.softmax(q @ k.transpose(1, 2), dim=-1) @ v)
+        return out
+
+
+def test_what_has_no_transformer_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All such steps at once, and nothing that reads sizes only. No kept channel is regenerated for it."""
+    ticket = find_ticket(Attention(), width=10, example_input=torch.zeros(2, 6))
+    for module in ("network", "agreement"):
+        monkeypatch.setattr(f"slth.tickets.certify.{module}.fold_record", None)
+    words = r"no sound transformer for matmul \(torch.matmul\), softmax \(torch.softmax\), matmul_1 \(torch.matmul\)\."
+    with pytest.raises(InputError, match=words):
+        certify_network(ticket, low=0, high=1)
+    with pytest.raises(InputError, match=words):
+        certified_agreement(ticket, torch.rand(3, 6))
 
 
 class Settings(nn.Module):
@@ -65,9 +94,12 @@ class Settings(nn.Module):
     [
         lambda x: torch.add(x, x, alpha=2),
         lambda x: torch.div(x, 2, rounding_mode="floor"),
-        lambda x: x.mean(dim=1, keepdim=True, dtype=torch.float32),
+        lambda x: x.sum(dim=1, keepdim=True, dtype=torch.int64),
         lambda x: functional.softplus(x, 2.0),
         lambda x: x * x,
+        lambda x: torch.clamp(x, min=torch.tensor(0.1)),
+        lambda x: functional.interpolate(x[:, None], scale_factor=2.0, mode="linear"),
+        lambda x: functional.pad(x, (1, 1), value=-torch.inf),
         lambda x: 1 / x,
     ],
 )
@@ -101,12 +133,14 @@ def test_what_cannot_be_certified_is_refused() -> None:
     plain = find_ticket(nn.Linear(3, 2), width=10)
     with pytest.raises(InputError, match="finite range"):
         certify_network(plain, shape=(3,))
+    without_shapes = dataclasses.replace(plain, info={})  # as a file of an older version
     with pytest.raises(InputError, match="shape of one input"):
-        certify_network(plain, low=0, high=1)
-    with pytest.raises(InputError, match="do not fit the network"):
+        certify_network(without_shapes, low=0, high=1)
+    with pytest.raises(InputError, match=r"must have the shape \(n, 3\); got \(1, 4\)"):
         certify_network(plain, low=0, high=1, shape=(4,))
+    two = (torch.zeros(2, 2), torch.zeros(2, 2))
     with pytest.raises(InputError, match="one input and one output"):
-        certify_network(find_ticket(TwoInputs(), width=10), low=0, high=1, shape=(2,))
+        certify_network(find_ticket(TwoInputs(), width=10, example_input=two), low=0, high=1, shape=(2,))
     with pytest.raises(InputError, match="every example by itself"):
         certified_agreement(find_ticket(Mixing(), width=10), torch.rand(3, 2))
     for radius in (-1.0, float("nan")):

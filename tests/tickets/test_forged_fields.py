@@ -159,7 +159,7 @@ def test_a_rewired_addition_is_refused(tmp_path: Path) -> None:
     path = found("residual").save(tmp_path / "f.slth")
 
     def rewire(header: dict[str, Any]) -> None:
-        (add,) = (step for step in header["target"]["steps"] if step["call"] == "operator.add")
+        (add,) = (step for step in header["target"]["steps"] if step["call"] == "torch.add")
         add["args"] = [add["args"][0], add["args"][0]]
 
     path.write_bytes(forge(path, rewire))

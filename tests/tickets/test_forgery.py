@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from slth.tickets import Ticket, load_ticket
 from slth.tickets.checks.verification import UNCHECKED_BINDING
 from slth.tickets.files.file import target_path
 from slth.tickets.files.header import MAX_HEADER
+
+
+def update_target(header: Header, **changes: Any) -> None:
+    header["target"].update(changes)
+
 
 EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "a function of os": lambda h: step(h, "function").update(call="os.system", args=["touch pwned"]),
@@ -36,12 +42,12 @@ EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "an abstract module": lambda h: h["target"]["modules"][0].update(type="Module"),
     "a type by its path": lambda h: h["target"]["modules"][0].update(type="torch.nn.Module"),
     "an option of an unknown kind": lambda h: h["target"]["modules"][0].update(options={"__class__": 1}),
-    "options that are no dict": lambda h: h["target"]["modules"][0].update(options=[["normalized_shape", 8]]),
-    "a name that is a method": lambda h: rename(h, "norm", "forward"),
-    "a name that is private": lambda h: rename(h, "norm", "_modules"),
-    "a name of dots": lambda h: rename(h, "norm", ".."),
-    "no name": lambda h: rename(h, "norm", ""),
-    "a name inside a layer": lambda h: rename(h, "norm", "fc.weight"),
+    "options that are no dict": lambda h: h["target"]["modules"][0].update(options=[["in_features", 8]]),
+    "a name that is a method": lambda h: rename(h, "left", "forward"),
+    "a name that is private": lambda h: rename(h, "left", "_modules"),
+    "a name of dots": lambda h: rename(h, "left", ".."),
+    "no name": lambda h: rename(h, "left", ""),
+    "a name inside a layer": lambda h: rename(h, "left", "fc.weight"),
     "a step that reads itself": lambda h: step(h, "method").update(args=[{"ref": step(h, "method")["name"]}]),
     "a step that reads the future": lambda h: step(h, "module").update(args=[{"ref": "output"}]),
     "two steps of one name": lambda h: step(h, "module").update(name="x"),
@@ -61,7 +67,18 @@ EXECUTABLE: dict[str, Callable[[Header], object]] = {
     "an RMS of nothing": lambda h: h["layers"][0].update(relative_rms=None),
     "an infinite error": lambda h: h["layers"][0].update(error=float("inf")),
     "usable text": lambda h: h["layers"][0].update(usable="many"),
-}
+    "a version without sizes": lambda h: h.update(format_version=3),
+    **{f"sizes {sizes!r}": partial(update_target, sizes=sizes) for sizes in (
+        {}, {"y": [None]}, {"x": [None], "y": [1]}, {"x": "1133"}, {"x": None}, {"x": [-1, 1, 3, 3]}, {"x": [1.5]},
+        {"x": [True, 1, 3, 3]}, ["x"], 3)},
+    **{f"condition {text!r}"[:60]: partial(update_target, conditions=[text]) for text in (
+        "__import__('os').system('touch pwned')", "open('pwned', 'w')", "9**9**9 > x[0]", "x.shape == 3", "x == 3",
+        "y[0] > 1", "x[9] > 1", "x[-1] > 1", "x[0][0] > 1", "x[x[0]] > 1", "x['a'] > 1", "min() > 1", "min(1) > 1",
+        "min(*x) > 1", "lambda: 1", "[x[0] for x in 3]", "x[0] if x[1] else 2", "(x := 3) > 1", "'a' * 9 > x[0]",
+        "x[0] >", "", "x[0] > 1 # " + "x" * 500, 3, None, ["x[0] > 1"])},
+    "a condition for a list": lambda h: h["target"].update(conditions="x[0] > 1"),
+    "too many conditions": lambda h: h["target"].update(conditions=["x[0] > 1"] * 1001),
+}  # fmt: skip
 
 
 def rename(header: Header, old: str, new: str) -> None:
@@ -110,8 +127,8 @@ def outsize(header: Header, **changes: Any) -> None:
             header["target"]["maps"][1]["shape"][1] = header["parent"]["layers"][1]["c_in"] = value
         elif name == "width":
             header["parent"]["layers"][1]["width"] = header["layers"][1]["width"] = value
-        elif name == "norm":
-            header["target"]["modules"][0]["options"]["normalized_shape"] = [value]
+        elif name == "left":
+            header["target"]["modules"][0]["options"]["in_features"] = value
         elif name == "count":
             header["codes"][1]["count"] = value
 
@@ -120,7 +137,7 @@ def outsize(header: Header, **changes: Any) -> None:
     "changes",
     [
         {"outputs": 2**31}, {"inputs": 10**12}, {"outputs": 2**70}, {"width": 2**31}, {"width": 2**31 - 1},
-        {"count": 10**12}, {"norm": 10**12},
+        {"count": 10**12}, {"left": 10**12},
     ],
     ids=str,
 )  # fmt: skip

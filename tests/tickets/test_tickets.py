@@ -19,6 +19,7 @@ from slth.tickets.networks.explicit import explicit_parent
 from slth.tickets.record.approximation import approximated_weight
 from slth.tickets.record.record import Kept
 
+EXAMPLE = torch.zeros(1, 2, 8, 8)
 RANGES = {"positive": (0.0, 1.0), "any": None, "negative": (-1.0, 0.0)}
 
 NETWORKS = {
@@ -54,7 +55,7 @@ def relative(got: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_ticket_is_the_masked_parent(network: str, signs: str) -> None:
     """The compact network equals the whole parent times the 0/1 masks, for inputs of any sign."""
-    ticket = find_ticket(NETWORKS[network](), width=160, input_range=RANGES[signs], seed=2)
+    ticket = find_ticket(NETWORKS[network](), example_input=EXAMPLE, width=160, input_range=RANGES[signs], seed=2)
     assert ticket.verify()
     assert ticket.kept_channels
     masked = explicit_parent(ticket.parent, ticket.target, ticket.masks())
@@ -65,7 +66,7 @@ def test_ticket_is_the_masked_parent(network: str, signs: str) -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_everything_kept_is_the_parent_itself(network: str) -> None:
-    target = extract(NETWORKS[network]())
+    target = extract(NETWORKS[network](), example_input=EXAMPLE)
     parent = find_ticket(target, width=12, seed=3).parent
     x = inputs(None)
     with torch.no_grad():
@@ -94,7 +95,7 @@ def test_masks_keep_whole_channels_and_block_the_others(signs: str) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_module_holds_the_kept_channels_and_nothing_else(network: str) -> None:
     """A layer with K kept channels has K·(1 + D) parameters. None of them is zero, and none can be trained."""
-    ticket = find_ticket(NETWORKS[network](), width=40)
+    ticket = find_ticket(NETWORKS[network](), example_input=EXAMPLE, width=40)
     expected = 0
     for linear, blocks in zip(ticket.target.maps, ticket.kept, strict=True):
         c_in, c_out = linear.channels

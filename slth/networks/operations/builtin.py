@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import math
 import operator
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +12,19 @@ from torch import nn
 from torch.nn import functional
 
 from slth.networks.operations import functions
+from slth.networks.operations.by_options import (
+    average_lipschitz,
+    clamp_keeps_zero,
+    clamp_signs,
+    conversion_signs,
+    interpolation_lipschitz,
+    interpolation_relaxation,
+    interpolation_signs,
+    leaky_relu_lipschitz,
+    pad_relaxation,
+    pad_signs,
+    pads_zero,
+)
 from slth.networks.operations.operation import (
     Addition,
     Average,
@@ -54,6 +66,7 @@ _CONTRACTS: dict[str, Any] = {"lipschitz": 1.0, "keeps_zero": True}
 _EXACT: dict[str, Any] = {"relaxation": Rearrangement(), **_CONTRACTS}
 _VIEW: dict[str, Any] = {**_EXACT, "shares_memory": True}
 _PADS: dict[str, Any] = {"relaxation": Rearrangement(pads=True), **_CONTRACTS}
+_CLAMP: dict[str, Any] = {"lipschitz": 1.0, "keeps_zero": clamp_keeps_zero}
 _IDLE: dict[str, Any] = {"relaxation": Identity(), "shares_memory": True, **_CONTRACTS}
 
 
@@ -78,35 +91,6 @@ def _function_and_method(names: str, signs: str = "keep", **rest: Any) -> tuple[
     return tuple(_op(name, signs, functions=f"torch.{name}", methods=name, **rest) for name in names.split())
 
 
-def _average_lipschitz(options: Mapping[str, Any]) -> float | None:
-    """1 for an average over windows; None where the sum is divided by another number than the window's size."""
-    return None if options.get("divisor_override") else 1.0
-
-
-def _leaky_relu_lipschitz(options: Mapping[str, Any]) -> float | None:
-    return max(1.0, abs(float(options.get("negative_slope", 0.01))))
-
-
-def _clamp_signs(options: Mapping[str, Any]) -> str:
-    """Never negative if the lower end is not; the signs of the input if zero lies between the ends."""
-    low, high = (next((options[name] for name in names if options.get(name) is not None), default)
-                 for names, default in ((("min_val", "min"), None), (("max_val", "max"), None)))  # fmt: skip
-    if isinstance(low, int | float) and low >= 0:
-        return "plus"
-    between = all(isinstance(one, int | float | None) for one in (low, high)) and (low or 0) <= 0 <= (high or 0)
-    return "keep" if between and not (low is None and high is None) else "any"
-
-
-def _pad_signs(options: Mapping[str, Any]) -> str:
-    """The signs of the input, unless a number other than zero is put around it."""
-    return "keep" if options.get("mode", "constant") != "constant" or not options.get("value") else "any"
-
-
-def _interpolation_signs(options: Mapping[str, Any]) -> str:
-    """The signs of the input, unless cubic interpolation overshoots."""
-    return "any" if options.get("mode") == "bicubic" else "keep"
-
-
 def _max_pool(axes: int, pool: type[nn.Module], adaptive: type[nn.Module]) -> tuple[Operation, ...]:
     name, adaptive_name = f"max_pool{axes}d", f"adaptive_max_pool{axes}d"
     return (
@@ -123,7 +107,7 @@ def _average_pool(axes: int, pool: type[nn.Module], adaptive: type[nn.Module]) -
     sources = ("torch", "functional") if axes == 1 else ("functional",)
     return (
         _op(name, "keep", _form(pool, *options), functions=f"functional.{name}", relaxation=Average(),
-            lipschitz=_average_lipschitz, keeps_zero=True),
+            lipschitz=average_lipschitz, keeps_zero=True),
         _op(adaptive_name, "keep", _form(adaptive, "output_size"),
             functions=" ".join(f"{source}.{adaptive_name}" for source in sources),
             relaxation=Average(), **_CONTRACTS),
@@ -144,8 +128,7 @@ def _dropout(name: str, module: type[nn.Module], functions: str) -> Operation:
 ACTIVATIONS = (
     _op("relu", "plus", _form(nn.ReLU), functions="torch.relu functional.relu", methods="relu", relaxation=Relu(),
         **_CONTRACTS),
-    _op("relu6", "plus", _form(nn.ReLU6), functions="functional.relu6", relaxation=Clamp(0.0, 6.0, fixed=True),
-        **_CONTRACTS),
+    _op("relu6", "plus", _form(nn.ReLU6), functions="functional.relu6", relaxation=Clamp(0.0, 6.0), **_CONTRACTS),
     _op("sigmoid", "plus", _form(nn.Sigmoid), functions="torch.sigmoid functional.sigmoid", methods="sigmoid",
         relaxation=Monotone((0.0, 0.25)), lipschitz=0.25),
     _op("hardsigmoid", "plus", _form(nn.Hardsigmoid), functions="functional.hardsigmoid", lipschitz=1 / 6),
@@ -167,9 +150,9 @@ ACTIVATIONS = (
     _op("hardshrink", "keep", _form(nn.Hardshrink, "lambd"), functions="functional.hardshrink"),
     _op("softshrink", "keep", _form(nn.Softshrink, "lambd"), functions="functional.softshrink"),
     _op("leaky_relu", "any", _form(nn.LeakyReLU, "negative_slope"), functions="functional.leaky_relu",
-        relaxation=LeakyRelu(), lipschitz=_leaky_relu_lipschitz, keeps_zero=True),
-    _op("hardtanh", _clamp_signs, _form(nn.Hardtanh, "min_val", "max_val"), functions="functional.hardtanh",
-        relaxation=Clamp(-1.0, 1.0), lipschitz=1.0),
+        relaxation=LeakyRelu(), lipschitz=leaky_relu_lipschitz, keeps_zero=True),
+    _op("hardtanh", clamp_signs, _form(nn.Hardtanh, "min_val", "max_val"), functions="functional.hardtanh",
+        relaxation=Clamp(-1.0, 1.0, ("min_val", "max_val")), **_CLAMP),
     _op("threshold", "any", _form(nn.Threshold, "threshold", "value"), functions="functional.threshold"),
     _op("logsigmoid", "any", _form(nn.LogSigmoid), functions="functional.logsigmoid",
         relaxation=Monotone((0.0, 1.0)), lipschitz=1.0),
@@ -187,8 +170,7 @@ NORMALISATIONS = (
     _op("group_norm", "any", _form(nn.GroupNorm, "num_groups", "num_channels", "eps", "affine", tensors=_AFFINE),
         functions="torch.group_norm"),
     _op("instance_norm", "any", functions="torch.instance_norm"),
-    _op("batch_norm", "any", functions="torch.batch_norm"),
-    _op("rms_norm", "any", functions="functional.rms_norm"),
+    *(_op(path.split(".")[1], "any", functions=path) for path in ("torch.batch_norm", "functional.rms_norm")),
     _op("vector_norm", "plus", functions="linalg.vector_norm"),
     *(_op(f"instance_norm{axes}d", "any", _form(norm, *_NORM, tensors=_STATISTICS))
       for axes, norm in enumerate((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), start=1)),
@@ -212,9 +194,9 @@ PADDING = (
     *_padding(nn.ZeroPad1d, nn.ReflectionPad1d, nn.ReplicationPad1d, nn.CircularPad1d),
     *_padding(nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d),
     *_padding(nn.ZeroPad3d, nn.ReflectionPad3d, nn.ReplicationPad3d, nn.CircularPad3d),
-    *(_op(pad.__name__.lower(), "any", _form(pad, "padding", "value"), relaxation=Rearrangement(pads=True))
+    *(_op(pad.__name__.lower(), "any", _form(pad, "padding", "value"), relaxation=pad_relaxation)
       for pad in (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)),
-    _op("pad", _pad_signs, functions="functional.pad", relaxation=Rearrangement(pads=True)),
+    _op("pad", pad_signs, functions="functional.pad", relaxation=pad_relaxation, lipschitz=1.0, keeps_zero=pads_zero),
 )  # fmt: skip
 
 SHAPES = (
@@ -236,12 +218,10 @@ SHAPES = (
     *(_op(name, "keep", functions=f"functional.{name}") for name in ("unfold", "fold")),
     *(_op(name, "keep", functions=f"torch.{name}") for name in ("tril", "triu")),
     _op("where", "any", functions="torch.where"),
+    _op("fill", "any", functions="torch.fill"),
     _op("masked_fill", "any", functions="torch.masked_fill", methods="masked_fill"),
     _op("meshgrid", "any", functions="torch.meshgrid"),
-    _op("arange", "any", functions="slth.arange"),
-    _op("full", "any", functions="slth.full"),
-    _op("full_like", "any", functions="torch.full_like"),
-    *(_op(name, "plus", functions=f"torch.{name}") for name in ("zeros_like", "ones_like")),
+    *(_op(name, "any", functions=f"slth.{name}", relaxation=SizeOnly()) for name in ("arange", "full")),
     _op("one_hot", "plus", functions="slth.one_hot"),
     _op("pixel_shuffle", "keep", _form(nn.PixelShuffle, "upscale_factor"),
         functions="torch.pixel_shuffle functional.pixel_shuffle", **_EXACT),
@@ -249,8 +229,9 @@ SHAPES = (
         functions="torch.pixel_unshuffle functional.pixel_unshuffle", **_EXACT),
     _op("channel_shuffle", "keep", _form(nn.ChannelShuffle, "groups"), functions="torch.channel_shuffle", **_EXACT),
     _op("upsampling_nearest2d", "keep", _form(nn.UpsamplingNearest2d, "size", "scale_factor"), **_EXACT),
-    _op("interpolate", _interpolation_signs, _form(nn.Upsample, "size", "scale_factor", "mode", "align_corners"),
-        functions="functional.interpolate"),
+    _op("interpolate", interpolation_signs, _form(nn.Upsample, "size", "scale_factor", "mode", "align_corners"),
+        functions="functional.interpolate", relaxation=interpolation_relaxation, lipschitz=interpolation_lipschitz,
+        keeps_zero=True),
     *(_op(name, "plus", methods=name, relaxation=SizeOnly()) for name in ("size", "dim", "numel")),
     _op("getattr", "any", functions="builtins.getattr", relaxation=SizeOnly()),
 )  # fmt: skip
@@ -258,7 +239,7 @@ SHAPES = (
 IDLE = (
     _op("identity", "keep", _form(nn.Identity), **_VIEW),
     _op("float", "keep", methods="float", **_IDLE),
-    _op("to", "keep", methods="to"),
+    _op("to", conversion_signs, methods="to"),
     _dropout("dropout", nn.Dropout, "torch.dropout functional.dropout"),
     _dropout("dropout1d", nn.Dropout1d, "functional.dropout1d"),
     _dropout("dropout2d", nn.Dropout2d, "functional.dropout2d"),
@@ -279,15 +260,18 @@ ARITHMETIC = (
     _op("pos", "keep", functions="operator.pos", **_EXACT),
     *(_op(name, "any", functions=f"operator.{name}") for name in ("floordiv", "mod")),
     _op("pow", "any", functions="operator.pow torch.pow", methods="pow"),
-    _op("clamp", _clamp_signs, functions="torch.clamp torch.clip", methods="clamp clip"),
-    _op("clamp_min", _clamp_signs, functions="torch.clamp_min"),
-    _op("clamp_max", "any", functions="torch.clamp_max"),
+    _op("clamp", clamp_signs, functions="torch.clamp torch.clip", methods="clamp clip",
+        relaxation=Clamp(options=("min", "max")), **_CLAMP),
+    _op("clamp_min", clamp_signs, functions="torch.clamp_min", relaxation=Clamp(options=("min",)), **_CLAMP),
+    _op("clamp_max", "any", functions="torch.clamp_max", relaxation=Clamp(options=("max",)), **_CLAMP),
     *_function_and_method("abs exp square sqrt", "plus"),
     *_function_and_method("log rsqrt prod", "any"),
     *(_op(name, "any", functions=f"torch.{name}") for name in ("sin", "cos", "tan", "atan", "expm1", "log1p")),
     *(_op(name, "keep", functions=f"torch.{name}") for name in ("floor", "ceil", "round", "trunc", "sign", "cumsum")),
-    *(_op(name, "plus", functions=f"torch.{name}") for name in ("std", "var", "argmax", "argmin", "isnan", "isinf")),
-    *(_op(name, "any", functions=f"torch.{name}") for name in ("max", "min", "topk", "sort", "logsumexp", "var_mean")),
+    *(_op(name, "plus", functions=f"torch.{name}") for name in (
+        "std", "var", "argmax", "argmin", "isnan", "isinf", "zeros_like", "ones_like")),
+    *(_op(name, "any", functions=f"torch.{name}") for name in (
+        "max", "min", "topk", "sort", "logsumexp", "var_mean", "full_like")),
     *(_op(name, "plus", functions=f"operator.{name} torch.{name}") for name in ("eq", "ne", "lt", "le", "gt", "ge")),
     *(_op(name, "plus", functions=f"torch.{name}") for name in (
         "logical_and", "logical_or", "logical_not", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_not", "any",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,17 +96,17 @@ class LeakyRelu(Relaxation):
 
 @dataclass(frozen=True)
 class Clamp(Relaxation):
-    """max(low, min(high, x)), with the ends from the options ``min_val`` and ``max_val``.
+    """max(low, min(high, x)).
 
     Attributes:
-        low: the lower end where ``min_val`` is not given.
-        high: the upper end where ``max_val`` is not given.
-        fixed: whether the operation has no such options.
+        low: the lower end where none is given.
+        high: the upper end where none is given.
+        options: names of the options that give the ends, such as ``min`` and ``max``, in the order of the arguments.
     """
 
-    low: float
-    high: float
-    fixed: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,9 @@ class ModuleForm:
     tensors: tuple[str, ...] = ()
 
 
-# From the options of a step or module to a sign rule.
+# From the options of a step or module to a sign rule, and likewise for the others.
 SignFunction = Callable[[Mapping[str, Any]], str]
+RelaxationFunction = Callable[[Mapping[str, Any]], Relaxation | None]
 LipschitzFunction = Callable[[Mapping[str, Any]], float | None]
 
 
@@ -164,13 +166,16 @@ class Operation:
         name: unique name, for messages.
         signs: the sign rule, one of ``SIGN_RULES``, or a function from the options of a step or module to one.
         modules: module classes that compute the operation φ.
-        functions: name in a file → function that computes φ.
+        functions: name in a file → function of torch that computes φ, or operator of ``torch.library``. A plain Python
+            function needs no row: extraction follows what it calls.
         methods: names of tensor methods that compute φ.
         operands: whether numbers among the arguments are operands, and not axes or sizes.
         shares_memory: whether the result may lie in the memory of the input, in evaluation mode.
-        relaxation: how a certificate follows φ; None if no certificate can.
-        lipschitz: constant L in ‖φ(x) − φ(y)‖∞ ≤ L‖x − y‖∞, or a function of a module's options; None if unknown.
-        keeps_zero: whether φ(0) = 0.
+        relaxation: how a certificate follows φ, or a function from the options of a step or module to that; None if
+            no certificate can.
+        lipschitz: constant L in ‖φ(x) − φ(y)‖∞ ≤ L‖x − y‖∞, or a function of the options of a step or module; None if
+            unknown.
+        keeps_zero: whether φ(0) = 0, or a function of the options of a step or module.
 
     Raises:
         InputError: the sign rule is unknown, or the operation has no form.
@@ -183,9 +188,9 @@ class Operation:
     methods: tuple[str, ...] = ()
     operands: bool = False
     shares_memory: bool = False
-    relaxation: Relaxation | None = None
+    relaxation: Relaxation | RelaxationFunction | None = None
     lipschitz: float | LipschitzFunction | None = None
-    keeps_zero: bool = False
+    keeps_zero: bool | Callable[[Mapping[str, Any]], bool] = False
 
     def __post_init__(self) -> None:
         if not callable(self.signs):
@@ -198,5 +203,13 @@ class Operation:
         return self.signs(options) if callable(self.signs) else self.signs
 
     def lipschitz_constant(self, options: Mapping[str, Any]) -> float | None:
-        """The Lipschitz constant in the maximum norm of a module with given options; None if unknown."""
+        """The Lipschitz constant in the maximum norm of a step or module with given options; None if unknown."""
         return self.lipschitz(options) if callable(self.lipschitz) else self.lipschitz
+
+    def is_zero_kept(self, options: Mapping[str, Any]) -> bool:
+        """Whether a step or module with given options maps zero to zero."""
+        return self.keeps_zero(options) if callable(self.keeps_zero) else self.keeps_zero
+
+    def relaxation_of(self, options: Mapping[str, Any]) -> Relaxation | None:
+        """How a certificate follows a step or module with given options; None if no certificate can."""
+        return self.relaxation(options) if callable(self.relaxation) else self.relaxation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from slth.errors import InputError
 from slth.networks.sizes import evaluate
 from slth.networks.target import Target
-from slth.networks.tracing.example import Example, draw, run
+from slth.networks.tracing.example import ModelExample, draw, run
 
 # Largest difference allowed between an output of the target and one of the model: so much of the output's standard
 # deviation, and so much of its largest entry. Both compute in float32, and may add in another order.
@@ -21,7 +21,7 @@ ROUNDING = 1e-5
 _SEED = 20_232
 
 
-def check_agreement(example: Example, target: Target, places: Mapping[str, str]) -> None:
+def check_agreement(example: ModelExample, target: Target, places: Mapping[str, str]) -> None:
     """Run target and model on two inputs, of different values and batch sizes, and compare their outputs.
 
     Args:
@@ -60,8 +60,8 @@ def check_agreement(example: Example, target: Target, places: Mapping[str, str])
             )
 
 
-def _other_inputs(example: Example, target: Target) -> tuple[torch.Tensor, ...]:
-    """Other inputs: the example backwards with random numbers in the input range, and another number of examples where that is free."""
+def _other_inputs(example: ModelExample, target: Target) -> tuple[torch.Tensor, ...]:
+    """Other inputs: the example backwards, with noise in the input range; another number of examples where possible."""
     generator = torch.Generator().manual_seed(_SEED)
     names = list(target.sizes)
     count = 1 if example.given[0].shape[0] > 1 else 3
@@ -138,11 +138,11 @@ def _first_difference(
 ) -> str:
     """The first layer whose output differs, for messages: "; the first layer that differs is …"."""
     seen: dict[str, list[Any]] = {}
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, out, path=path: seen.setdefault(path, []).append(_copy(out)))
-        for path, module in model.named_modules()
-        if path in places
-    ]
+
+    def keep(path: str) -> Callable[..., None]:
+        return lambda _module, _inputs, out: seen.setdefault(path, []).append(_copy(out))
+
+    handles = [module.register_forward_hook(keep(path)) for path, module in model.named_modules() if path in places]
     try:
         run(model, inputs)
     finally:

@@ -12,16 +12,18 @@ import torch
 from torch import nn
 
 from slth.errors import InputError
+from slth.networks.folding import as_float32
 from slth.networks.signs import Range
 from slth.networks.tracing.undisturbed import undisturbed
 
 # Sides that are tried for the input of a convolution, in this order.
 _SIDES = (32, 28, 224, 8, 16, 64, 24, 48, 96, 128, 256, 299, 384, 512, 12, 10, 9, 20, 6, 5, 4, 3, 2, 1, 1024, 16_000)
 _SEED = 20_231
+FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Example:
+class ModelExample:
     """A model with inputs on which it runs.
 
     Attributes:
@@ -46,7 +48,7 @@ def make_example(
     model: nn.Module,
     example_input: torch.Tensor | tuple[torch.Tensor, ...] | None,
     input_range: Range | Mapping[str, Range] | None,
-) -> Example:
+) -> ModelExample:
     """Check the example input, or derive one, and run the model on it.
 
     Args:
@@ -67,7 +69,7 @@ def make_example(
     else:
         given = _check(example_input, input_range, _names(model))
         _run_on(model, given)
-    return Example(model=model, given=given, inputs=_with_batch(model, given), input_range=input_range)
+    return ModelExample(model=model, given=given, inputs=_with_batch(model, given), input_range=input_range)
 
 
 def run(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
@@ -88,6 +90,9 @@ def _as_float32(model: nn.Module) -> nn.Module:
             raise InputError(f"{name} must be real; got {one.dtype}. slth does not support complex networks.")
         if one.is_meta:
             raise InputError(f"{name} has no values: it is on the meta device. Load the target's weights first.")
+    for name, one in model.named_parameters():
+        if one.is_floating_point() and (one.numel() == 0 or not bool((one.abs() <= FLOAT32_MAX).all())):
+            as_float32(name, one)  # says what is wrong: no entries, not finite, or beyond float32
     if all(
         one.device.type == "cpu" and (one.dtype == torch.float32 or not one.is_floating_point())
         for one in (*model.parameters(), *model.buffers())
@@ -109,7 +114,8 @@ def _check(example: Any, input_range: Range | Mapping[str, Range] | None, names:
     for i, value in enumerate(examples):
         if not isinstance(value, torch.Tensor):
             raise InputError(f"example_input must be a torch tensor with a batch axis; got {type(value).__name__}.")
-        if value.numel() == 0 or value.ndim == 0 or value.is_meta or value.is_complex():
+        plain = value.layout is torch.strided and not value.is_meta and not value.is_complex()
+        if value.numel() == 0 or value.ndim == 0 or not plain:
             raise InputError(
                 f"example_input must hold at least one real example; got {value.dtype} of shape {tuple(value.shape)} "
                 f"on {value.device}. Pass one input with its batch axis, on the CPU."
@@ -214,7 +220,9 @@ def draw(shape: tuple[int, ...], span: Any, generator: torch.Generator) -> torch
 
 def _candidates(model: nn.Module) -> Iterator[tuple[tuple[int, ...], bool]]:
     """Shapes of inputs that fit the first layer, and whether they hold integers."""
+    flattens = False
     for module in model.modules():
+        flattens = flattens or isinstance(module, nn.Flatten)
         weight = getattr(module, "weight", None)
         if isinstance(module, nn.Embedding):
             yield from (((2, length), True) for length in (16, 4, 64))
@@ -230,14 +238,12 @@ def _candidates(model: nn.Module) -> Iterator[tuple[tuple[int, ...], bool]]:
             return
         if isinstance(module, nn.Linear):
             width = module.in_features
-            yield (2, width), False
-            yield (2, 4, width), False
+            vectors = [(2, width), (2, 4, width)]
             # A network that flattens images: square ones, of one or three channels.
-            for channels in (1, 3):
-                side = round((width / channels) ** 0.5)
-                if channels * side * side == width:
-                    yield (2, channels, side, side), False
-            yield (2, 4, 4, width), False
+            square = [(channels, round((width / channels) ** 0.5)) for channels in (1, 3)]
+            images = [(2, channels, side, side) for channels, side in square if channels * side * side == width]
+            shapes = [*images, *vectors] if flattens else [*vectors, *images]
+            yield from ((shape, False) for shape in (*shapes, (2, 4, 4, width)))
             return
         if isinstance(weight, torch.Tensor) and weight.ndim == 2:
             yield (2, weight.shape[1]), False

@@ -11,9 +11,7 @@ from typing import Any
 
 import torch
 
-from slth.networks.graph import Ref
 from slth.networks.operations import REGISTRY
-from slth.networks.tracing.values import Stored
 
 # Arguments that say where a tensor lies and how, and not what it holds.
 _PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy", "implicit", "half_to_float",
@@ -32,6 +30,7 @@ _RENAMED: dict[str, tuple[str, Mapping[str, str]]] = {
     "_softmax": ("torch.softmax", {}),
     "_log_softmax": ("torch.log_softmax", {}),
     "_conj": ("torch.conj", {}),
+    "log_sigmoid": ("functional.logsigmoid", {}),
 }
 # Operations of several results, of which a step computes the first: the function, and how many arguments it takes.
 FIRST_RESULT = {
@@ -51,7 +50,7 @@ IDLE = {"dropout": 2, "native_dropout": 2, "feature_dropout": 2, "alpha_dropout"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class StepForm:
     """A step without its name.
 
     Attributes:
@@ -91,7 +90,7 @@ def named_arguments(target: torch._ops.OpOverload, args: tuple[Any, ...], option
     return {name: given[name] for name in names if name in given and name not in _PLACES}
 
 
-def form_of(name: str, given: dict[str, Any], rank: int | None) -> Form | None:
+def form_of(name: str, given: dict[str, Any], rank: int | None) -> StepForm | None:
     """The step that computes an ATen operation.
 
     Args:
@@ -106,7 +105,7 @@ def form_of(name: str, given: dict[str, Any], rank: int | None) -> Form | None:
         return _SPECIAL[name](given, rank)
     if name in _METHODS:
         values = list(given.values())
-        return Form(kind="method", call=_METHODS[name], args=tuple(values), options={})
+        return StepForm(kind="method", call=_METHODS[name], args=tuple(values), options={})
     call, new_names = _RENAMED.get(name, ("", {}))
     if not call:
         known = (f"torch.{name}", f"functional.{name}", name.replace("linalg_", "linalg."))
@@ -120,85 +119,88 @@ def form_of(name: str, given: dict[str, Any], rank: int | None) -> Form | None:
     return _arranged(call, {new_names.get(key, key): value for key, value in given.items()})
 
 
-def _arranged(call: str, given: Mapping[str, Any]) -> Form:
+def _arranged(call: str, given: Mapping[str, Any]) -> StepForm:
     """A function with its leading tensors by position and the rest by name."""
     positional = []
     for i, (key, value) in enumerate(given.items()):
         if i and key not in _POSITIONAL:
             break
         positional.append(value)
-    return Form(call=call, args=tuple(positional), options=dict(list(given.items())[len(positional) :]))
+    return StepForm(call=call, args=tuple(positional), options=dict(list(given.items())[len(positional) :]))
 
 
 def _is_real(dtype: Any) -> bool:
     return isinstance(dtype, torch.dtype) and dtype.is_floating_point
 
 
-def _slice(given: dict[str, Any], rank: int | None) -> Form | None:
-    dim, start, end, step = (given.get(key, value) for key, value in _SLICE.items())
-    if dim < 0 or rank is None:
-        dim += rank or 0
+def _slice(given: dict[str, Any], rank: int | None) -> StepForm | None:
+    dim, start, end, step = given.get("dim", 0), given.get("start"), given.get("end"), given.get("step", 1)
+    axes_before = dim if dim >= 0 else dim + (rank or 0)
     end = None if isinstance(end, int) and end >= 2**62 else end
-    index = (*[slice(None)] * dim, slice(start or None, end, None if step == 1 else step))
-    return Form(call="operator.getitem", args=(given["self"], index), options={})
+    index = (*[slice(None)] * axes_before, slice(start or None, end, None if step == 1 else step))
+    return StepForm(call="operator.getitem", args=(given["self"], index), options={})
 
 
-_SLICE = {"dim": 0, "start": None, "end": None, "step": 1}
-
-
-def _index(given: dict[str, Any], rank: int | None) -> Form | None:
+def _index(given: dict[str, Any], rank: int | None) -> StepForm | None:
     index = tuple(slice(None) if one is None else one for one in given["indices"])
-    return Form(call="operator.getitem", args=(given["self"], index), options={})
+    return StepForm(call="operator.getitem", args=(given["self"], index), options={})
 
 
-def _reverse_subtraction(given: dict[str, Any], rank: int | None) -> Form | None:
+def _reverse_subtraction(given: dict[str, Any], rank: int | None) -> StepForm | None:
     if given.get("alpha", 1) != 1:
         return None
-    return Form(call="operator.sub", args=(given["other"], given["self"]), options={})
+    return StepForm(call="operator.sub", args=(given["other"], given["self"]), options={})
 
 
-def _reciprocal(given: dict[str, Any], rank: int | None) -> Form | None:
-    return Form(call="operator.truediv", args=(1.0, given["self"]), options={})
+def _reciprocal(given: dict[str, Any], rank: int | None) -> StepForm | None:
+    return StepForm(call="operator.truediv", args=(1.0, given["self"]), options={})
 
 
-def _interpolation(mode: str) -> Callable[[dict[str, Any], int | None], Form | None]:
-    def form(given: dict[str, Any], rank: int | None) -> Form | None:
+def _interpolation(mode: str) -> Callable[[dict[str, Any], int | None], StepForm | None]:
+    def form(given: dict[str, Any], rank: int | None) -> StepForm | None:
         size, scales = given.get("output_size"), given.get("scale_factors")
         options = {"size": size} if size is not None else {"scale_factor": scales}
         if given.get("align_corners"):
             options["align_corners"] = True
-        return Form(call="functional.interpolate", args=(given["input"],), options=options | {"mode": mode})
+        return StepForm(call="functional.interpolate", args=(given["input"],), options=options | {"mode": mode})
 
     return form
 
 
-def _padding(mode: str) -> Callable[[dict[str, Any], int | None], Form | None]:
-    def form(given: dict[str, Any], rank: int | None) -> Form | None:
-        return Form(call="functional.pad", args=(given["self"],), options={"pad": given["padding"], "mode": mode})
+def _padding(mode: str) -> Callable[[dict[str, Any], int | None], StepForm | None]:
+    def form(given: dict[str, Any], rank: int | None) -> StepForm | None:
+        return StepForm(call="functional.pad", args=(given["self"],), options={"pad": given["padding"], "mode": mode})
 
     return form
 
 
-def _fill(given: dict[str, Any], rank: int | None) -> Form | None:
-    value = given["value"].value.item() if isinstance(given["value"], Stored) else given["value"]
-    if isinstance(value, Ref):
+def _copy(given: dict[str, Any], rank: int | None) -> StepForm | None:
+    return StepForm(kind="method", call="expand_as", args=(given["src"], given["self"]), options={})
+
+
+def _conversion(given: dict[str, Any], rank: int | None) -> StepForm | None:
+    dtype = given.get("dtype")
+    if not isinstance(dtype, torch.dtype):
         return None
-    return Form(call="torch.full_like", args=(given["self"], value), options={})
+    dtype = torch.float32 if dtype.is_floating_point else dtype
+    return StepForm(kind="method", call="to", args=(given["self"],), options={"dtype": dtype})
 
 
-def _dot_product_attention(given: dict[str, Any], rank: int | None) -> Form | None:
+def _dot_product_attention(given: dict[str, Any], rank: int | None) -> StepForm | None:
     if given.get("dropout_p"):
         return None
     options = {key: given[key] for key in ("attn_mask", "is_causal", "scale", "enable_gqa") if given.get(key)
                is not None and given[key] is not False}  # fmt: skip
     inputs = given["query"], given["key"], given["value"]
-    return Form(call="functional.scaled_dot_product_attention", args=inputs, options=options)
+    return StepForm(call="functional.scaled_dot_product_attention", args=inputs, options=options)
 
 
-_SPECIAL: dict[str, Callable[[dict[str, Any], int | None], Form | None]] = {
+_SPECIAL: dict[str, Callable[[dict[str, Any], int | None], StepForm | None]] = {
     "slice": _slice,
     "index": _index,
-    "fill": _fill,
+    "to": _conversion,
+    "_to_copy": _conversion,
+    "copy": _copy,
     "rsub": _reverse_subtraction,
     "reciprocal": _reciprocal,
     "scaled_dot_product_attention": _dot_product_attention,

@@ -9,23 +9,23 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from slth.networks.sizes import Sizes, check_condition
+from slth.networks.sizes import InputSizes, check_condition, evaluate
 
 # The least and the greatest value that an expression can have.
 Span = tuple[float, float]
 
 
 def free_sizes(
-    sizes: Sizes, guards: Sequence[str], given: Sequence[torch.Tensor]
+    sizes: InputSizes, guards: Sequence[str] | None, given: Sequence[torch.Tensor]
 ) -> tuple[dict[str, tuple[int | None, ...]], tuple[str, ...]]:
     """Which sizes of the inputs are free, and the conditions on them.
 
     A guard that compares free sizes with a number, such as the number of inputs of a linear layer, fixes these sizes
-    to those of the example. Sizes of the batch stay free.
+    to those of the example. InputSizes of the batch stay free.
 
     Args:
         sizes: name of an input → its sizes as recorded, with None for a symbol.
-        guards: Python expressions over ``L['x'].size()[i]``.
+        guards: Python expressions over ``L['x'].size()[i]``; None if they are not known, and only batches are free.
         given: the example's inputs, in the order of ``sizes``.
 
     Returns:
@@ -33,8 +33,8 @@ def free_sizes(
     """
     fixed = {name: list(one) for name, one in sizes.items()}
     shapes = {name: tuple(one.shape) for name, one in zip(sizes, given, strict=True)}
-    conditions, complete = [], True
-    for guard in guards:
+    conditions, complete = [], guards is not None
+    for guard in guards or ():
         text = re.sub(r"L\['(\w+)'\](?:\[(\d+)\])?\.size\(\)\[(\d+)\]", _renamed, guard)
         text = re.sub(r"\b(?:torch\.sym_)?(min|max)\(", r"\1(", text.replace("Min(", "min(").replace("Max(", "max("))
         try:
@@ -55,16 +55,30 @@ def free_sizes(
     return found, tuple(dict.fromkeys(open_conditions))
 
 
+def only_refuses_one(text: str) -> bool:
+    """Whether a condition is about the number of examples alone, and refuses a single example and no other number.
+
+    Args:
+        text: the condition.
+    """
+    sizes = set(_sizes_in(ast.parse(text, mode="eval").body))
+    if not sizes or any(axis for _, axis in sizes):
+        return False
+    return [evaluate(text, {name: (count,) for name, _ in sizes}) for count in (1, 2, 3, 4, 5)] == [False, *[True] * 4]
+
+
 def _renamed(match: re.Match[str]) -> str:
     name, place, axis = match.groups()
     return f"{name}[{axis}]" if place is None else f"{name}_{place}[{axis}]"
 
 
 def _fixes(tree: ast.expr) -> bool:
-    """Whether a condition says that an expression of sizes other than batch sizes is a number."""
+    """Whether a condition says that one size, or an expression of sizes other than batch sizes, is a number."""
     if not (isinstance(tree, ast.Compare) and len(tree.ops) == 1 and isinstance(tree.ops[0], ast.Eq)):
         return False
     sides = [set(_sizes_in(one)) for one in (tree.left, tree.comparators[0])]
+    if isinstance(tree.left, ast.Subscript) and not sides[1]:
+        return True
     divides = any(isinstance(node, ast.Mod) for node in ast.walk(tree))
     return bool(sides[0]) != bool(sides[1]) and not divides and all(axis for _, axis in sides[0] | sides[1])
 

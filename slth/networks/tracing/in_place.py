@@ -22,12 +22,17 @@ def rewrite_overwrites(graph: fx.Graph) -> bool:
         Whether no operation of the graph overwrites anything any more. If not, the graph may be changed in part, and
         computes what it computed.
     """
+    _remove_idle(graph)
     order = {node: i for i, node in enumerate(graph.nodes)}
     holders: dict[fx.Node, fx.Node] = {}  # node → the node that made the memory in which its value lies
     for node in list(graph.nodes):
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
         if isinstance(node.target, torch._ops.HigherOrderOperator):
-            return False
+            inner = [
+                getattr(graph.owning_module, str(one.target)) for one in node.all_input_nodes if one.op == "get_attr"
+            ]
+            if not all(rewrite_overwrites(one.graph) for one in inner):
+                return False
         if not overwrites(node):
             shares = source is not None and _may_share(node)
             holders[node] = holders[source] if shares and source is not None else node
@@ -45,9 +50,19 @@ def rewrite_overwrites(graph: fx.Graph) -> bool:
         order[made] = order[node]
         holders[made] = made
         node.replace_all_uses_with(made)
-        source.replace_all_uses_with(made, delete_user_cb=lambda user, at=order[node]: order[user] > at)
+        for user in [user for user in source.users if order[user] > order[node]]:
+            user.replace_input_with(source, made)
         graph.erase_node(node)
     return True
+
+
+def _remove_idle(graph: fx.Graph) -> None:
+    """Take out dropout that drops nothing: it hands on its input itself, which a later step may overwrite."""
+    for node in list(graph.nodes):
+        place = IDLE.get(operation_name(node.target).removesuffix("_"))
+        if place is not None and len(node.args) > place and node.args[place] is False and "native" not in node.name:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
 
 
 def overwrites(node: fx.Node) -> bool:
@@ -61,7 +76,7 @@ def overwrites(node: fx.Node) -> bool:
 
 def _may_share(node: fx.Node) -> bool:
     """Whether the value of a node may lie in the memory of its first input."""
-    if operation_name(node.target) in IDLE or not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node.target, torch._ops.OpOverload):
         return True
     return any(one.alias_info is not None for one in node.target._schema.returns)
 
@@ -82,6 +97,7 @@ def _held_alone(source: fx.Node, node: fx.Node, holders: dict[fx.Node, fx.Node],
 
 def _without_overwriting(node: fx.Node) -> torch._ops.OpOverload | None:
     """The operation that computes the same and makes a new tensor, if there is one."""
+    assert isinstance(node.target, torch._ops.OpOverload)
     name, overload = operation_name(node.target), node.target._overloadname
     if not name.endswith("_") or name.endswith("__"):
         return None

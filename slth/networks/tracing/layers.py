@@ -8,18 +8,18 @@ from typing import Any
 import torch
 
 from slth.networks.graph import Ref
-from slth.networks.tracing.forms import Form
+from slth.networks.tracing.forms import StepForm
 from slth.networks.tracing.values import Stored
 
 # From a name and a tensor to a stored tensor.
-Store = Callable[[str, torch.Tensor], Stored]
+MakeStored = Callable[[str, torch.Tensor], Stored]
 
 _CONVOLUTIONS = tuple(f"conv{axes}d" for axes in (1, 2, 3))
 _TRANSPOSED = tuple(f"conv_transpose{axes}d" for axes in (1, 2, 3))
 _NORMS = ("batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit")
 
 
-def linear_form(name: str, given: dict[str, Any], store: Store) -> Form | None:
+def linear_form(name: str, given: dict[str, Any], store: MakeStored) -> StepForm | None:
     """The form of an operation that may be a linear map of its input, with its weights by name.
 
     Args:
@@ -39,8 +39,9 @@ def linear_form(name: str, given: dict[str, Any], store: Store) -> Form | None:
         return _with_options("functional.linear", given, "input")
     if name in _NORMS:
         return _norm(given)
-    if name in ("matmul", "mm") and _is_matrix(given.get("other", given.get("mat2"))):
-        return _product(given["self"], given.get("other", given.get("mat2")), None, store)
+    if name in ("matmul", "mm"):
+        matrix = given["other"] if name == "matmul" else given["mat2"]
+        return _product(given["self"], matrix, None, store) if _is_matrix(matrix) else None
     if name == "addmm" and _is_matrix(given["mat2"]) and given.get("beta", 1) == given.get("alpha", 1) == 1:
         bias = given["self"]
         if isinstance(bias, Stored) and bias.value.ndim == 1:
@@ -48,12 +49,12 @@ def linear_form(name: str, given: dict[str, Any], store: Store) -> Form | None:
     return None
 
 
-def _with_options(call: str, given: dict[str, Any], first: str) -> Form:
+def _with_options(call: str, given: dict[str, Any], first: str) -> StepForm:
     options = {key: value for key, value in given.items() if key != first}
-    return Form(call=call, args=(given[first],), options=options)
+    return StepForm(call=call, args=(given[first],), options=options)
 
 
-def _convolution(given: dict[str, Any]) -> Form:
+def _convolution(given: dict[str, Any]) -> StepForm:
     """The form that every convolution has after some decompositions."""
     axes = len(given["stride"])
     transposed = given.pop("transposed")
@@ -63,7 +64,7 @@ def _convolution(given: dict[str, Any]) -> Form:
     return _with_options(f"torch.conv_transpose{axes}d" if transposed else f"torch.conv{axes}d", given, "input")
 
 
-def _norm(given: dict[str, Any]) -> Form:
+def _norm(given: dict[str, Any]) -> StepForm:
     options = {
         "weight": given.get("weight"),
         "bias": given.get("bias"),
@@ -74,7 +75,7 @@ def _norm(given: dict[str, Any]) -> Form:
         "eps": given["eps"],
         "cudnn_enabled": False,
     }
-    return Form(call="torch.batch_norm", args=(given["input"],), options=options)
+    return StepForm(call="torch.batch_norm", args=(given["input"],), options=options)
 
 
 def _is_matrix(value: Any) -> bool:
@@ -82,9 +83,9 @@ def _is_matrix(value: Any) -> bool:
     return isinstance(value, Stored) and value.value.ndim == 2 and value.value.is_floating_point()
 
 
-def _product(x: Any, matrix: Stored, bias: Stored | None, store: Store) -> Form | None:
+def _product(x: Any, matrix: Stored, bias: Stored | None, store: MakeStored) -> StepForm | None:
     """x·W + b as a linear layer, whose weight is the transpose of W."""
     if not isinstance(x, Ref):
         return None
     weight = store(f"{matrix.name}.T", matrix.value.T.contiguous())
-    return Form(call="functional.linear", args=(x,), options={"weight": weight, "bias": bias})
+    return StepForm(call="functional.linear", args=(x,), options={"weight": weight, "bias": bias})

@@ -11,7 +11,7 @@ import torch
 from slth.errors import InputError
 from slth.networks.folding import NormNumbers, as_float32, fold_norm, norm_as_map
 from slth.networks.graph import Ref, Step, rename_references
-from slth.networks.linear_map import LinearMap
+from slth.networks.linear_map import LinearMap, swap_channels
 from slth.networks.tracing.lowering import Lowered
 
 # Name of the layer of a model that is a single layer.
@@ -133,7 +133,9 @@ class _Finder:
         where = self.lowered.paths[step.name]
         if path in self.lowered.stored_paths:
             owner, _, last = path.rpartition(".")
-            where = owner if last == "weight" else path.removesuffix("_weight")
+            owner = owner if last == "weight" else path.removesuffix("_weight")
+            # Two layers may share a weight and differ in the rest.
+            where = where if owner in self.maps else owner
         return self._free(where or SINGLE_LAYER)
 
     def _free(self, name: str) -> str:
@@ -147,7 +149,7 @@ class _Finder:
         groups = options.pop("groups", 1)
         kind = "linear" if step.call == "functional.linear" else "conv"
         if "transpose" in step.call:
-            kind, weight = "conv_transpose", _transposed(weight, groups)
+            kind, weight = "conv_transpose", swap_channels(weight, groups)
         return LinearMap(
             name=name,
             kind=kind,
@@ -204,9 +206,3 @@ def _settings(step: Step) -> dict[str, Any]:
         value = list(value) * axes if isinstance(value, tuple | list) and len(value) == 1 else value
         settings[name] = value if isinstance(value, str) else list(value)
     return settings | {"padding_mode": "zeros", "groups": int(step.options.get("groups", 1))}
-
-
-def _transposed(weight: torch.Tensor, groups: int) -> torch.Tensor:
-    """The weight (c_in, c_out/groups, …) of a transposed convolution as (c_out, c_in/groups, …)."""
-    parts = weight.reshape(groups, -1, *weight.shape[1:])
-    return parts.transpose(1, 2).reshape(-1, parts.shape[1], *weight.shape[2:]).contiguous()

@@ -6,7 +6,6 @@ What does not depend on the inputs is computed here, once: weight normalisation,
 from __future__ import annotations
 
 import operator
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,19 @@ from torch.utils import _pytree as pytree
 from slth.errors import InputError
 from slth.networks.graph import Ref, Step
 from slth.networks.operations import REGISTRY
-from slth.networks.tracing.forms import FIRST_RESULT, IDLE, UNCHANGED, Form, form_of, named_arguments, operation_name
+from slth.networks.tracing.forms import (
+    FIRST_RESULT,
+    IDLE,
+    UNCHANGED,
+    StepForm,
+    form_of,
+    named_arguments,
+    operation_name,
+)
 from slth.networks.tracing.layers import linear_form
+from slth.networks.tracing.nodes import is_random, keeps_type, path_of, plain_output, rank_of
 from slth.networks.tracing.program import Program
-from slth.networks.tracing.values import Stored, is_stored, leaves_in, replaced
+from slth.networks.tracing.values import Stored, is_stored, replaced
 
 # Operations that compute nothing.
 _CHECKS = ("_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range",
@@ -124,7 +132,7 @@ class _Lowering:
         if not given and not self.unsupported:
             outputs = [self._argument(one) for one in result]
             form = pytree.tree_unflatten(outputs, self.program.form)
-            self.steps.append(Step(name="output", kind="output", args=(_plain(form),)))
+            self.steps.append(Step(name="output", kind="output", args=(plain_output(form),)))
         return result
 
     def _placeholder(self, node: fx.Node) -> Any:
@@ -140,18 +148,16 @@ class _Lowering:
         args, options = _lowered(node.args, values), _lowered(dict(node.kwargs), values)
         if isinstance(node.target, torch._ops.HigherOrderOperator):
             return self._inner(node, args)
-        if any(isinstance(one, _Unknown) for one in leaves_in((args, options))):
-            return _UNKNOWN
         name = operation_name(node.target)
         if name in _CHECKS:
             return None
-        if name in UNCHANGED or _keeps_type(name, node, args):
+        if name in UNCHANGED or keeps_type(name, node, args):
             return args[0]
         if name in IDLE and not (args[IDLE[name]] if len(args) > IDLE[name] else options.get("train", True)):
             return args[0] if name != "native_dropout" else (args[0], None)
         if node.target is operator.getitem and isinstance(args[0], _First | tuple | list):
             return self._item(node, *args)
-        if _is_random(name, node.target):
+        if is_random(name, node.target):
             return self._unknown(node, f"{name} (random also in evaluation mode)")
         if is_stored((args, options)):
             return self._compute(node, args, options)
@@ -185,7 +191,7 @@ class _Lowering:
                 result = target(*real[0], **real[1])
             except (RuntimeError, ValueError, TypeError, NotImplementedError) as cause:
                 raise InputError(
-                    f"the model cannot be traced: {node.name} in {_path(node) or 'the model'} cannot be computed ahead "
+                    f"the model cannot be traced: {node.name} in {path_of(node) or 'the model'} cannot be computed ahead "
                     f"({str(cause).splitlines()[0]}). Its tensors must have values, on the CPU."
                 ) from cause
             self.known[key] = _store(node.name, result)
@@ -194,13 +200,14 @@ class _Lowering:
     def _step(self, node: fx.Node, name: str, args: Any, options: dict[str, Any]) -> Any:
         """Add the step of a node."""
         if str(node.target) == "slth.leaf.default":
-            return self._add(node, Form(kind="module", call=self.program.leaves[args[2]], args=tuple(args[0]),
+            return self._add(node, StepForm(kind="module", call=self.program.leaves[args[2]], args=tuple(args[0]),
                                         options={}))  # fmt: skip
         if not name:
-            call = REGISTRY.function_names.get(node.target, "")
+            packet = getattr(node.target, "overloadpacket", node.target)
+            call = REGISTRY.function_names.get(node.target) or REGISTRY.function_names.get(packet, "")
             if not call:
                 return self._unknown(node, f"function {getattr(node.target, '__name__', node.target)}")
-            return self._add(node, Form(call=call, args=tuple(args), options=options))
+            return self._add(node, StepForm(call=call, args=tuple(args), options=options))
         assert isinstance(node.target, torch._ops.OpOverload)
         given = named_arguments(node.target, args, options)
         if name == "embedding" and isinstance(given["weight"], Stored):
@@ -211,24 +218,24 @@ class _Lowering:
         if form is None and name in FIRST_RESULT:
             call, count = FIRST_RESULT[name]
             leading, *rest = list(given.items())[:count]
-            return _First(name, self._add(node, Form(call=call, args=(leading[1],), options=dict(rest))))
-        form = form or form_of(name, given, _rank(node))
+            return _First(name, self._add(node, StepForm(call=call, args=(leading[1],), options=dict(rest))))
+        form = form or form_of(name, given, rank_of(node))
         if form is None:
             return self._unknown(node, f"function {name}")
         if form.call == "torch.batch_norm" and name.startswith(("native", "_native")):
             return _First(name, self._add(node, form))
         return self._add(node, form)
 
-    def _factory(self, name: str, given: dict[str, Any]) -> Form | None:
+    def _factory(self, name: str, given: dict[str, Any]) -> StepForm | None:
         """A tensor whose size depends on the inputs; at run time it is made beside the first input."""
         like = Ref(next(iter(self.program.inputs.values())))
         dtype = given.get("dtype")
         options = {} if dtype is None or dtype.is_floating_point else {"dtype": dtype}
         if name == "arange":
             start, end = given.get("start", 0), given["end"]
-            return Form(call="slth.arange", args=(like, start, end, given.get("step", 1)), options=options)
+            return StepForm(call="slth.arange", args=(like, start, end, given.get("step", 1)), options=options)
         fill = given.get("fill_value", 1 if name.endswith("ones") else 0)
-        return Form(call="slth.full", args=(like, given["size"], fill), options=options)
+        return StepForm(call="slth.full", args=(like, given["size"], fill), options=options)
 
     def _store_by_name(self, name: str, value: torch.Tensor) -> Stored:
         """A stored tensor that has been computed from another one."""
@@ -237,17 +244,17 @@ class _Lowering:
     def _embedding(self, node: fx.Node, table: Stored, numbers: Any) -> Ref:
         """A look-up in a table as a linear map of one-hot vectors."""
         count = table.value.shape[0]
-        hot = Form(call="slth.one_hot", args=(numbers,), options={"count": count})
+        hot = StepForm(call="slth.one_hot", args=(numbers,), options={"count": count})
         weight = self._store_by_name(f"{table.name}.T", table.value.T.contiguous())
         args, options = (self._add(node, hot, f"{node.name}_one_hot"),), {"weight": weight, "bias": None}
-        return self._add(node, Form(call="functional.linear", args=args, options=options))
+        return self._add(node, StepForm(call="functional.linear", args=args, options=options))
 
-    def _add(self, node: fx.Node, form: Form, name: str = "") -> Ref:
+    def _add(self, node: fx.Node, form: StepForm, name: str = "") -> Ref:
         """Add a step, after those of the constants that it reads."""
         name = name or node.name
         args, options = replaced(form.args, self._argument), replaced(dict(form.options), self._argument)
         self.steps.append(Step(name=name, kind=form.kind, call=form.call, args=args, options=options))
-        self.paths[name] = _path(node)
+        self.paths[name] = path_of(node)
         value = node.meta.get("val")
         value = value[0] if isinstance(value, tuple | list) and value else value
         self.ranks[name] = value.ndim if isinstance(value, torch.Tensor) else 0
@@ -265,16 +272,9 @@ class _Lowering:
         return Ref(self.constant_steps[one.name])
 
     def _unknown(self, node: fx.Node, what: str) -> Any:
-        path = _path(node)
+        path = path_of(node)
         self.unsupported.append(f"{what} in {path}" if path else what)
-        return _UNKNOWN
-
-
-class _Unknown:
-    """The value of an operation that is not supported."""
-
-
-_UNKNOWN = _Unknown()
+        return Ref(node.name)  # The rest is lowered too, so that one message names everything.
 
 
 @dataclass(frozen=True)
@@ -301,49 +301,7 @@ def _store(name: str, result: Any) -> Any:
     return result
 
 
-def _keeps_type(name: str, node: fx.Node, args: Any) -> bool:
-    """Whether a conversion leaves real numbers real: slth computes with one precision of its own."""
-    if name not in ("to", "_to_copy", "type_as", "float", "double", "half", "bfloat16"):
-        return False
-    before, after = getattr(node.args[0], "meta", {}).get("val"), node.meta.get("val")
-    if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor) or isinstance(args[0], Stored):
-        return False
-    return before.dtype == after.dtype or (before.is_floating_point() and after.is_floating_point())
-
-
-def _is_random(name: str, target: object) -> bool:
-    """Whether an operation draws random numbers; attention draws them for its dropout, of which its form knows."""
-    if name == "scaled_dot_product_attention":
-        return False
-    return isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
-
-
-def _rank(node: fx.Node) -> int | None:
-    value = node.args[0].meta.get("val") if node.args and isinstance(node.args[0], fx.Node) else None
-    return value.ndim if isinstance(value, torch.Tensor) else None
-
-
-def _path(node: fx.Node) -> str:
-    """Path of the module that a node belongs to; "" for the model itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    return next((path.split("@")[0] for path, _ in reversed(stack.values()) if not path.startswith("_empty")), "")
-
-
 def _free_name(name: str, taken: set[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _plain(value: Any) -> Any:
-    """A network's output as ordinary containers."""
-    if isinstance(value, Ref) or value is None or isinstance(value, int | float | str):
-        return value
-    if type(value) in (tuple, list):
-        return type(value)(_plain(one) for one in value)
-    if type(value) in (dict, OrderedDict):
-        return {name: _plain(one) for name, one in value.items()}
-    raise InputError(
-        f"the model must return tensors, or tuples, lists and dicts of them; got {type(value).__name__}. "
-        "Wrap the model in one that returns the tensor you need."
-    )

@@ -1,7 +1,7 @@
 """The program of a model: the ATen operations that it runs on an example input, with sizes as symbols.
 
 ``torch.export`` records them. It follows hooks, parametrisations and functions alike, because it sees the arithmetic
-itself. Sizes of the inputs stay free where the model allows it.
+itself. InputSizes of the inputs stay free where the model allows it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,17 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
-import slth
 from slth.errors import InputError
+from slth.networks.tracing.freedom import depends_on_values, export
 from slth.networks.tracing.in_place import rewrite_overwrites
 from slth.networks.tracing.leaves import leaves_of
-from slth.networks.tracing.size_limit import ShortSizes
 from slth.networks.tracing.undisturbed import undisturbed
 
 # Folders whose code is not the model's own: torch, slth and Python.
-_LIBRARIES = tuple(Path(file).parent for file in (torch.__file__, slth.__file__, contextlib.__file__))
+_LIBRARIES = tuple(Path(file).parent for file in (torch.__file__, Path(__file__).parents[1], contextlib.__file__))
 # What these tell developers of torch is of no use here.
-# Which sizes of the inputs are free: the first of these with which the model can be recorded.
-FREEDOMS = ("all", "batch", "none")
 _LOGGERS = ("torch.export", "torch._export", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 
 
@@ -47,7 +44,8 @@ class Program:
         tensors: placeholder of a stored tensor → (its path, the tensor).
         sizes: name of an input → its sizes, with None for a free one.
         form: the form of the model's output, for ``torch.utils._pytree``.
-        guards: conditions on the sizes of the inputs, under which the recorded operations are the model's.
+        guards: conditions on the sizes of the inputs, under which the recorded operations are the model's; None if
+            this version of torch does not tell them.
         leaves: paths of registered modules that stay whole, in the order of their numbers.
     """
 
@@ -56,7 +54,7 @@ class Program:
     tensors: dict[str, tuple[str, torch.Tensor]]
     sizes: dict[str, tuple[int | None, ...]]
     form: Any
-    guards: tuple[str, ...]
+    guards: tuple[str, ...] | None
     leaves: tuple[str, ...]
 
 
@@ -75,19 +73,13 @@ def record(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Program:
             line of the model's code. Or the model overwrites an input or a buffer.
     """
     with undisturbed(model), _quiet(), torch.no_grad(), leaves_of(model) as leaves:
-        for free, last in zip(FREEDOMS, (*[False] * (len(FREEDOMS) - 1), True), strict=True):
-            try:
-                with ShortSizes():
-                    exported = torch.export.export(
-                        model, inputs, dynamic_shapes=_free_sizes(model, inputs, free), strict=False
-                    )
-                if not rewrite_overwrites(exported.graph):
-                    exported.graph_module.recompile()
-                    exported = exported.run_decompositions({})
-                break
-            except Exception as cause:  # The model's own code runs here and may raise anything.
-                if last or _depends_on_values(cause):
-                    raise InputError(_reason(cause)) from cause
+        try:
+            exported = export(model, inputs)
+            if not rewrite_overwrites(exported.graph):
+                exported.graph_module.recompile()
+                exported = exported.run_decompositions({})
+        except Exception as cause:  # The model's own code runs here and may raise anything.
+            raise InputError(_reason(cause)) from cause
     return _program(model, exported, leaves)
 
 
@@ -108,7 +100,7 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
     first = {id(value): name for name, value in reversed(named)}
     for placeholder, path in paths.items():
         tensors[placeholder] = first.get(id(stored[path]), path), stored[path]
-    names = [name for name in signature.user_inputs if isinstance(name, str)]
+    names = [str(name) for name in signature.user_inputs if isinstance(name, str)]
     inputs = dict(zip(names, _input_names(model, len(names)), strict=True))
     shapes = {node.name: node.meta["val"].shape for node in exported.graph.nodes if node.name in inputs}
     return Program(
@@ -120,25 +112,14 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
         },
         tensors=tensors,
         form=exported.call_spec.out_spec,
-        guards=tuple(getattr(exported, "_guards_code", None) or ()),
+        guards=tuple(exported._guards_code or ()) if hasattr(exported, "_guards_code") else None,
         leaves=leaves,
     )
 
 
-def _free_sizes(model: nn.Module, inputs: tuple[torch.Tensor, ...], which: str) -> tuple[Any, ...]:
-    """The sizes of every input that are free until the model fixes them; ``which`` is one of ``FREEDOMS``."""
-    axes = {"all": None, "batch": 1, "none": 0}[which]
-    free: list[Any] = [dict.fromkeys(range(one.ndim)[:axes], Dim.AUTO) for one in inputs]
-    parameters = list(inspect.signature(model.forward).parameters.values())
-    for i, parameter in enumerate(parameters):
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            return (*free[:i], tuple(free[i:]))
-    return tuple(free)
-
-
 def _input_names(model: nn.Module, count: int) -> list[str]:
     """Names of the first ``count`` inputs in the model's ``forward``."""
-    names = []
+    names: list[str] = []
     for parameter in inspect.signature(model.forward).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             names += [f"{parameter.name}_{i}" for i in range(count - len(names))]
@@ -166,17 +147,13 @@ def _quiet() -> Iterator[None]:
 def _reason(cause: Exception) -> str:
     """Why a model cannot be recorded, in one line, with the line of code where it happened."""
     text = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__).strip()
-    if _depends_on_values(cause):
+    if depends_on_values(cause):
         text = "its control flow, or a size in it, depends on the values of a tensor"
     text = re.sub(r"\s+", " ", text)[:300].rstrip(".")
     return (
         f"the model cannot be traced: {text}{_place(cause)}. slth needs a graph that does not depend on the values of "
         "its inputs; replace such `if`s, loops and sizes, or extract only the part that can be traced."
     )
-
-
-def _depends_on_values(cause: Exception) -> bool:
-    return "data-dependent" in str(cause) or "DataDependent" in type(cause).__name__
 
 
 def _place(cause: BaseException | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,7 +39,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             for module, mode, kept, (parameters, buffers) in zip(modules, modes, attributes, tables, strict=True):
                 vars(module).clear()
                 vars(module).update(kept)
-                for table, before in ((module._parameters, parameters), (module._buffers, buffers)):
+                tables_before: Any = ((module._parameters, parameters), (module._buffers, buffers))
+                for table, before in tables_before:
                     table.clear()
                     table.update(before)
                 module.training = mode

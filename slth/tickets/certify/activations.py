@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -89,14 +90,18 @@ def leaky_relu(pair: Pair, slope: float, unknowns: Unknowns) -> Pair:
 def clamp(pair: Pair, low: float, high: float, unknowns: Unknowns) -> Pair:
     """The pair after max(low, min(high, x)), computed as low + relu(x − low) − relu(x − high).
 
+    Without a lower end it is x − relu(x − high). Where low > high the result is high, as in torch.
+
     Args:
         pair: the pair before it.
-        low: least value of the result.
-        high: greatest value of the result.
+        low: least value of the result; −∞ for none.
+        high: greatest value of the result; ∞ for none.
         unknowns: the unknowns that forms may share.
     """
-    steps = [relu(shifted(pair, -corner), unknowns) for corner in (low, high)]
-    total = shifted(add(steps[0], steps[1], -1), low)
+    low = min(low, high)
+    total = pair if low == -math.inf else shifted(relu(shifted(pair, -low), unknowns), low)
+    if high < math.inf:
+        total = add(total, relu(shifted(pair, -high), unknowns), -1)
     target_box, ticket_box = (box.map(lambda end: end.clamp(low, high)) for box in (pair.target_box, pair.ticket_box))
     euclidean = pair.euclidean
     if euclidean is not None:

@@ -13,6 +13,7 @@ from slth.tickets.certify.certificate import AgreementCertificate, hash_images
 from slth.tickets.certify.differences import Pair
 from slth.tickets.certify.enclosed import enclose
 from slth.tickets.certify.forms import Box, Form, Tensor, Unknowns
+from slth.tickets.certify.outline import Outline
 from slth.tickets.certify.propagate import Propagation
 from slth.tickets.networks.folded import fold_record
 from slth.tickets.record.record import Record
@@ -59,9 +60,11 @@ def certified_agreement(
     """
     began = time.perf_counter()
     check_positive("radius", radius, "It is an L∞ distance in units of the input.", zero_ok=True)
+    outline = Outline(record.target)  # refuses what cannot be certified, before any work
     images = images.double()
     if not images.ndim or not len(images) or not bool(torch.isfinite(images).all()):
         raise InputError(f"images must be finite, of shape (N, …) with N ≥ 1; got {tuple(images.shape)}.")
+    outline.check_input((1, *images.shape[1:]))
     if radius:
         low, high = input_range(record, low, high)
         if bool((images < low).any()) or bool((images > high).any()):

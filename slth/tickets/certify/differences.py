@@ -151,7 +151,7 @@ def _linear_euclidean(
 
     def reach(weight: Enclosed, size: Tensor) -> Tensor:
         """‖row‖₂·size, in the shape of the output."""
-        rows = folded.beside(weight.row_norms)
+        rows = folded.beside(weight.row_norms, z.center.ndim)
         return rows * size.reshape(-1, *[1] * (z.center.ndim - 1))
 
     target_box = interval_around(z.center, z.rest + reach(folded.weight, given.radius))

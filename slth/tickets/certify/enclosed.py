@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from slth.networks.kept_module import KeptModule
 from slth.networks.linear_map import LinearMap
 from slth.tickets.certify.forms import TINY, UNIT, Form, Tensor, gamma, gamma_each, round_up
 from slth.tickets.certify.norms import entry_norm, euclidean_norm, map_norm
@@ -161,8 +160,9 @@ class EnclosedMap(MapOperation):
         """
         if bias is None:
             return form
-        center = form.center + self.beside(bias.center)
-        cost = self.beside(bias.radius) + 2 * UNIT * center.abs()
+        axes = form.center.ndim
+        center = form.center + self.beside(bias.center, axes)
+        cost = self.beside(bias.radius, axes) + 2 * UNIT * center.abs()
         return Form(center, form.spread, round_up(form.rest + cost))
 
     def gain(self, weights: Sequence[Enclosed]) -> float:
@@ -190,18 +190,8 @@ def enclose(folded: Mapping[str, FoldedLayer]) -> dict[str, EnclosedMap]:
     }
 
 
-def enclose_kept(module: KeptModule) -> EnclosedMap:
-    """Enclose a conv or linear layer that was left out of the search, which is the same in target and ticket."""
-    conv = module.type != "Linear"
-    options = {name: module.options[name] for name in ("stride", "padding", "dilation", "padding_mode") if conv}
-    linear = LinearMap(
-        name=module.name,
-        kind="conv" if conv else "linear",
-        weight=module.tensors["weight"],
-        bias=module.tensors.get("bias"),
-        options=options,
-        groups=int(module.options.get("groups", 1)),
-    )
+def enclose_kept(linear: LinearMap) -> EnclosedMap:
+    """Enclose a linear map that was left out of the search, which is the same in target and ticket."""
     weight = Enclosed.exact(linear.weight)
     bias = None if linear.bias is None else Enclosed.exact(linear.bias)
     return EnclosedMap(linear, weight, bias, weight, weight, bias)

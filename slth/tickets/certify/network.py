@@ -26,6 +26,7 @@ from slth.tickets.certify.certificate import Limit, NetworkCertificate
 from slth.tickets.certify.differences import Pair
 from slth.tickets.certify.enclosed import enclose
 from slth.tickets.certify.forms import Box, Tensor, Unknowns
+from slth.tickets.certify.outline import Outline
 from slth.tickets.certify.propagate import Propagation
 from slth.tickets.networks.folded import fold_record
 from slth.tickets.record.record import Record
@@ -72,8 +73,10 @@ def certify_network(
     """
     began = time.perf_counter()
     check_int("seed", seed, 0, 2**64 - 1)
+    outline = Outline(record.target)  # refuses what cannot be certified, before any work
     low, high = input_range(record, low, high)
     shape = input_shape(record, shape, images)
+    outline.check_input((1, *shape))
     folded = fold_record(record)
     propagation = Propagation(record.target, enclose(folded))
     box = input_box(low, high, shape)

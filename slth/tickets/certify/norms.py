@@ -108,15 +108,11 @@ def map_norm(linear: LinearMap, weight: Tensor, shape: Sequence[int]) -> float:
     grouped = weight.reshape(linear.groups, -1, *weight.shape[1:])
     if linear.kind == "linear":
         return _gram_bound(grouped)
-    if linear.options["padding_mode"] != "zeros":
+    options, kernel = linear.options, linear.kernel
+    if options.get("padding_mode", "zeros") != "zeros":
         return math.inf
-    padding, kernel = linear.options["padding"], linear.kernel
-    dilation = [int(gap) for gap in linear.options["dilation"]]
-    if padding == "valid":
-        padding = [0] * len(kernel)
-    extra = [gap * (d - 1) for gap, d in zip(dilation, kernel, strict=True)]
-    pads = extra if padding == "same" else [2 * int(pad) for pad in padding]
-    sides = [side + pad for side, pad in zip(shape[-len(kernel) :], pads, strict=True)]
+    dilation = [int(gap) for gap in options.get("dilation", [1] * len(kernel))]
+    sides = _torus(linear, dilation, shape[-len(kernel) :])
     if 16.0 * math.prod(sides) * weight.shape[0] * weight.shape[1] > _TRANSFORM_BYTES:
         return entry_norm(weight)
     # The transform rounds each factor and each sum of taps. Its error is at most this times the sum of moduli.
@@ -126,6 +122,23 @@ def map_norm(linear: LinearMap, weight: Tensor, shape: Sequence[int]) -> float:
         moduli = float(block.abs().flatten(2).sum(dim=2).norm())
         bounds.append(_gram_bound(_fourier_transform(block, dilation, sides)) + slack * moduli)
     return max(bounds)
+
+
+def _torus(linear: LinearMap, dilation: Sequence[int], sides: Sequence[int]) -> list[int]:
+    """Sides of a torus on which a convolution with zero padding is part of a convolution without padding.
+
+    A transposed convolution puts zeros between the entries of its input, convolves, and cuts off a border.
+    """
+    kernel, options = linear.kernel, linear.options
+    extra = [gap * (d - 1) for gap, d in zip(dilation, kernel, strict=True)]
+    if linear.kind == "conv_transpose":
+        steps = options.get("stride", [1] * len(kernel))
+        return [(side - 1) * int(step) + 1 + more for side, step, more in zip(sides, steps, extra, strict=True)]
+    padding = options.get("padding", "valid")
+    if padding == "valid":
+        padding = [0] * len(kernel)
+    pads = extra if padding == "same" else [2 * int(pad) for pad in padding]
+    return [side + pad for side, pad in zip(sides, pads, strict=True)]
 
 
 def _fourier_transform(kernel: Tensor, dilation: Sequence[int], sides: Sequence[int]) -> Tensor:

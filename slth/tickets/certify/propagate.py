@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from slth.errors import InputError
-from slth.networks.graph import Ref, Step, substitute
-from slth.networks.operations import REGISTRY, Operation
-from slth.networks.operations.operation import Addition, MaxPool, Relu, Scaling
+from slth.networks.graph import Step, substitute
+from slth.networks.operations import REGISTRY
 from slth.networks.target import Target
 from slth.progress import Progress, follow
 from slth.tickets.certify.differences import Pair, linear, same_input
 from slth.tickets.certify.enclosed import EnclosedMap, enclose_kept
 from slth.tickets.certify.forms import Box, Unknowns
-from slth.tickets.certify.transformers import ADDS_UNKNOWNS, TRANSFORMERS, Call
+from slth.tickets.certify.outline import Outline
+from slth.tickets.certify.transformers import TRANSFORMERS, Call
 
 # The name under which a proof is reported.
 PROOF_TASK = "proof"
-SUPPORTED = (
-    "conv and linear layers (kept ones too), ReLU, LeakyReLU, ReLU6, Hardtanh, Sigmoid, Tanh, LogSigmoid, "
-    "Softsign, SELU, max-, average and adaptive pooling, mean, sum, add, sub, neg, cat, scaling by a number, padding, "
-    "flatten, reshape and other rearrangements, dropout and identity"
-)
 
 
 class Propagation:
     """A target with its folded ticket, through which pairs can be propagated.
+
+    What does not depend on the activations is computed as the network computes it, and counts as exact.
 
     Args:
         target: the target.
@@ -43,31 +39,19 @@ class Propagation:
 
     def __init__(self, target: Target, folded: Mapping[str, EnclosedMap]) -> None:
         self.target = target
-        self.modules = {module.name: module for module in target.modules}
-        self.folded = dict(folded)
-        self.built: dict[str, nn.Module] = {}
-        for module in target.modules:
-            if module.type in ("Linear", "Conv1d", "Conv2d", "Conv3d"):
-                self.folded[module.name] = enclose_kept(module)
-            else:
-                self.built[module.name] = module.build().double().eval()
-        self.steps = _pool_before_relu(target.steps, self.operation)
-        self._check()
-
-    def operation(self, step: Step) -> Operation | None:
-        """The registered operation of a step; None for a linear map, an input, a constant or the output."""
-        if step.kind == "module":
-            return None if step.call in self.folded else REGISTRY.get("module", self.modules[step.call].type)
-        return REGISTRY.get(step.kind, step.call) if step.kind in ("function", "method") else None
+        self.outline = Outline(target)
+        self.folded = {**folded, **{name: enclose_kept(one) for name, one in self.outline.kept_maps.items()}}
+        self.built = {
+            module.name: module.build().double().eval() for module in target.modules if module.name not in self.folded
+        }
 
     def is_linear(self, step: Step) -> bool:
         """Whether a step applies a linear map, be it replaced by the ticket or left out of the search."""
-        return step.kind == "module" and step.call in self.folded
+        return self.outline.is_linear(step)
 
     def adds_unknowns(self, step: Step) -> bool:
         """Whether the relaxation of a step adds unknowns."""
-        operation = self.operation(step)
-        return operation is not None and isinstance(operation.relaxation, ADDS_UNKNOWNS)
+        return self.outline.adds_unknowns(step)
 
     def run(
         self,
@@ -90,8 +74,9 @@ class Propagation:
         Raises:
             InputError: the box does not fit the network, or a step has no sound transformer.
         """
+        self.outline.check_input(box.lo.shape)
         try:
-            with torch.no_grad(), follow(progress, {PROOF_TASK: len(self.steps)}) as listener:
+            with torch.no_grad(), follow(progress, {PROOF_TASK: len(self.outline.steps)}) as listener:
                 return self._run(same_input(box, unknowns), unknowns, visit, listener)
         except InputError:
             raise
@@ -105,9 +90,10 @@ class Propagation:
         self, pair: Pair, unknowns: Unknowns, visit: Callable[[Step, Pair], None] | None, listener: Progress
     ) -> Pair:
         """Propagate the pair of the input; values are dropped after their last use."""
-        last = {name: i for i, step in enumerate(self.steps) for name in step.references()}
+        steps = self.outline.steps
+        last = {name: i for i, step in enumerate(steps) for name in step.references()}
         values: dict[str, Any] = {}
-        for i, step in enumerate(self.steps):
+        for i, step in enumerate(steps):
             if step.kind == "input":
                 values[step.name] = pair
                 listener.advance(PROOF_TASK)
@@ -125,83 +111,47 @@ class Propagation:
                     values.pop(name, None)
         raise AssertionError("the last step of a network is its output")
 
-    def _check(self) -> None:
-        """Refuse a network with several inputs or outputs, or with steps that have no sound transformer."""
-        inputs = [step for step in self.steps if step.kind == "input"]
-        if len(inputs) != 1 or not isinstance(self.steps[-1].args[0], Ref):
-            raise InputError("a certificate needs a network of one input and one output tensor. Wrap the network.")
-        wrong = [step for step in self.steps if not self._is_supported(step)]
-        if wrong:
-            raise InputError(
-                f"no sound transformer for {', '.join(map(self._describe, wrong))}. Supported: {SUPPORTED}, and "
-                "registered operations with a relaxation."
-            )
-
-    def _describe(self, step: Step) -> str:
-        """A step in words, for messages."""
-        kind = f" {self.modules[step.call].type.lower()}" if step.kind == "module" else ""
-        return f"{step.name} ({step.call}{kind})"
-
-    def _is_supported(self, step: Step) -> bool:
-        """Whether a step has a transformer that covers its settings."""
-        operation = self.operation(step)
-        if operation is None:
-            return True
-        if operation.relaxation is None or type(operation.relaxation) not in TRANSFORMERS:
-            return False
-        if isinstance(operation.relaxation, Addition | Scaling):
-            return len(step.args) + len(step.options) == 2 and set(step.options) <= {"input", "other"}
-        if step.kind == "module":
-            return True
-        if isinstance(operation.relaxation, MaxPool):  # With a seventh argument it returns indices too.
-            return len(step.args) <= 6 and not step.options.get("return_indices")
-        return "dtype" not in step.options
-
     def _step(self, step: Step, args: tuple[Any, ...], options: dict[str, Any], unknowns: Unknowns) -> Any:
-        """The value of a step: a pair, or what does not depend on the input."""
+        """The value of a step: a pair, or what does not depend on the activations."""
         if step.kind == "constant":
-            return torch.from_numpy(self.target.constants[step.call]).double()
+            return torch.from_numpy(self.target.constants[step.call])
+        if step.name not in self.outline.activations:
+            change = _as_double if step.kind == "module" else _without_pair
+            args, options = (_replaced(one, change) for one in (args, options))
+            return self._function(step)(*args, **options)
+        args, options = (_replaced(one, _as_double) for one in (args, options))
         if self.is_linear(step):
             return linear(self.folded[step.call], args[0])
-        operation = self.operation(step)
-        assert operation is not None
         call = Call(step=step, function=self._function(step), args=args, options=options,
                     module=self.built.get(step.call) if step.kind == "module" else None)  # fmt: skip
-        if not call.pairs:
-            return call.function(*args, **options)
-        relaxation = operation.relaxation
-        assert relaxation is not None  # _check refuses other steps.
+        relaxation = self.outline.relaxation(step)
+        assert relaxation is not None  # The outline refuses other steps.
         return TRANSFORMERS[type(relaxation)](relaxation, call, unknowns)
 
     def _function(self, step: Step) -> Callable[..., Any]:
         """The function on tensors that a step computes."""
         if step.kind == "module":
-            return self.built[step.call]
+            module: nn.Module = self.built[step.call]
+            return module
         if step.kind == "function":
             return REGISTRY.functions[step.call]
         return lambda x, *args, **options: getattr(x, step.call)(*args, **options)
 
 
-def _pool_before_relu(steps: tuple[Step, ...], operation: Callable[[Step], Operation | None]) -> tuple[Step, ...]:
-    """The steps with each ReLU moved behind the max-pooling that alone reads it.
+def _without_pair(one: Any) -> Any:
+    """An argument of a step that reads sizes only: a float32 tensor of the same size in place of a pair."""
+    return one.target.center.float() if isinstance(one, Pair) else one
 
-    The network computes the same function, but fewer signs are open.
-    """
-    readers: dict[str, int] = {}
-    for step in steps:
-        for name in step.references():
-            readers[name] = readers.get(name, 0) + 1
 
-    def has_relaxation(step: Step, kind: type) -> bool:
-        found = operation(step)
-        return found is not None and isinstance(found.relaxation, kind)
+def _as_double(one: Any) -> Any:
+    """An argument in float64, which holds float32 exactly, if it is a real tensor."""
+    return one.double() if isinstance(one, torch.Tensor) and one.is_floating_point() else one
 
-    changed = list(steps)
-    for i, step in enumerate(steps[:-1]):
-        follows = steps[i + 1]
-        pools = has_relaxation(follows, MaxPool) and follows.args[:1] == (Ref(step.name),)
-        if pools and has_relaxation(step, Relu) and len(step.args) >= 1 and readers[step.name] == 1:
-            # The names stay at their places, so that later references still find the second of the two steps.
-            changed[i] = replace(follows, name=step.name, args=(step.args[0], *follows.args[1:]))
-            changed[i + 1] = replace(step, name=follows.name, args=(Ref(step.name), *step.args[1:]))
-    return tuple(changed)
+
+def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Arguments with each thing in their containers replaced."""
+    if isinstance(value, tuple | list):
+        return type(value)(_replaced(one, change) for one in value)
+    if isinstance(value, dict):
+        return {name: _replaced(one, change) for name, one in value.items()}
+    return change(value)

@@ -29,7 +29,6 @@ from slth.networks.operations.operation import (
     Relaxation,
     Relu,
     Scaling,
-    SizeOnly,
 )
 from slth.tickets.certify.activations import clamp, leaky_relu, relu, smooth
 from slth.tickets.certify.differences import Pair
@@ -84,15 +83,19 @@ def _identity(_: Identity, call: Call, unknowns: Unknowns) -> Any:
 def _rearrange(kind: Rearrangement, call: Call, unknowns: Unknowns) -> Any:
     if call.step.call == "operator.getitem" and isinstance(call.args[0], tuple | list):
         return call.args[0][call.args[1]]
-    return lift(call.function, call.args, call.options, exact=True, pads=kind.pads)
+    pads = kind.pads or _holds_numbers((call.args, call.options))  # such as a constant that is put beside a pair
+    return lift(call.function, call.args, call.options, exact=True, pads=pads)
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Whether there are real tensors among some arguments."""
+    if isinstance(value, tuple | list | dict):
+        return any(map(_holds_numbers, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _average(_: Average, call: Call, unknowns: Unknowns) -> Any:
     return lift(call.function, call.args, call.options, exact=False)
-
-
-def _size(_: SizeOnly, call: Call, unknowns: Unknowns) -> Any:
-    return call.function(call.pairs[0].target.center, *call.args[1:], **call.options)
 
 
 def _add(kind: Addition, call: Call, unknowns: Unknowns) -> Pair:
@@ -124,9 +127,9 @@ def _leaky_relu(kind: LeakyRelu, call: Call, unknowns: Unknowns) -> Pair:
 
 
 def _clamp(kind: Clamp, call: Call, unknowns: Unknowns) -> Pair:
-    ends = {"min_val": kind.low, "max_val": kind.high}
-    ends = ends if kind.fixed else call.settings(**ends)
-    return clamp(call.pairs[0], ends["min_val"], ends["max_val"], unknowns)
+    given = call.settings(**dict.fromkeys(kind.options))
+    ends = {name[:3]: float(value) for name, value in given.items() if value is not None}
+    return clamp(call.pairs[0], ends.get("min", kind.low), ends.get("max", kind.high), unknowns)
 
 
 def _monotone(kind: Monotone, call: Call, unknowns: Unknowns) -> Pair:
@@ -160,7 +163,6 @@ TRANSFORMERS: Mapping[type[Relaxation], Transformer] = {
     Identity: _identity,
     Rearrangement: _rearrange,
     Average: _average,
-    SizeOnly: _size,
     Addition: _add,
     Negation: _negate,
     Scaling: _scale,

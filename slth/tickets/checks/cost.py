@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from slth.errors import InputError
 from slth.tickets.networks.compact import compact_module
+from slth.tickets.record.inputs import known_shapes, make_inputs
 from slth.tickets.record.record import Record
 
 
@@ -38,19 +38,17 @@ def measure_cost(record: Record, inputs: Sequence[torch.Tensor] | None = None, *
 
     Args:
         record: the ticket.
-        inputs: inputs with their batch axis; None for zeros of the shapes of the ticket's example input.
+        inputs: inputs with their batch axis; None for zeros of the shapes of the example that the ticket was found
+            with.
         runs: number of timed passes; the first pass is not timed.
 
     Returns:
         The cost of the target and that of the ticket.
 
     Raises:
-        InputError: no inputs are given, and the ticket was found without an example input.
+        InputError: no inputs are given, and the ticket does not know their shapes, as one of an older version.
     """
-    shapes = record.info.get("input_shapes")
-    if inputs is None and shapes is None:
-        raise InputError("the ticket does not know its input's shape: it was found without example_input. Pass inputs.")
-    given = [torch.zeros(1, *shape) for shape in shapes or ()] if inputs is None else list(inputs)
+    given = make_inputs(record, known_shapes(record, "inputs"), 1) if inputs is None else tuple(inputs)
     return [
         _cost("target", record.target.to_module(), given, runs),
         _cost("ticket", compact_module(record), given, runs),

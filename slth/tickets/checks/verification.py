@@ -15,6 +15,7 @@ from slth.networks.signs import map_signs
 from slth.progress import Progress, follow
 from slth.tickets.certify.recheck import recheck_agreement, recheck_network
 from slth.tickets.networks.compact import kept_numbers
+from slth.tickets.record.inputs import make_inputs
 from slth.tickets.record.instance import InputChannel
 from slth.tickets.record.measure import account_layer, measure_channel
 from slth.tickets.record.record import Block, LayerReport, Record
@@ -163,7 +164,7 @@ def _dry_run(record: Record) -> tuple[list[str], list[str]]:
         return [], ["the network was not run: the ticket does not know the shape of its inputs"]
     try:
         network = record.target.to_module().to("meta")
-        inputs = [torch.empty(1, *(int(side) for side in shape), device="meta") for shape in shapes]
+        inputs = make_inputs(record, [[int(side) for side in shape] for shape in shapes], 1, device="meta")
         with torch.no_grad():
             network(*inputs)
     except NotImplementedError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from slth.networks.sizes import show_sizes
+from slth.networks.target import Target
 from slth.text import printable
 from slth.tickets.record.record import Record
 
@@ -67,7 +69,7 @@ def card(record: Record, name: str) -> str:
         f"- parent: seed {parent.seed}, {parent.law} law, {random:,} random weights, never stored",
         f"- kept: {record.kept_channels:,} hidden channels, {weights:,} weights ({weights / random:.2%}), "
         f"structure {record.structure}",
-        f"- inputs: {range_in_words(record.target.input_range)}",
+        f"- inputs: {inputs_in_words(record.target)}",
         f"- certificate: {_certificate_in_words(info.get('certificate'))}",
         f"- method: {info.get('method', 'not stated')}",
         "",
@@ -124,10 +126,30 @@ def _certificate_in_words(record: Any) -> str:
     return "; ".join(claims)
 
 
-def range_in_words(input_range: Any) -> str:
+def inputs_in_words(target: Target) -> str:
+    """The inputs of a network in words: their sizes, ranges, and conditions on the sizes.
+
+    Args:
+        target: the network.
+
+    Returns:
+        For example ``x (n, 3, *, *) in [0, 1]; x[2] % 2 == 0``, with n for any batch and * for any other size; the
+        range alone for a network of an older file.
+    """
+    if not target.sizes:
+        return _range_in_words(target.input_range)
+    named = target.input_range if isinstance(target.input_range, dict) else None
+    parts = [
+        f"{name} {show_sizes(sizes)} {_range_in_words(target.input_range if named is None else named.get(name))}"
+        for name, sizes in target.sizes.items()
+    ]
+    return printable("; ".join([*parts, *target.conditions]))
+
+
+def _range_in_words(input_range: Any) -> str:
     """An input range in words; if the inputs have names, the range of each."""
     if isinstance(input_range, dict):
-        return "; ".join(f"{name} {range_in_words(one)}" for name, one in input_range.items())
+        return "; ".join(f"{name} {_range_in_words(one)}" for name, one in input_range.items())
     if input_range is None:
         return "of any sign"
     return f"in [{input_range[0]:g}, {input_range[1]:g}]"

@@ -8,13 +8,14 @@ Tensors
     normalisations. Most tickets have none.
 
     ``header`` uint8: zlib-compressed JSON of format_version, parent (seed, law, layers), target (steps, maps, modules,
-    input_range, hash), structure, codes (α and β of each layer), layers (the reports), info.
+    input_range, sizes, conditions, hash), structure, codes (α and β of each layer), layers (the reports), info.
 
 The ``slth`` entry of the safetensors metadata is the SHA-256 over every tensor's name, type, shape and bytes. A file
 that does not match it is not loaded. The digest guards against damage, not against a forger: ``verify`` recomputes what
 a header claims. The same search always gives the same file: times, and the machine, are stated in the card only.
 
-Files of format version 2 are read too (:mod:`slth.tickets.files.format2`); version 3 is written.
+Version 4 is written. Version 3, which lacks the sizes of the inputs, is read, and written again for such a ticket.
+Version 2 is read too (:mod:`slth.tickets.files.format2`).
 
 The file holds none of the target's weights, because the ticket is rebuilt from the seed. The weights go into a file
 beside it (``name.target.safetensors``). Verification reads that file, and the ticket's header states the target's hash.
@@ -43,6 +44,7 @@ from slth.tickets.files.header import (
     FORMAT_VERSION,
     MALFORMED,
     UNREADABLE,
+    WITHOUT_SIZES,
     Tensors,
     Weights,
     pack_header,
@@ -220,10 +222,10 @@ def _parse_header(path: Path, tensors: Tensors) -> dict[str, Any]:
             return format2.upgrade(header)
         except MALFORMED as cause:
             raise _damaged(path, "its header is not that of a ticket") from cause
-    if version != FORMAT_VERSION:
+    if version not in (WITHOUT_SIZES, FORMAT_VERSION):
         advice = "Update slth to open it." if version > FORMAT_VERSION else "Find the ticket again."
         raise TicketFileError(
-            f"{path.name} has format version {version}; this slth reads versions {format2.VERSION} and "
+            f"{path.name} has format version {version}; this slth reads versions {format2.VERSION} to "
             f"{FORMAT_VERSION}. {advice}"
         )
     return header

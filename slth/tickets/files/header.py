@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ from slth.tickets.files.places import read_blocks
 from slth.tickets.record.instance import input_channels
 from slth.tickets.record.record import LayerReport, Record
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+# The version of a target that states no sizes of its inputs, as earlier versions of slth extracted it.
+WITHOUT_SIZES = 3
 # What differs between two runs of the same search. The card states it; the file does not hold it.
 CIRCUMSTANCES = ("environment", "seconds")
 # What a header may claim: mixing weights that opening the file regenerates, and input channels. For each byte of the
@@ -43,7 +45,11 @@ UNREADABLE = (zlib.error, ValueError, KeyError, TypeError, RecursionError, Memor
 # Exceptions raised when a header that can be read does not describe a record.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SlthError)
 
-CONV_OPTIONS = ("stride", "padding", "dilation", "padding_mode")
+CONV_OPTIONS = {
+    "conv": ("stride", "padding", "dilation", "padding_mode"),
+    "conv_transpose": ("stride", "padding", "dilation", "padding_mode", "output_padding"),
+    "linear": (),
+}
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 # Largest stride, dilation or padding; more than any image has pixels on a side.
 MAX_SIDE = 2**20
@@ -63,7 +69,7 @@ def pack_header(record: Record, codes: Sequence[tuple[float, float]]) -> Bytes:
         The packed header, uint8 (n,).
     """
     header = {
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if record.target.sizes else WITHOUT_SIZES,
         "parent": record.parent.describe(),
         "target": {**record.target.describe(), "hash": record.info.get("target_hash", record.target.hash())},
         "structure": record.structure,
@@ -118,6 +124,8 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
     kept = {name.removeprefix("stays."): values for name, values in tensors.items() if name.startswith("stays.")}
     target = Target.from_description(header["target"], lambda linear: _map_weights(linear, given), kept)
     assemble(target, lambda linear: conv_like(linear, linear.channels[0]))  # checks names and options, in no memory
+    if bool(target.sizes) != (header["format_version"] == FORMAT_VERSION):
+        raise ValueError(f"a target {'with' if target.sizes else 'without'} sizes is not of this format version")
     parent = Parent.from_description(header["parent"])
     structure = check_choice("structure", header["structure"], tuple(STRUCTURES))
     if not all(spec.fits(linear) for spec, linear in zip(parent.layers, target.maps, strict=True)):
@@ -130,16 +138,18 @@ def record_from_header(header: dict[str, Any], tensors: Tensors, given: Weights 
     if inputs > MAX_CHANNELS + code_bytes:
         raise ValueError(f"it claims {inputs} input channels in {code_bytes} bytes")
     channels = input_channels(parent, target, structure)
+    info = {**header["info"], "target_hash": str(header["target"]["hash"])}
+    shapes = tuple(tuple(check_int("input_shapes", side, 0) for side in one) for one in info.get("input_shapes") or ())
     return Record(
         parent=parent,
-        target=target,
+        target=replace(target, example_shapes=shapes, example_types=tuple(map(str, info.get("input_types") or ()))),
         structure=structure,
         kept=tuple(
             read_blocks(layer, code["alpha"], code["beta"], tensors[f"kept.{i}"])
             for i, (layer, code) in enumerate(zip(channels, header["codes"], strict=True))
         ),
         layers=tuple(LayerReport(**report) for report in header["layers"]),
-        info={**header["info"], "target_hash": str(header["target"]["hash"])},
+        info=info,
     )
 
 
@@ -147,7 +157,7 @@ def _map_weights(described: dict[str, Any], given: Weights | None) -> tuple[Arra
     """The weight and bias of a linear map from its description; NaN of the claimed shape when they are not known."""
     shape = tuple(check_int("shape", side, 1) for side in described["shape"])
     groups = check_int("groups", described["groups"], 1)
-    right = described["kind"] in ("conv", "linear") and described["signs"] in ("+", "-", "+-")
+    right = described["kind"] in CONV_OPTIONS and described["signs"] in ("+", "-", "+-")
     if not right or shape[0] % groups:
         raise ValueError(f"{described['name']} is not a linear map of {groups} groups")
     _check_options(described, len(shape) - 2)
@@ -163,21 +173,19 @@ def _map_weights(described: dict[str, Any], given: Weights | None) -> tuple[Arra
 
 
 def _check_options(described: dict[str, Any], axes: int) -> None:
-    """Raise ValueError unless the options of a linear map are those of a convolution that torch can run."""
-    options, name = described["options"], described["name"]
-    if described["kind"] == "linear":
-        if options:
-            raise ValueError(f"the linear layer {name} must have no options; got {options}")
-        return
-    if set(options) - set(CONV_OPTIONS):
-        raise ValueError(f"{name} has options that no convolution has: {sorted(set(options) - set(CONV_OPTIONS))}")
-    for option, least in (("stride", 1), ("dilation", 1), ("padding", 0)):
+    """Raise ValueError unless the options of a linear map are those of a layer that torch can run."""
+    options, name, kind = described["options"], described["name"], described["kind"]
+    unknown = set(options) - set(CONV_OPTIONS[kind])
+    if unknown:
+        raise ValueError(f"{name} has options that no layer of kind {kind} has: {sorted(unknown)}")
+    for option, least in (("stride", 1), ("dilation", 1), ("padding", 0), ("output_padding", 0)):
         value = options.get(option, [least] * axes)
-        if option == "padding" and value in ("same", "valid"):
+        if option == "padding" and kind == "conv" and value in ("same", "valid"):
             continue
         if not isinstance(value, list) or len(value) != axes:
             raise ValueError(f"{option} of {name} must be {axes} numbers; got {value!r}")
         for side in value:
             check_int(f"{option} of {name}", side, least, MAX_SIDE)
-    if options.get("padding_mode", "zeros") not in PADDING_MODES:
-        raise ValueError(f"padding_mode of {name} must be one of {', '.join(PADDING_MODES)}")
+    modes = PADDING_MODES if kind == "conv" else ("zeros",)
+    if options.get("padding_mode", "zeros") not in modes:
+        raise ValueError(f"padding_mode of {name} must be one of {', '.join(modes)}")

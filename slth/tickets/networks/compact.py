@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from slth.networks.graph import GraphNetwork
-from slth.networks.linear_map import LinearMap, conv_like
+from slth.networks.linear_map import LinearMap, conv_like, in_torch_order
 from slth.networks.parent import Parent
 from slth.networks.target import Target, assemble
 from slth.progress import Progress, follow
@@ -51,7 +51,7 @@ class PrunedConv(nn.Module):
         self.register_buffer("source", torch.from_numpy(source))
         self.mixing = _untrainable(mixing.reshape(-1, *ones))
         self.conv = conv_like(linear, len(source))
-        self.conv.weight = _untrainable(kernels.reshape(self.conv.weight.shape))
+        self.conv.weight = _untrainable(in_torch_order(linear, kernels).reshape(self.conv.weight.shape).contiguous())
         self.bias: PrunedBias | None = None
         self.flat = linear.kind == "linear"
 

@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 
 from slth.errors import check_memory
 from slth.networks.graph import GraphNetwork
-from slth.networks.linear_map import LinearMap, conv_like
+from slth.networks.linear_map import LinearMap, conv_like, in_torch_order
 from slth.networks.parent import Parent, ParentLayer
 from slth.networks.target import Target, assemble
 from slth.tickets.record.instance import InputChannel
@@ -56,6 +56,7 @@ class ExplicitPair(nn.Module):
             self.bias = nn.Parameter(torch.from_numpy(parent.mixing(layer, spec.c_in)), requires_grad=False)
             self.bias_kernel = nn.Parameter(torch.from_numpy(bias_kernel), requires_grad=False)
         self.has_bias = spec.bias
+        self.linear = linear
         # A linear layer has its channels on the last axis, a convolution has them on the second.
         self.channels_last = linear.kind == "linear" and linear.groups == 1
         self.flat = linear.kind == "linear" and not self.channels_last
@@ -69,7 +70,9 @@ class ExplicitPair(nn.Module):
         x = x.unsqueeze(-1) if flat else x
         kernel = self.kernel.unsqueeze(-1) if self.flat else self.kernel
         hidden = functional.relu(torch.einsum("tc,nc...->nt...", self.mixing, x))
-        out = self.convolve({"weight": kernel}, (hidden,)) + bias.reshape(-1, *[1] * (x.ndim - 2))
+        out = self.convolve({"weight": in_torch_order(self.linear, kernel)}, (hidden,)) + bias.reshape(
+            -1, *[1] * (x.ndim - 2)
+        )
         return out.squeeze(-1) if flat else out
 
 

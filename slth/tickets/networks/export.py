@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -17,9 +18,11 @@ import torch
 
 from slth.errors import InputError, SlthError
 from slth.files import write_whole
-from slth.networks.graph import GraphNetwork
+from slth.networks.graph import GraphNetwork, Step
+from slth.networks.sizes import check_sizes
 from slth.progress import Progress, follow
 from slth.tickets.networks.compact import compact_module
+from slth.tickets.record.inputs import known_shapes, make_inputs
 from slth.tickets.record.record import Record
 
 # Largest difference allowed between an exported network and the ticket's module, relative to the largest output. They
@@ -60,21 +63,17 @@ def export_ticket(
     """
     if form not in FORMS:
         raise InputError(f"form must be one of {', '.join(FORMS)}; got {form!r}.")
-    known = [tuple(shape) for shape in record.info.get("input_shapes") or ()]
-    chosen = shapes or known
-    if not chosen:
-        raise InputError("the ticket does not know its input's shape: it was found without example_input. Pass shapes.")
+    inputs = make_inputs(record, shapes or known_shapes(record, "shapes"), _CHECK_BATCH, random=True)
+    given = {step.name: one.shape for step, one in zip(_input_steps(record), inputs, strict=False)}
+    check_sizes(record.target.sizes, record.target.conditions, given)
     module = compact_module(record, progress=progress)
-    generator = torch.Generator().manual_seed(0)
-    inputs = tuple(torch.rand(_CHECK_BATCH, *shape, generator=generator) for shape in chosen)
     with follow(progress, {form: 3}) as listener:
         with torch.no_grad():
             wanted = _output_arrays(module(*inputs))
         listener.advance(form)
         data, got = FORMS[form](module, inputs)
         listener.advance(form)
-        largest = max(float(np.abs(one).max()) for one in wanted)
-        gap = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) / (largest or 1.0)
+        gap = _largest_gap(got, wanted)
         if not gap <= TOLERANCE:
             raise SlthError(
                 f"the exported network differs from the ticket by {gap:.2g} of its largest output; expected at most "
@@ -145,6 +144,24 @@ FORMS: dict[str, Callable[[GraphNetwork, tuple[torch.Tensor, ...]], tuple[bytes,
 def _free_batch(inputs: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
     """Dynamic shapes for a network of ``*args``: the batch axis may have any length that the graph allows."""
     return (tuple({0: torch.export.Dim.AUTO} for _ in inputs),)
+
+
+def _input_steps(record: Record) -> list[Step]:
+    """The steps of the inputs, in order."""
+    return [step for step in record.target.steps if step.kind == "input"]
+
+
+def _largest_gap(got: list[Any], wanted: list[Any]) -> float:
+    """The largest difference of two lists of arrays, relative to the largest number in them; NaN equals NaN here."""
+    largest = gap = 0.0
+    for a, b in zip(got, wanted, strict=True):
+        usual = np.isfinite(b)
+        if not np.array_equal(a[~usual], b[~usual], equal_nan=True):
+            return math.inf
+        first, second = a[usual].astype(np.float64), b[usual].astype(np.float64)
+        largest = max(largest, float(np.abs(second).max(initial=0.0)))
+        gap = max(gap, float(np.abs(first - second).max(initial=0.0)))
+    return gap / (largest or 1.0)
 
 
 def _output_arrays(value: Any) -> list[Any]:

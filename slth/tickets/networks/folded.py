@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from slth.errors import InputError
 from slth.networks.graph import GraphNetwork
-from slth.networks.linear_map import LinearMap, conv_like
+from slth.networks.linear_map import LinearMap, conv_like, in_torch_order
 from slth.networks.target import assemble
 from slth.tickets.record.approximation import as_weight, kept_candidates
 from slth.tickets.record.instance import InputChannel
@@ -95,13 +95,19 @@ class MapOperation:
             return functional.linear(x, weight)
         flat = linear.kind == "linear" and x.ndim == 2
         weight = weight.unsqueeze(-1) if linear.kind == "linear" else weight
+        weight = in_torch_order(linear, weight)
         out: torch.Tensor = functional_call(self.conv, {"weight": weight}, (x.unsqueeze(-1) if flat else x,))
         return out.squeeze(-1) if flat else out
 
-    def beside(self, bias: torch.Tensor) -> torch.Tensor:
-        """A bias (c_out,) in a shape that broadcasts to the output."""
+    def beside(self, bias: torch.Tensor, axes: int) -> torch.Tensor:
+        """A bias in a shape that broadcasts to the output.
+
+        Args:
+            bias: real (c_out,).
+            axes: number of axes of the output.
+        """
         last = self.linear.kind == "linear" and self.linear.groups == 1
-        return bias if last else bias.reshape(-1, *[1] * len(self.linear.kernel))
+        return bias if last else bias.reshape(-1, *[1] * (axes - 2))
 
 
 class FoldedModule(nn.Module):
@@ -124,7 +130,7 @@ class FoldedModule(nn.Module):
         out = self.operation.operate(x.relu(), self.positive)
         if self.negative is not None:
             out = out - self.operation.operate((-x).relu(), self.negative)
-        return out if self.bias is None else out + self.operation.beside(self.bias)
+        return out if self.bias is None else out + self.operation.beside(self.bias, out.ndim)
 
 
 def fold_record(record: Record) -> dict[str, FoldedLayer]:

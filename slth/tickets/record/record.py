@@ -67,7 +67,7 @@ class LayerReport:
 
     Attributes:
         name: name of the layer in the target.
-        kind: ``conv`` or ``linear``.
+        kind: ``conv``, ``conv_transpose`` or ``linear``.
         dimension: D of one instance, without the bias channel.
         width: hidden channels per input channel, both signs together.
         usable: units that could be kept: pairs of a part and a hidden channel whose sign the input can have. A unit
