@@ -108,7 +108,8 @@ def form_of(name: str, given: dict[str, Any], rank: int | None) -> StepForm | No
         return StepForm(kind="method", call=_METHODS[name], args=tuple(values), options={})
     call, new_names = _RENAMED.get(name, ("", {}))
     if not call:
-        call = next((one for one in (f"torch.{name}", f"functional.{name}") if one in REGISTRY.functions), "")
+        known = (f"torch.{name}", f"functional.{name}", name.replace("linalg_", "linalg."))
+        call = next((one for one in known if one in REGISTRY.functions), "")
     if not call:
         return None
     if given.get("alpha") == 1 and name in ("add", "sub"):

@@ -37,6 +37,10 @@ def rewrite_overwrites(graph: fx.Graph) -> bool:
             shares = source is not None and _may_share(node)
             holders[node] = holders[source] if shares and source is not None else node
             continue
+        if source is not None and _is_idle(node):
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+            continue
         functional = _without_overwriting(node)
         if source is None or functional is None or not _held_alone(source, node, holders, order):
             return False
@@ -75,6 +79,12 @@ def _may_share(node: fx.Node) -> bool:
     if not isinstance(node.target, torch._ops.OpOverload):
         return True
     return any(one.alias_info is not None for one in node.target._schema.returns)
+
+
+def _is_idle(node: fx.Node) -> bool:
+    """Whether an in-place operation changes nothing, as dropout in evaluation mode."""
+    place = IDLE.get(operation_name(node.target).removesuffix("_"))
+    return place is not None and len(node.args) > place and node.args[place] is False
 
 
 def _held_alone(source: fx.Node, node: fx.Node, holders: dict[fx.Node, fx.Node], order: dict[fx.Node, int]) -> bool:

@@ -25,10 +25,13 @@ from torch.export import Dim, ExportedProgram
 from slth.errors import InputError
 from slth.networks.tracing.in_place import rewrite_overwrites
 from slth.networks.tracing.leaves import leaves_of
+from slth.networks.tracing.size_limit import ShortSizes
 from slth.networks.tracing.undisturbed import undisturbed
 
 # Folders whose code is not the model's own: torch, slth and Python.
 _LIBRARIES = tuple(Path(file).parent for file in (torch.__file__, Path(__file__).parents[1], contextlib.__file__))
+# Which sizes of the inputs are free: the first of these with which the model can be recorded.
+FREEDOMS = ("all", "batch", "none")
 # What these tell developers of torch is of no use here.
 _LOGGERS = ("torch.export", "torch._export", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 
@@ -72,13 +75,19 @@ def record(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Program:
             line of the model's code. Or the model overwrites an input or a buffer.
     """
     with undisturbed(model), _quiet(), torch.no_grad(), leaves_of(model) as leaves:
-        try:
-            exported = _export(model, inputs)
-            if not rewrite_overwrites(exported.graph):
-                exported.graph_module.recompile()
-                exported = exported.run_decompositions({})
-        except Exception as cause:  # The model's own code runs here and may raise anything.
-            raise InputError(_reason(cause)) from cause
+        for free, last in zip(FREEDOMS, (*[False] * (len(FREEDOMS) - 1), True), strict=True):
+            try:
+                with ShortSizes():
+                    exported = torch.export.export(
+                        model, inputs, dynamic_shapes=_free_sizes(model, inputs, free), strict=False
+                    )
+                if not rewrite_overwrites(exported.graph):
+                    exported.graph_module.recompile()
+                    exported = exported.run_decompositions({})
+                break
+            except Exception as cause:  # The model's own code runs here and may raise anything.
+                if last or _depends_on_values(cause):
+                    raise InputError(_reason(cause)) from cause
     return _program(model, exported, leaves)
 
 
@@ -116,19 +125,9 @@ def _program(model: nn.Module, exported: ExportedProgram, leaves: tuple[str, ...
     )
 
 
-def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
-    """What ``torch.export`` records, with all sizes free, or the batch alone where it cannot solve for the others."""
-    try:
-        return torch.export.export(model, inputs, dynamic_shapes=_free_sizes(model, inputs), strict=False)
-    except Exception as cause:
-        frames = traceback.extract_tb(cause.__traceback__)
-        if not any("sympy" in Path(frame.filename).parts for frame in frames):
-            raise
-    return torch.export.export(model, inputs, dynamic_shapes=_free_sizes(model, inputs, axes=1), strict=False)
-
-
-def _free_sizes(model: nn.Module, inputs: tuple[torch.Tensor, ...], axes: int | None = None) -> tuple[Any, ...]:
-    """Every size of every input is free, until the model fixes it; or those of the first axes alone."""
+def _free_sizes(model: nn.Module, inputs: tuple[torch.Tensor, ...], which: str) -> tuple[Any, ...]:
+    """The sizes of every input that are free until the model fixes them; ``which`` is one of ``FREEDOMS``."""
+    axes = {"all": None, "batch": 1, "none": 0}[which]
     free: list[Any] = [dict.fromkeys(range(one.ndim)[:axes], Dim.AUTO) for one in inputs]
     parameters = list(inspect.signature(model.forward).parameters.values())
     for i, parameter in enumerate(parameters):
@@ -167,14 +166,17 @@ def _quiet() -> Iterator[None]:
 def _reason(cause: Exception) -> str:
     """Why a model cannot be recorded, in one line, with the line of code where it happened."""
     text = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__).strip()
-    values = "data-dependent" in str(cause) or "DataDependent" in type(cause).__name__
-    if values:
+    if _depends_on_values(cause):
         text = "its control flow, or a size in it, depends on the values of a tensor"
     text = re.sub(r"\s+", " ", text)[:300].rstrip(".")
     return (
         f"the model cannot be traced: {text}{_place(cause)}. slth needs a graph that does not depend on the values of "
         "its inputs; replace such `if`s, loops and sizes, or extract only the part that can be traced."
     )
+
+
+def _depends_on_values(cause: Exception) -> bool:
+    return "data-dependent" in str(cause) or "DataDependent" in type(cause).__name__
 
 
 def _place(cause: BaseException | None) -> str:
