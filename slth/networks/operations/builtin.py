@@ -217,11 +217,10 @@ SHAPES = (
     *(_op(name, "keep", functions=f"torch.{name}") for name in ("select_scatter", "slice_scatter", "index_put")),
     *(_op(name, "keep", functions=f"functional.{name}") for name in ("unfold", "fold")),
     *(_op(name, "keep", functions=f"torch.{name}") for name in ("tril", "triu")),
-    _op("where", "any", functions="torch.where"),
-    _op("fill", "any", functions="torch.fill"),
     _op("masked_fill", "any", functions="torch.masked_fill", methods="masked_fill"),
-    _op("meshgrid", "any", functions="torch.meshgrid"),
+    *(_op(name, "any", functions=f"torch.{name}") for name in ("meshgrid", "where", "fill", "full_like")),
     *(_op(name, "any", functions=f"slth.{name}", relaxation=SizeOnly()) for name in ("arange", "full")),
+    *(_op(name, "plus", functions=f"torch.{name}") for name in ("zeros_like", "ones_like")),
     _op("one_hot", "plus", functions="slth.one_hot"),
     _op("pixel_shuffle", "keep", _form(nn.PixelShuffle, "upscale_factor"),
         functions="torch.pixel_shuffle functional.pixel_shuffle", **_EXACT),
@@ -268,10 +267,8 @@ ARITHMETIC = (
     *_function_and_method("log rsqrt prod", "any"),
     *(_op(name, "any", functions=f"torch.{name}") for name in ("sin", "cos", "tan", "atan", "expm1", "log1p")),
     *(_op(name, "keep", functions=f"torch.{name}") for name in ("floor", "ceil", "round", "trunc", "sign", "cumsum")),
-    *(_op(name, "plus", functions=f"torch.{name}") for name in (
-        "std", "var", "argmax", "argmin", "isnan", "isinf", "zeros_like", "ones_like")),
-    *(_op(name, "any", functions=f"torch.{name}") for name in (
-        "max", "min", "topk", "sort", "logsumexp", "var_mean", "full_like")),
+    *(_op(name, "plus", functions=f"torch.{name}") for name in ("std", "var", "argmax", "argmin", "isnan", "isinf")),
+    *(_op(name, "any", functions=f"torch.{name}") for name in ("max", "min", "topk", "sort", "logsumexp", "var_mean")),
     *(_op(name, "plus", functions=f"operator.{name} torch.{name}") for name in ("eq", "ne", "lt", "le", "gt", "ge")),
     *(_op(name, "plus", functions=f"torch.{name}") for name in (
         "logical_and", "logical_or", "logical_not", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_not", "any",

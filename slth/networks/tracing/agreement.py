@@ -61,7 +61,7 @@ def check_agreement(example: ModelExample, target: Target, places: Mapping[str, 
 
 
 def _other_inputs(example: ModelExample, target: Target) -> tuple[torch.Tensor, ...]:
-    """Other inputs: the example backwards, with noise in the input range; another number of examples where possible."""
+    """Other inputs: the example backwards, mixed with random numbers in its range, and another number of them."""
     generator = torch.Generator().manual_seed(_SEED)
     names = list(target.sizes)
     count = 1 if example.given[0].shape[0] > 1 else 3

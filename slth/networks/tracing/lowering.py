@@ -28,7 +28,7 @@ from slth.networks.tracing.forms import (
 from slth.networks.tracing.layers import linear_form
 from slth.networks.tracing.nodes import is_random, keeps_type, path_of, plain_output, rank_of
 from slth.networks.tracing.program import Program
-from slth.networks.tracing.values import Stored, is_stored, replaced
+from slth.networks.tracing.values import Stored, as_stored, is_stored, replaced
 
 # Operations that compute nothing.
 _CHECKS = ("_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range",
@@ -191,10 +191,10 @@ class _Lowering:
                 result = target(*real[0], **real[1])
             except (RuntimeError, ValueError, TypeError, NotImplementedError) as cause:
                 raise InputError(
-                    f"the model cannot be traced: {node.name} in {path_of(node) or 'the model'} cannot be computed ahead "
+                    f"the model cannot be traced: {node.name} in {path_of(node) or 'it'} cannot be computed ahead "
                     f"({str(cause).splitlines()[0]}). Its tensors must have values, on the CPU."
                 ) from cause
-            self.known[key] = _store(node.name, result)
+            self.known[key] = as_stored(node.name, result)
         return self.known[key]
 
     def _step(self, node: fx.Node, name: str, args: Any, options: dict[str, Any]) -> Any:
@@ -291,14 +291,6 @@ def _lowered(value: Any, values: dict[fx.Node, Any]) -> Any:
 
 def _identity(one: Any) -> Any:
     return ("stored", one.name) if isinstance(one, Stored) else one
-
-
-def _store(name: str, result: Any) -> Any:
-    if isinstance(result, torch.Tensor):
-        return Stored(name, result)
-    if isinstance(result, tuple | list):
-        return tuple(_store(f"{name}_{i}", one) for i, one in enumerate(result))
-    return result
 
 
 def _free_name(name: str, taken: set[str]) -> str:

@@ -62,3 +62,17 @@ def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
 def is_stored(value: Any) -> bool:
     """Whether a value needs no input of the network: it holds stored tensors and literals only."""
     return not any(isinstance(one, Ref) for one in leaves_in(value))
+
+
+def as_stored(name: str, result: Any) -> Any:
+    """What a computation returned, with its tensors stored.
+
+    Args:
+        name: name of the computation.
+        result: a tensor, a number, or a tuple or list of such results.
+    """
+    if isinstance(result, torch.Tensor):
+        return Stored(name, result)
+    if isinstance(result, tuple | list):
+        return tuple(as_stored(f"{name}_{i}", one) for i, one in enumerate(result))
+    return result
