@@ -81,7 +81,7 @@ def _row(name: str, count: int) -> dict[str, Any]:
     """Find one ticket and judge it."""
     model = models.load_weights("lenet5", targets_folder() / "pensia_lenet5.safetensors")
     train, test = data.load("mnist", "train").images, data.load("mnist", "test").images
-    find_ticket(models.mlp(sizes=(4, 3)), width=400, calibrate=torch.rand(8, 4))  # compiles everything
+    find_ticket(models.mlp(sizes=(4, 3)), width=400, calibrate=torch.rand(8, 1, 2, 2))  # compiles everything
     began = time.perf_counter()
     ticket = find_ticket(model, width=WIDTHS[name], input_range=(0.0, 1.0), calibrate=train[:count] if count else None)
     seconds = time.perf_counter() - began
