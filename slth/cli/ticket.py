@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from slth.cli.certify import Half, certify
 from slth.cli.show import Json, echo, echo_json, table
+from slth.cli.ticket_table import calibrated_on, print_ticket
 from slth.errors import InputError
 from slth.files import check_writable
-
-if TYPE_CHECKING:
-    from slth.tickets import Ticket
 
 ticket_app = typer.Typer(help="Find, verify, evaluate, show and export tickets.", no_args_is_help=True)
 ticket_app.command(
@@ -63,12 +61,20 @@ def find(
         float | None,
         typer.Option(help="Seconds for the whole search; the ticket then depends on the machine's speed."),
     ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(help="digits, a name in $SLTH_DATA, or a folder: unlabelled training images weigh the errors."),
+    ] = None,
+    calibration_images: Annotated[
+        int, typer.Option(min=1, help="With --calibrate: only the first N training images.")
+    ] = 4096,
     task: Annotated[str | None, typer.Option(help="For the card: what the target was trained to do.")] = None,
     data: Annotated[str | None, typer.Option(help="For the card: on which data.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the target's weights.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find the ticket of a trained network in a random parent; save it, its target and its card."""
+    from slth import data as datasets
     from slth.cli.arguments import check_text, load_target, parse_range, parse_width
     from slth.tickets import find_ticket
     from slth.tickets.files.file import target_path
@@ -81,6 +87,7 @@ def find(
     for name, text in stated.items():
         check_text(f"--{name}", text or "")
     widths, span = parse_width(width), parse_range(input_range)
+    images = None if calibrate is None else datasets.load(calibrate, "train").images[:calibration_images]
     network, example = load_target(arch=arch, weights=weights, model=model)
     ticket = find_ticket(
         network,
@@ -96,11 +103,12 @@ def find(
         effort=effort,
         threads=threads,
         time_limit=time_limit,
+        calibrate=images,
         progress=not as_json,
     )
     ticket.info.update({key: value for key, value in stated.items() if value is not None})
     ticket.save(out)
-    _print_ticket(ticket, out, as_json, cost=False)
+    print_ticket(ticket, out, as_json, cost=False)
     if time_limit is not None and not as_json:
         limited = ticket.info["time_limit"]
         ended = {name: count for name, count in limited["at_limit"].items() if count}
@@ -118,6 +126,9 @@ def verify(
         str | None, typer.Option(help="digits, a name in $SLTH_DATA, or a folder: certified agreement is proved again.")
     ] = None,
     split: Half = "test",
+    calibrate: Annotated[
+        str | None, typer.Option(help="The data that the ticket was calibrated on: its goals are computed again.")
+    ] = None,
     expect: Annotated[
         str | None, typer.Option(help="The target's hash that you trust, or how it begins; another one fails.")
     ] = None,
@@ -135,7 +146,8 @@ def verify(
 
     images = None if data is None else datasets.load(data, split).images
     ticket = load_ticket(file, target)
-    result = ticket.verify(images, progress=not as_json)
+    seen = None if calibrate is None else datasets.load(calibrate, "train").images[: calibrated_on(ticket)]
+    result = ticket.verify(images, calibrate=seen, progress=not as_json)
     failures = list(result.failures)
     if result and not result.target_hash.startswith(trusted):
         failures.append(f"the target has the hash {result.target_hash}, not the expected {trusted}")
@@ -202,7 +214,7 @@ def show(
     """What a saved ticket holds and costs: parent, layers, kept channels, errors, bits, operations, latency."""
     from slth.tickets import load_ticket
 
-    _print_ticket(load_ticket(file), file, as_json, cost)
+    print_ticket(load_ticket(file), file, as_json, cost)
 
 
 @ticket_app.command("export", epilog="Example: slth ticket export lenet5.slth --onnx lenet5.onnx")
@@ -232,69 +244,3 @@ def export(
         if path is not None:
             gap = export_ticket(ticket, path, form, shapes=shapes, progress=True)
             echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB); its outputs agree to {gap:.1g}")
-
-
-def _print_ticket(ticket: Ticket, file: Path, as_json: bool, cost: bool) -> None:
-    from slth.tickets.checks.cost import measure_cost
-    from slth.tickets.files.card import inputs_in_words
-    from slth.tickets.files.places import ideal_bits
-
-    parent, size = ticket.parent, file.stat().st_size
-    ideal = ideal_bits(ticket)
-    costs = measure_cost(ticket) if cost and "input_shapes" in ticket.info else []
-    if as_json:
-        record: dict[str, Any] = {
-            "file": str(file),
-            "bytes": size,
-            "ideal_bits": ideal,
-            "parent": parent.describe(),
-            "structure": ticket.structure,
-            "target_hash": ticket.target.hash() if ticket.target.known else ticket.info["target_hash"],
-            "input_range": ticket.target.input_range,
-            "input_sizes": {name: list(sizes) for name, sizes in ticket.target.sizes.items()},
-            "conditions": list(ticket.target.conditions),
-            "coverage": ticket.target.coverage,
-            "kept_channels": ticket.kept_channels,
-            "layers": [asdict(layer) for layer in ticket.layers],
-            "costs": [asdict(one) for one in costs],
-            "info": {key: value for key, value in ticket.info.items() if key != "target_hash"},
-        }
-        echo_json(record)
-        return
-    header = ("layer", "D", "width", "kept", "density", "largest error", "relative RMS", "core seconds")
-    # A file does not hold the times of the search.
-    columns = len(header) - all(layer.seconds is None for layer in ticket.layers)
-    table(
-        header[:columns],
-        [
-            (
-                layer.name,
-                str(layer.dimension),
-                f"{layer.width:,}",
-                f"{layer.kept:,}",
-                f"{layer.density:.2%}",
-                f"{layer.error:.2g}",
-                f"{layer.relative_rms:.2%}",
-                "" if layer.seconds is None else f"{layer.seconds:.1f}",
-            )[:columns]
-            for layer in ticket.layers
-        ],
-    )
-    if costs:
-        table(
-            ("network", "numbers held", "operations", "latency"),
-            [(one.name, f"{one.weights:,}", f"{one.flops:,}", f"{one.milliseconds:.2f} ms") for one in costs],
-        )
-    random = sum(layer.random for layer in ticket.layers)
-    count = ticket.target.weight_count
-    echo(
-        f"{file.name}: parent seed {parent.seed}, law {parent.law}, {random:,} random weights; structure "
-        f"{ticket.structure}: {ticket.kept_channels:,} hidden channels and "
-        f"{sum(layer.weights for layer in ticket.layers):,} random weights kept for {count:,} target weights"
-        + (f" ({ticket.target.coverage:.1%} of the network)" if ticket.target.kept_count else "")
-    )
-    echo(f"inputs: {inputs_in_words(ticket.target)}")
-    echo(
-        f"{size:,} bytes, {8 * size / count:.1f} bits a target weight; log2 of the choices made is "
-        f"{ideal / 8:,.0f} bytes, {ideal / count:.1f} bits"
-    )

@@ -87,9 +87,7 @@ class Step:
 
 
 class GraphNetwork(nn.Module):
-    """Steps as a torch module, with the inputs and outputs of the network that they were taken from.
-
-    All parameters are frozen, and the module is in evaluation mode.
+    """Steps as a torch module, frozen and in evaluation mode, with the inputs and outputs of their network.
 
     Args:
         steps: what is computed, in order.
@@ -154,38 +152,57 @@ class GraphNetwork(nn.Module):
         Raises:
             InputError: as when the network is called.
         """
-        values |= self._bind_inputs(args, dict(options or {}))
+        values |= self.bind(args, options)
+        for step in self.network_steps:
+            if step.kind == "output":
+                return substitute(step.args, values)[0]
+            if step.kind != "input":
+                values[step.name] = self.compute(step, values)
+        raise AssertionError("a network ends with an output")
+
+    def compute(self, step: Step, values: Mapping[str, Any], module: nn.Module | None = None) -> Any:
+        """The value of one step.
+
+        Args:
+            step: a step that is neither an input nor the output.
+            values: name of a step → its value.
+            module: what stands in for the module of a step of this kind; None for the network's own.
+        """
+        args, options = substitute(step.args, values), substitute(dict(step.options), values)
+        if step.kind == "module":
+            return (module or self.get_submodule(step.call))(*args, **options)
+        if step.kind == "function":
+            return REGISTRY.functions[step.call](*args, **options)
+        if step.kind == "method":
+            return getattr(args[0], step.call)(*args[1:], **options)
+        return getattr(self.network_constants, self.network_constant_names[step.call])
+
+    def bind(self, args: tuple[Any, ...], options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The values of the input steps.
+
+        Args:
+            args: inputs by position.
+            options: inputs by name.
+
+        Returns:
+            Name → value.
+
+        Raises:
+            InputError: as when the network is called.
+        """
+        given, names = dict(options or {}), [step.name for step in self.network_inputs]
+        values = {step.name: step.args[0] for step in self.network_inputs if step.args}
+        values |= dict(zip(names, args, strict=False)) | given
+        missing = [name for name in names if name not in values]
+        if missing or len(args) > len(names) or set(given) - set(names):
+            raise InputError(
+                f"the network takes {', '.join(names)}; got {len(args)} positional inputs"
+                f"{' and ' + ', '.join(given) if given else ''}. Pass what its target takes."
+            )
         # An exporter's own sizes are symbols; it is run on inputs that were checked before.
         if self.network_sizes and not torch.compiler.is_exporting():
             shapes = {name: values[name].shape for name in self.network_sizes if hasattr(values[name], "shape")}
             check_sizes(self.network_sizes, self.network_conditions, shapes)
-        for step in self.network_steps:
-            if step.kind == "input":
-                continue
-            step_args = substitute(step.args, values)
-            if step.kind == "output":
-                return step_args[0]
-            step_options = substitute(dict(step.options), values)
-            if step.kind == "module":
-                values[step.name] = self.get_submodule(step.call)(*step_args, **step_options)
-            elif step.kind == "function":
-                values[step.name] = REGISTRY.functions[step.call](*step_args, **step_options)
-            elif step.kind == "method":
-                values[step.name] = getattr(step_args[0], step.call)(*step_args[1:], **step_options)
-            else:
-                values[step.name] = getattr(self.network_constants, self.network_constant_names[step.call])
-        raise AssertionError("a network ends with an output")
-
-    def _bind_inputs(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
-        names = [step.name for step in self.network_inputs]
-        values: dict[str, Any] = {step.name: step.args[0] for step in self.network_inputs if step.args}
-        values |= dict(zip(names, args, strict=False)) | options
-        missing = [name for name in names if name not in values]
-        if missing or len(args) > len(names) or set(options) - set(names):
-            raise InputError(
-                f"the network takes {', '.join(names)}; got {len(args)} positional inputs"
-                f"{' and ' + ', '.join(options) if options else ''}. Pass what its target takes."
-            )
         return values
 
 

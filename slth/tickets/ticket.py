@@ -22,6 +22,8 @@ from slth.progress import Progress
 from slth.rss import SOLVERS
 from slth.rss.control import DEFAULT_EFFORT
 from slth.rss.threads import thread_count
+from slth.tickets.calibration.inputs import CalibrationInputs, Inputs
+from slth.tickets.calibration.search import calibrated_search
 from slth.tickets.checks.verification import Verification, verify_record
 from slth.tickets.files.file import load_record, save_record
 from slth.tickets.files.header import Weights
@@ -91,20 +93,28 @@ class Ticket(Record):
         """
         return make_masks(self)
 
-    def verify(self, images: torch.Tensor | None = None, *, progress: bool | Progress = False) -> Verification:
+    def verify(
+        self,
+        images: torch.Tensor | None = None,
+        *,
+        calibrate: Inputs | None = None,
+        progress: bool | Progress = False,
+    ) -> Verification:
         """Regenerate the kept channels from the seed and recompute every error.
 
         A recorded network certificate is proved again. With ``images``, so is a recorded certified agreement.
 
         Args:
             images: the data that a recorded certified agreement is about, float32 (N, …).
+            calibrate: the inputs that the ticket was calibrated on. Its goals are computed again from them, and the
+                errors against these goals are compared with the recorded ones, within the rounding of float32.
             progress: True for bars with the time left, or an object with the methods of
                 :class:`slth.progress.Progress`.
 
         Returns:
             A :class:`~slth.tickets.checks.verification.Verification`. It is true only if every check holds.
         """
-        return verify_record(self, images, progress=progress)
+        return verify_record(self, images, calibrate=calibrate, progress=progress)
 
     def save(self, path: str | Path) -> Path:
         """Write a ``.slth`` file, whole or not at all; :func:`slth.tickets.load_ticket` reads it.
@@ -167,6 +177,7 @@ def find_ticket(
     threads: int | None = None,
     time_limit: float | None = None,
     max_memory: float | None = None,
+    calibrate: Inputs | None = None,
     progress: bool | Progress = False,
 ) -> Ticket:
     r"""Find hidden channels of a random parent whose sums approximate the target, layer by layer, without training.
@@ -207,6 +218,10 @@ def find_ticket(
             a tenth and a second over the limit is given up. Code is loaded before the time starts.
         max_memory: bytes that the search may use; None for 80 % of free memory. A larger search is refused before it
             starts.
+        calibrate: unlabelled inputs of the network, (N, …), or a tuple for several inputs. Their statistics decide
+            which errors matter, and correct the goals K_c layer by layer; see ``docs/calibration.md``. The parent stays
+            as the seed drew it. The ticket then approximates the target on inputs like these, and less so on others.
+            None finds the ticket from the weights alone.
         progress: True for a bar for each layer, or an object with the methods of :class:`slth.progress.Progress`.
 
     Returns:
@@ -242,16 +257,16 @@ def find_ticket(
         info["input_shapes"] = [list(shape) for shape in target.example_shapes]
     if set(target.example_types) - {"float32"}:
         info["input_types"] = list(target.example_types)
-    found = search(
-        parent,
-        target,
-        structure=structure,
-        method=method,
-        workers=workers,
-        effort=effort,
-        time_limit=time_limit,
-        max_memory=max_memory,
-        progress=progress,
-        info=info,
-    )
-    return Ticket.of(found)
+    options: dict[str, Any] = {
+        "structure": structure,
+        "method": method,
+        "workers": workers,
+        "effort": effort,
+        "time_limit": time_limit,
+        "max_memory": max_memory,
+        "progress": progress,
+        "info": info,
+    }
+    if calibrate is None:
+        return Ticket.of(search(parent, target, **options))
+    return Ticket.of(calibrated_search(parent, target, CalibrationInputs.of(calibrate, target), **options))

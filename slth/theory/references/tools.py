@@ -5,6 +5,24 @@ from __future__ import annotations
 from slth.theory.references.reference import Reference
 
 TOOLS: dict[str, Reference] = {
+    "hassibi1992": Reference(
+        authors="B. Hassibi, D. Stork",
+        year=1992,
+        arxiv="",
+        statement="Optimal brain surgeon: the weights that remain make up for those that are removed, by the Hessian.",
+        hypotheses="",
+        constant="none",
+        checked="no, from memory",
+    ),
+    "frantar2022": Reference(
+        authors="E. Frantar, S. Ashkboos, T. Hoefler, D. Alistarh",
+        year=2022,
+        arxiv="2210.17323",
+        statement="GPTQ: columns are rounded one after the other, each error is passed on by a Cholesky factor.",
+        hypotheses="",
+        constant="none",
+        checked="no, from memory",
+    ),
     "salmon2011": Reference(
         authors="J. Salmon, M. Moraes, R. Dror, D. Shaw",
         year=2011,

@@ -9,13 +9,14 @@ import torch
 from slth.errors import InputError, check_positive
 from slth.progress import Progress, follow
 from slth.tickets.certify.boxes import ball_box, input_range, run_points, unknowns_budget
-from slth.tickets.certify.certificate import AgreementCertificate, hash_images
+from slth.tickets.certify.certificate import AgreementCertificate
 from slth.tickets.certify.differences import Pair
 from slth.tickets.certify.enclosed import enclose
 from slth.tickets.certify.forms import Box, Form, Tensor, Unknowns
 from slth.tickets.certify.outline import Outline
 from slth.tickets.certify.propagate import Propagation
 from slth.tickets.networks.folded import fold_record
+from slth.tickets.record.images import hash_images
 from slth.tickets.record.record import Record
 
 

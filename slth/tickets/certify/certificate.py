@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +95,7 @@ class AgreementCertificate:
             because the example itself is not certified.
         unknowns: largest number of unknowns that the affine forms share.
         seconds: wall time.
-        images_sha256: SHA-256 of the examples, as :func:`hash_images` computes it.
+        images_sha256: SHA-256 of the examples, as :func:`slth.tickets.record.images.hash_images` computes it.
     """
 
     radius: float
@@ -135,9 +133,3 @@ class AgreementCertificate:
             "unknowns": self.unknowns,
             "seconds": round(self.seconds, 2),
         }
-
-
-def hash_images(images: torch.Tensor) -> str:
-    """SHA-256 over the shape and the float32 numbers of some images, (N, …)."""
-    values = np.ascontiguousarray(images.detach().cpu().numpy(), dtype="<f4")
-    return hashlib.sha256(f"{values.shape}:".encode() + values.tobytes()).hexdigest()

@@ -14,9 +14,9 @@ import torch
 from slth.errors import InputError
 from slth.progress import Progress
 from slth.tickets.certify.agreement import certified_agreement
-from slth.tickets.certify.certificate import hash_images
 from slth.tickets.certify.forms import Tensor
 from slth.tickets.certify.network import largest_difference, prove_network
+from slth.tickets.record.images import hash_images
 from slth.tickets.record.record import Record
 
 # Largest relative difference between a recorded bound and the recomputed one. Both are rigorous, but their last bits

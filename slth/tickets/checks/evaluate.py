@@ -14,6 +14,7 @@ from torch import nn
 from slth.data import Split
 from slth.errors import InputError
 from slth.progress import Progress, follow
+from slth.tickets.calibration.inputs import count_seen
 from slth.tickets.networks.compact import compact_module, keep_all
 from slth.tickets.networks.folded import folded_module
 from slth.tickets.record.random_kept import random_kept
@@ -100,11 +101,17 @@ def evaluate(
         One :class:`Score` for each network, that of the target first.
 
     Raises:
-        InputError: the images or the labels do not fit the network, or the target's weights are not known.
+        InputError: the images or the labels do not fit the network, the target's weights are not known, or the ticket
+            was calibrated on some of the images.
     """
     parent, target = record.parent, record.target
     if not target.known:
         raise InputError("the target's weights are missing; a ticket is scored beside its target. Pass the target.")
+    if seen := count_seen(record.info, data.images):
+        raise InputError(
+            f"the ticket was calibrated on images of this data ({seen} were recognised), so it is not judged on them. "
+            "Evaluate it on other data, such as the test half."
+        )
     # The classes are read from an output: the last linear map need not be the last layer of the network.
     check_labels(data, count_classes(target.to_module(), data.images))
     build = folded_module if folded else compact_module

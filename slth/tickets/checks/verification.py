@@ -13,6 +13,8 @@ import torch
 from slth.errors import InputError
 from slth.networks.signs import map_signs
 from slth.progress import Progress, follow
+from slth.tickets.calibration.inputs import Inputs
+from slth.tickets.calibration.recheck import recheck_calibration
 from slth.tickets.certify.recheck import recheck_agreement, recheck_network
 from slth.tickets.networks.compact import kept_numbers
 from slth.tickets.record.inputs import make_inputs
@@ -60,13 +62,18 @@ class Verification:
 
 
 def verify_record(
-    record: Record, images: torch.Tensor | None = None, *, progress: bool | Progress = False
+    record: Record,
+    images: torch.Tensor | None = None,
+    *,
+    calibrate: Inputs | None = None,
+    progress: bool | Progress = False,
 ) -> Verification:
     """Check indices, regenerate the kept channels, recompute the errors, and compare them with the reports.
 
     Args:
         record: the ticket.
         images: the data that a recorded certified agreement is about, float32 (N, …); with None it is not checked.
+        calibrate: the inputs that the ticket was calibrated on; with None its goals are not computed again.
         progress: True for bars with the time left, or a listener. It hears of a task ``verify`` with a step for each
             random number that is regenerated, and then of the tasks of the certificates that are proved again.
 
@@ -108,13 +115,18 @@ def verify_record(
             failures += _differing(report, found)
             hidden += found["channels"]
             instances += sum(one.instances for one in measures)
-    unproved, certified, unseen = _recheck(record, images, progress) if not failures else ([], [], [])
+    certified: list[str] = []
+    if not failures:
+        for unproved, proved, unseen in (_recheck(record, images, progress), recheck_calibration(record, calibrate)):
+            failures += unproved
+            certified += proved
+            unchecked += unseen
     return Verification(
-        failures=(*failures, *unproved),
+        failures=tuple(failures),
         channels=hidden,
         instances=instances,
         certified=tuple(certified),
-        unchecked=(*unchecked, *unseen),
+        unchecked=tuple(unchecked),
         target_hash=target_hash,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def card(record: Record, name: str) -> str:
         f"- inputs: {inputs_in_words(record.target)}",
         f"- certificate: {_certificate_in_words(info.get('certificate'))}",
         f"- method: {info.get('method', 'not stated')}",
+        *(f"- calibrated: {claim}" for claim in calibration_in_words(info)),
         "",
         "| layer | D | width | kept | density | largest error (exact, rounded up) | relative RMS error |",
         "|---|---|---|---|---|---|---|",
@@ -124,6 +126,21 @@ def _certificate_in_words(record: Any) -> str:
                 f"{one['certified']:,} of {one['examples']:,} examples"
             )
     return "; ".join(claims)
+
+
+def calibration_in_words(info: Mapping[str, Any]) -> list[str]:
+    """On what a ticket was calibrated, in a sentence; nothing for one that was found from the weights alone.
+
+    Args:
+        info: the ticket's info.
+    """
+    claim = info.get("calibration")
+    if not isinstance(claim, Mapping):
+        return []
+    count, digest = claim.get("images"), claim.get("images_sha256")
+    if not isinstance(count, int) or not isinstance(digest, str):
+        return ["on images that the record does not name"]
+    return [f"on {count:,} unlabelled images (SHA-256 {printable(digest)}); errors are against the target's weights"]
 
 
 def inputs_in_words(target: Target) -> str:

@@ -114,16 +114,18 @@ class FoldedModule(nn.Module):
     """A folded layer as a module: what the compact module computes, without its hidden channels.
 
     Args:
-        folded: the folded layer.
+        linear: the linear map.
+        positive: K̂⁺, float64, of the shape of the weight.
+        negative: K̂⁻, likewise.
+        bias: b̂, float64 (c_out,); None without a bias.
     """
 
-    def __init__(self, folded: FoldedLayer) -> None:
+    def __init__(self, linear: LinearMap, positive: Sums, negative: Sums, bias: Sums | None) -> None:
         super().__init__()
-        self.operation = MapOperation(folded.linear)
-        self.positive = nn.Parameter(torch.from_numpy(folded.positive.values))
-        negative = -folded.negative.values
+        self.operation = MapOperation(linear)
+        self.positive = nn.Parameter(torch.from_numpy(positive))
         self.negative = nn.Parameter(torch.from_numpy(negative)) if negative.any() else None
-        self.bias = None if folded.bias is None else nn.Parameter(torch.from_numpy(folded.bias.values))
+        self.bias = None if bias is None else nn.Parameter(torch.from_numpy(bias))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """K̂⁺ x⁺ − K̂⁻ x⁻ + b̂ of inputs (N, c_in, …)."""
@@ -164,8 +166,13 @@ def folded_module(
         The network, in evaluation mode.
     """
     layers = fold_record(record) if folded is None else folded
-    network = assemble(record.target, lambda linear: FoldedModule(layers[linear.name]))
+    network = assemble(record.target, lambda linear: _folded_layer_module(layers[linear.name]))
     return copy.deepcopy(network).to(dtype)
+
+
+def _folded_layer_module(folded: FoldedLayer) -> FoldedModule:
+    bias = None if folded.bias is None else folded.bias.values
+    return FoldedModule(folded.linear, folded.positive.values, -folded.negative.values, bias)
 
 
 def build_pair(

@@ -9,6 +9,7 @@ import numpy as np
 from slth.arrays import BoolArray, FloatArray
 from slth.rss import Problem, Solution, Status, solve, solve_weights
 from slth.rss.control import DEFAULT_EFFORT
+from slth.rss.flips import improve_best
 from slth.tickets.search.search_time import ChannelTime
 
 # So many candidates of a single weight are searched exhaustively. Their 2²⁴ sums, spread over a range of a few units,
@@ -17,6 +18,9 @@ EXHAUSTIVE = 24
 # Under a time limit these methods start with a pass of a method that ends soon by itself. Cut short, they would return
 # hardly more than the empty selection.
 FIRST_PASS = {"auto": "relax", "relax": "relax", "local": "relax", "pursuit": "pursuit"}
+
+# So many times the flips of :func:`refine_parts` choose anew among which candidates they are made.
+REFINEMENTS = 3
 
 
 def solve_parts(
@@ -112,3 +116,30 @@ def _solve_singles(candidates: FloatArray, goals: FloatArray) -> BoolArray:
     selected = np.empty_like(chosen)
     np.put_along_axis(selected, order, chosen & (goals != 0), axis=0)  # for a goal of zero, nothing selected is exact
     return np.ascontiguousarray(selected.T)
+
+
+def refine_parts(candidates: FloatArray, goals: FloatArray, chosen: BoolArray, metric: FloatArray) -> BoolArray:
+    r"""Improve selections by flips of one or two hidden channels, in a metric of the kernels' errors.
+
+    .. math:: \min_{s_p} \sum_k \| (X_{p,k}^\top s_p − z_{p,k}) M \|_2^2, \quad k \text{ over the kernels of part } p
+
+    Args:
+        candidates: X, float64 (n, P·D).
+        goals: z, float64 (P, D); a part holds whole kernels.
+        chosen: the selections to start from, bool (P, n). They are not changed.
+        metric: M, float64 (taps, taps).
+
+    Returns:
+        P selections, bool (P, n).
+    """
+    refined, shape = chosen.copy(), (len(candidates), *goals.shape)
+    seen = (candidates.reshape(-1, len(metric)) @ metric).reshape(shape)
+    aims = (goals.reshape(-1, len(metric)) @ metric).reshape(goals.shape)
+    for p in np.flatnonzero(goals.any(axis=1)):
+        vectors = np.ascontiguousarray(seen[:, p])
+        for _ in range(REFINEMENTS):
+            found = improve_best(vectors, aims[p] - refined[p] @ vectors, refined[p])
+            if (found == refined[p]).all():
+                break
+            refined[p] = found
+    return refined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,39 @@ from slth.networks.target import Target
 from slth.progress import Progress, follow
 from slth.rss.control import DEFAULT_EFFORT
 from slth.rss.threads import map_threads
-from slth.tickets.record.instance import ChannelIndices, Channels, InputChannel, input_channels
+from slth.tickets.record.instance import (
+    Candidates,
+    ChannelIndices,
+    Channels,
+    InputChannel,
+    Instance,
+    input_channels,
+)
 from slth.tickets.record.measure import Measure, account_layer, measure_channel
 from slth.tickets.record.record import Block, LayerReport, Record
-from slth.tickets.search.parts import load_solvers, solve_parts
+from slth.tickets.search.parts import load_solvers, refine_parts, solve_parts
 from slth.tickets.search.search_time import ChannelTime, SearchTime
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What the search found for one instance: one layer, input channel and sign.
+
+    Attributes:
+        rows: hidden channels from which was chosen, int64 (n,).
+        chosen: which of them each part keeps, bool (P, n).
+        sums: the sums of the kept candidates, float64 (P·D,), in ordinary floating point.
+        usable: units (channels, kernels or weights) whose hidden channel has the sign.
+        seconds: time spent on the instance.
+        at_limit: how many of its parts ended at the time limit.
+    """
+
+    rows: ChannelIndices
+    chosen: BoolArray
+    sums: Candidates
+    usable: int
+    seconds: float
+    at_limit: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,22 +123,41 @@ def search(
         )
     results = {(task.layer, task.index): result for task, result in zip(tasks, found, strict=True)}
     by_layer = [[results[one.layer, one.index] for one in layer] for layer in channels]
-    stated = dict(info or {})
+    return make_record(channels, by_layer, time_limit, info or {}, target)
+
+
+def make_record(
+    channels: Channels,
+    results: Sequence[Sequence[ChannelResult]],
+    time_limit: float | None,
+    info: Mapping[str, Any],
+    target: Target,
+) -> Record:
+    """The record of what a search found.
+
+    Args:
+        channels: the input channels of every layer.
+        results: what was found for each.
+        time_limit: seconds that the whole search was given; None if it had no limit.
+        info: how the ticket was found.
+        target: the network to approximate.
+    """
+    first, stated = channels[0][0], dict(info)
     if time_limit is not None:
         stated["time_limit"] = {
             "limit": time_limit,
-            "instances": sum(one.measure.instances for one in found),
+            "instances": sum(one.measure.instances for layer in results for one in layer),
             "at_limit": {
                 layer[0].linear.name: sum(one.at_limit for one in row)
-                for layer, row in zip(channels, by_layer, strict=True)
+                for layer, row in zip(channels, results, strict=True)
             },
         }
     return Record(
-        parent=parent,
+        parent=first.parent,
         target=target,
-        structure=structure,
-        kept=tuple(tuple(result.block for result in layer) for layer in by_layer),
-        layers=tuple(_report(layer, found) for layer, found in zip(channels, by_layer, strict=True)),
+        structure=first.structure,
+        kept=tuple(tuple(result.block for result in layer) for layer in results),
+        layers=tuple(_report(layer, found) for layer, found in zip(channels, results, strict=True)),
         info=stated,
     )
 
@@ -152,27 +199,77 @@ def search_channel(
     Raises:
         InputError: the time is far from enough.
     """
-    began = time.perf_counter()
-    channel_time = None if search_time is None else ChannelTime(search_time, _work(channel))
-    chosen: list[BoolArray] = [np.zeros((channel.parts, 0), dtype=np.bool_)]
-    numbers: list[ChannelIndices] = [np.empty(0, dtype=np.int64)]
-    usable = 0
-    for instance in channel.instances:
-        goals, rows = instance.goals, instance.group()
-        usable += len(rows) * len(goals)
-        if not len(rows) or not goals.any():
-            continue  # There is nothing to choose from, or the empty selection is exact.
+    found = [search_instance(one, one.goals, method, effort, search_time) for one in channel.instances]
+    result = join_instances(channel, found)
+    if search_time is not None:
+        search_time.settle(0, result.seconds - sum(one.seconds for one in found))
+    return result
+
+
+def search_instance(
+    instance: Instance,
+    goals: Candidates,
+    method: str,
+    effort: float,
+    search_time: SearchTime | None = None,
+    metric: Candidates | None = None,
+) -> Selection:
+    """Choose hidden channels for one instance.
+
+    Args:
+        instance: the instance.
+        goals: the sums that the kept candidates are to reach, float64 (P, D): the instance's own, or corrected ones.
+        method: solver of :func:`slth.rss.solve`, or ``auto``.
+        effort: seconds of one core for each part, see :func:`slth.rss.solve`.
+        search_time: the time of the whole search; None sets no limit.
+        metric: M, float64 (taps, taps): the selection is improved where the error of every kernel is measured after
+            it is multiplied by M. None leaves the errors of the weights as they are. Parts of single weights know none.
+
+    Returns:
+        Its :class:`Selection`.
+
+    Raises:
+        InputError: the time is far from enough.
+    """
+    began, channel = time.perf_counter(), instance.channel
+    channel_time = None if search_time is None else ChannelTime(search_time, goals.size)
+    rows = instance.group()
+    usable = len(rows) * len(goals)
+    if len(rows) and goals.any():
         rows = instance.screened(rows)
-        chosen.append(solve_parts(instance.candidates(rows), goals, method=method, seed=channel.parent.seed,
-                                  effort=effort, channel_time=channel_time))  # fmt: skip
-        numbers.append(rows)
-    block = _block(np.concatenate(chosen, axis=1), np.concatenate(numbers))
-    measure = measure_channel(channel, block)
+        candidates = instance.candidates(rows)
+        chosen = solve_parts(candidates, goals, method=method, seed=channel.parent.seed, effort=effort,
+                             channel_time=channel_time)  # fmt: skip
+        if metric is not None and goals.shape[1] > 1:
+            chosen = refine_parts(candidates, goals, chosen, metric)
+        sums = np.einsum("pn,npd->pd", chosen.astype(np.float64), candidates.reshape(len(rows), *goals.shape))
+    else:  # There is nothing to choose from, or the empty selection is exact.
+        rows, chosen, sums = rows[:0], np.zeros((len(goals), 0), dtype=np.bool_), np.zeros(goals.shape)
     seconds = time.perf_counter() - began
     if channel_time is not None:
         channel_time.close(seconds)
     at_limit = 0 if channel_time is None else channel_time.at_limit
-    return ChannelResult(block=block, usable=usable, measure=measure, seconds=seconds, at_limit=at_limit)
+    return Selection(rows=rows, chosen=chosen, sums=sums.reshape(-1), usable=usable, seconds=seconds, at_limit=at_limit)
+
+
+def join_instances(channel: InputChannel, found: Sequence[Selection]) -> ChannelResult:
+    """What was found for an input channel, from its instances; the errors against the target's weights are measured.
+
+    Args:
+        channel: the input channel.
+        found: the selections of its instances, in their order.
+    """
+    began = time.perf_counter()
+    chosen, numbers = [one.chosen for one in found], [one.rows for one in found]
+    block = _block(np.concatenate(chosen, axis=1), np.concatenate(numbers))
+    measure = measure_channel(channel, block)
+    return ChannelResult(
+        block=block,
+        usable=sum(one.usable for one in found),
+        measure=measure,
+        seconds=sum(one.seconds for one in found) + time.perf_counter() - began,
+        at_limit=sum(one.at_limit for one in found),
+    )
 
 
 def _block(chosen: BoolArray, numbers: ChannelIndices) -> Block:
