@@ -28,6 +28,7 @@ EXTRAS = (
     ("export", ("onnx", "onnxscript", "onnxruntime"), "slth ticket export --onnx"),
     ("proofs", ("sympy",), "the symbolic lemmas of slth proofs"),
     ("filters", ("torch_pruning",), "slth train filters"),
+    ("zoo", ("torchvision", "timm"), "python -m benchmarks.zoo"),
     ("distributed", ("distributed",), "slth study run --engine dask"),
     ("parquet", ("pyarrow",), "slth study export --parquet"),
     ("notebooks", ("jupytext", "nbmake", "ipykernel"), "the notebooks"),

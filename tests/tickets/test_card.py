@@ -84,7 +84,7 @@ def test_the_card_states_every_input_and_the_conditions(tmp_path: Path) -> None:
     example = (torch.rand(3, 2, 6), torch.rand(3, 1))
     ticket = find_ticket(Halved(), width=10, example_input=example, input_range={"x": (0, 1)})
     (line,) = (one for one in lines(ticket) if one.startswith("- inputs: "))
-    assert line.startswith("- inputs: x (n, 2, *) in [0, 1]; y (n, 1) of any sign; ")
+    assert line.startswith("- inputs: x (n, 2, *) in [0, 1]; y (n, *) of any sign; ")
     assert "x[2] % 2" in line
     assert line in lines(load_ticket(ticket.save(tmp_path / "t.slth")))
     with pytest.raises(InputError, match="extracted for inputs with"):
