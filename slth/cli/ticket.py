@@ -66,8 +66,8 @@ def find(
         typer.Option(help="digits, a name in $SLTH_DATA, or a folder: unlabelled training images weigh the errors."),
     ] = None,
     calibration_images: Annotated[
-        int, typer.Option(min=1, help="With --calibrate: only the first N training images.")
-    ] = 4096,
+        int | None, typer.Option(min=1, help="With --calibrate: the first N training images; 4,096 if not given.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="For the card: what the target was trained to do.")] = None,
     data: Annotated[str | None, typer.Option(help="For the card: on which data.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the target's weights.")] = None,
@@ -87,7 +87,11 @@ def find(
     for name, text in stated.items():
         check_text(f"--{name}", text or "")
     widths, span = parse_width(width), parse_range(input_range)
-    images = None if calibrate is None else datasets.load(calibrate, "train").images[:calibration_images]
+    if calibrate is None and calibration_images is not None:
+        raise InputError(
+            f"--calibration-images {calibration_images} needs --calibrate DATA. Name the data, or leave it out."
+        )
+    images = None if calibrate is None else datasets.load(calibrate, "train").images[: calibration_images or 4096]
     network, example = load_target(arch=arch, weights=weights, model=model)
     ticket = find_ticket(
         network,
